@@ -1,0 +1,101 @@
+"""What is on the hosts, as text that can be compared: the proof that nothing was changed.
+
+For each host: mode, owner and SHA-256 of every file under /etc, /root, /home, /backup, /var/lib/requorum, of etcd's
+unit files and of units made at run time; the names in /var/lib; the boot id; process number and start time of sshd.
+
+Left out, because it changes by itself: the content of the data directory while etcd runs or is being restarted (its
+log grows with every election), and the process of an etcd that is not `active`, since systemd restarts it. While etcd
+is active, its process and the revision of its store stand for it. A member that systemd starts again and again is
+given 20 seconds to end that.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from lab.errors import LabError
+from lab.parallel import in_parallel
+from lab.spec import Host
+
+if TYPE_CHECKING:
+    from lab.cluster import Lab
+
+PLACES = (
+    "/etc",
+    "/root",
+    "/home",
+    "/backup",
+    "/var/lib/requorum",
+    "/usr/lib/systemd/system/etcd.service",
+    "/usr/lib/systemd/system/etcd.service.d",
+    "/run/systemd/system",
+    "/run/systemd/transient",
+)
+
+_SCRIPT = r"""
+export LC_ALL=C
+# An emptied member fails some five times within two seconds of its boot, until systemd gives up: let that end.
+for _ in {{1..100}}; do
+    read -r active sub job < <(systemctl show --property=ActiveState,SubState,Job --value etcd | xargs)
+    case $active/$sub/$job in
+        active/*|failed/*|inactive/dead/) break ;;
+        # An emptied one listens as well before it fails, but has no write-ahead log.
+        activating/start/*) compgen -G {data}/member/wal/*.wal && [ -n "$(ss -Hltn 'sport = :2379')" ] && break ;;
+    esac
+    sleep 0.2
+done > /dev/null
+places=({places})
+case $active in inactive|failed) live=(); places+=({data}) ;; *) live=({data}/member) ;; esac
+found=()
+for place in "${{places[@]}}"; do [ -e "$place" ] && found+=("$place"); done
+# What was moved aside in a live data directory counts; the member's own files do not.
+[ ${{#live[@]}} -gt 0 ] && [ -d {data} ] && found+=({data})
+find "${{found[@]}}" -xdev -path "${{live[0]:-/nothing}}" -prune -o -printf '%p\t%y %m %u:%g %l\n' | sort -u
+find /var/lib -mindepth 1 -maxdepth 1 -printf '%p\t%y %m %u:%g %l\n'
+find "${{found[@]}}" -xdev -path "${{live[0]:-/nothing}}" -prune -o -type f -print0 | sort -zu | xargs -0r sha256sum |
+    while read -r sum path; do printf '%s\tsha256 %s\n' "$path" "$sum"; done
+start() {{ printf '%s\t%s %s\n' "$1" "$2" "$(cut -d')' -f2- "/proc/$2/stat" | cut -d' ' -f21)"; }}
+printf 'boot\t%s\n' "$(cat /proc/sys/kernel/random/boot_id)"
+printf 'etcd enabled\t%s\n' "$(systemctl is-enabled etcd)"
+start 'process sshd' "$(systemctl show --property=MainPID --value ssh)"
+[ "$active" != active ] || start 'process etcd' "$(systemctl show --property=MainPID --value etcd)"
+"""
+
+
+def of_host(lab: Lab, host: Host) -> dict[str, str]:
+    """Everything comparable about one host; `{"power": "off"}` if it has none."""
+    if not lab.is_on(host):
+        return {"power": "off"}
+    data = shlex.quote(lab.record.spec.data_dir.rstrip("/"))
+    printed = lab.run(host, _SCRIPT.format(places=shlex.join(PLACES), data=data)).stdout
+    result = {"power": "on"}
+    for line in printed.splitlines():
+        name, _, value = line.partition("\t")
+        result[name] = f"{result[name]} {value}" if name in result and value.startswith("sha256 ") else value
+    if "process etcd" in result:
+        client = lab.client(host, timeout=1)
+        try:
+            result["etcd revision"] = str(client.revision())
+        except LabError as error:
+            result["etcd revision"] = f"no answer: {error}"
+        finally:
+            client.close()
+    return result
+
+
+def of_lab(lab: Lab) -> dict[str, dict[str, str]]:
+    """Host name → everything comparable about it."""
+    answers = in_parallel(lambda host: of_host(lab, host), lab.hosts)
+    return {host.name: answer for host, answer in zip(lab.hosts, answers, strict=True)}
+
+
+def changes(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> list[str]:
+    """What differs between two answers of `of_lab`, in words; empty if nothing was changed."""
+    found = []
+    for host in sorted(before.keys() | after.keys()):
+        old, new = before.get(host, {}), after.get(host, {})
+        for name in sorted(old.keys() | new.keys()):
+            if old.get(name) != new.get(name):
+                found.append(f"{host}: {name}: {old.get(name, 'absent')} → {new.get(name, 'absent')}")
+    return found

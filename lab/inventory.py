@@ -1,0 +1,28 @@
+"""The inventory of a lab, as an operator would have written it."""
+
+from __future__ import annotations
+
+from lab.state import Record
+
+
+def text(record: Record) -> str:
+    """The inventory as YAML; every value is plain, so no library is needed to write it."""
+    spec, directory = record.spec, record.directory
+    hosts = "".join(f"    {host.name}: {{address: {host.address}}}\n" for host in record.hosts)
+    return (
+        f"# Inventory of the lab {spec.name!r}, written by `python -m lab up`.\n"
+        f"cluster: {spec.name}\n"
+        "ssh:\n"
+        f"  user: {spec.user}\n"
+        f"  port: {spec.ssh_port}\n"
+        f"  identity_file: {directory / 'secrets/id_ed25519'}\n"
+        f"  known_hosts: {directory / 'secrets/known_hosts'}\n"
+        f"  sudo: {'false' if spec.user == 'root' else 'true'}\n"
+        "etcd:\n"
+        "  runtime: auto\n"
+        "  hosts:\n"
+        f"{hosts}"
+        "  survivor: auto\n"
+        "backup: {directory: /backup, fetch: true}\n"
+        "confirm: false\n"
+    )

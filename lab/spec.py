@@ -1,0 +1,110 @@
+"""What a lab is made of: the declaration that `up` is given."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from lab.errors import LabError
+
+DOMAIN = "example.com"
+RELEASES = ("bookworm",)
+TOPOLOGIES = ("external",)
+USERS = ("root", "ops")
+ETCD_NAMES = ("host", "short", "other")
+EXEC_STARTS = ("bash", "plain")
+MEMBERS = (1, 3, 5, 7)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One lab as declared.
+
+    Attributes:
+        name: of the lab, and of its etcd cluster in the inventory.
+        members: number of etcd hosts: 1, 3, 5 or 7.
+        user: who logs in over SSH: `root`, or `ops` who has sudo without a password (root may not log in then).
+        ssh_port: where sshd listens.
+        data_dir: etcd's data directory.
+        etcd_names: `ETCD_NAME` is the host name (`host`), its first label (`short`), or neither (`other`: `m0`, `m1`).
+        quoted: the values in etcd.conf stand in double quotes.
+        exec_start: `bash` as in RHEL's unit, `plain` for /usr/bin/etcd alone.
+        topology: how etcd runs; only `external` (a service on hosts of its own) for now.
+        release: of Debian; decides etcd's version.
+    """
+
+    name: str = "lab"
+    members: int = 3
+    user: str = "root"
+    ssh_port: int = 22
+    data_dir: str = "/var/lib/etcd"
+    etcd_names: str = "host"
+    quoted: bool = False
+    exec_start: str = "bash"
+    topology: str = "external"
+    release: str = "bookworm"
+
+    def validate(self) -> None:
+        """Raise LabError naming every field that is wrong, all at once."""
+        wrong: list[str] = []
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", self.name):
+            wrong.append(f"name {self.name!r}: small letters, digits and hyphens, a letter first, at most 31")
+        choices: tuple[tuple[str, object, tuple[object, ...]], ...] = (
+            ("members", self.members, MEMBERS),
+            ("user", self.user, USERS),
+            ("etcd_names", self.etcd_names, ETCD_NAMES),
+            ("exec_start", self.exec_start, EXEC_STARTS),
+            ("topology", self.topology, TOPOLOGIES),
+            ("release", self.release, RELEASES),
+        )
+        for field, value, allowed in choices:
+            if value not in allowed:
+                wrong.append(f"{field} {value!r}: this lab can only do {', '.join(map(str, allowed))}")
+        if not 1 <= self.ssh_port <= 65535 or self.ssh_port in (2379, 2380):
+            wrong.append(f"ssh_port {self.ssh_port}: a port from 1 to 65535 that etcd does not use")
+        path = PurePosixPath(self.data_dir)
+        if not re.fullmatch(r"(/[A-Za-z0-9._-]+){2,}/?", self.data_dir) or ".." in path.parts:
+            wrong.append(f"data_dir {self.data_dir!r}: an absolute path of at least two plain parts")
+        if wrong:
+            raise LabError("this lab cannot be built:\n  " + "\n  ".join(wrong))
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One host of a lab.
+
+    Attributes:
+        index: from 0.
+        name: full, as in `etcd-0.example.com`.
+        short: its first label.
+        address: IPv4, on the lab's own bridge.
+        etcd_name: value of ETCD_NAME.
+    """
+
+    index: int
+    name: str
+    short: str
+    address: str
+    etcd_name: str
+
+    @property
+    def peer_url(self) -> str:
+        """Where the other members reach this one."""
+        return f"https://{self.address}:2380"
+
+    @property
+    def client_url(self) -> str:
+        """Where clients reach this member."""
+        return f"https://{self.address}:2379"
+
+
+def hosts_of(spec: Spec, network: int) -> tuple[Host, ...]:
+    """The hosts of a lab that was given 10.213.<network>.0/24; addresses begin at .10."""
+    hosts = []
+    for index in range(spec.members):
+        short = f"etcd-{index}"
+        name = f"{short}.{DOMAIN}"
+        etcd_name = {"host": name, "short": short, "other": f"m{index}"}[spec.etcd_names]
+        hosts.append(Host(index, name, short, f"10.213.{network}.{10 + index}", etcd_name))
+    return tuple(hosts)

@@ -1,0 +1,27 @@
+"""The kinds of change. The only things that are ever done to a host."""
+
+from requorum.changes.backup import CopyTree, FetchTree, SaveSnapshot
+from requorum.changes.change import Change, ChangeFailed, Shell
+from requorum.changes.files import MoveAside, RemoveFile, WriteFile
+from requorum.changes.membership import AddMember, PromoteMember, RemoveMember, UpdatePeerUrls
+from requorum.changes.service import EnableEtcd, ReloadUnits, StartEtcd, StopEtcd
+
+__all__ = [
+    "AddMember",
+    "Change",
+    "ChangeFailed",
+    "CopyTree",
+    "EnableEtcd",
+    "FetchTree",
+    "MoveAside",
+    "PromoteMember",
+    "ReloadUnits",
+    "RemoveFile",
+    "RemoveMember",
+    "SaveSnapshot",
+    "Shell",
+    "StartEtcd",
+    "StopEtcd",
+    "UpdatePeerUrls",
+    "WriteFile",
+]

@@ -1,0 +1,110 @@
+"""What a change is.
+
+A change is a small frozen value: it names its host and knows how it is shown, whether it holds already, how it is done,
+and what of the facts it sets. On the host a change is one script: look whether it holds; if not, do it, and wait until
+it holds. So one round trip makes it, and making it again is harmless.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from requorum.facts.host import HostFacts
+from requorum.facts.shell import CTL
+
+quote = shlex.quote
+
+_HELD, _DONE = "requorum: it holds already", "requorum: done"
+
+
+class Answer(Protocol):
+    """A command's exit code and output."""
+
+    @property
+    def exit(self) -> int: ...  # noqa: D102
+    @property
+    def stdout(self) -> str: ...  # noqa: D102
+    @property
+    def stderr(self) -> str: ...  # noqa: D102
+
+
+class Shell(Protocol):
+    """What a change needs of a host."""
+
+    def run(self, script: str, *, seconds: float, change: bool = False) -> Answer: ...  # noqa: D102
+    def fetch(self, script: str, to: Path, *, seconds: float) -> str: ...  # noqa: D102
+
+
+class ChangeFailed(Exception):
+    """A change was tried and does not hold; the message says what the host answered."""
+
+
+@dataclass(frozen=True)
+class Change(ABC):
+    """One change on one host."""
+
+    host: str
+
+    @property
+    def identity(self) -> str:
+        """The same for the same change, in every run."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+
+    @abstractmethod
+    def shown(self) -> str:
+        """The command or the file difference, for the plan and the report."""
+
+    @abstractmethod
+    def test(self) -> str:
+        """A shell condition: exit 0 where the change holds."""
+
+    @abstractmethod
+    def act(self) -> str:
+        """The shell words that make it so."""
+
+    @abstractmethod
+    def after(self, facts: HostFacts) -> HostFacts:
+        """The facts of the host once the change is made; the same facts where it holds already."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it may take until it holds."""
+        return 30
+
+    def script(self) -> str:
+        """The whole of it, for bash on the host."""
+        return f"""{CTL}
+holds() {{
+{self.test()}
+}}
+act() {{
+{self.act()}
+}}
+if holds; then echo {quote(_HELD)}; exit 0; fi
+act; code=$?
+end=$((SECONDS + {int(self.seconds)}))
+until holds; do
+  if [ $code -ne 0 ] || [ $SECONDS -ge $end ]; then
+    echo "requorum: it does not hold (the action's exit code was $code)" >&2
+    exit 1
+  fi
+  sleep 0.05
+done
+echo {quote(_DONE)}
+"""
+
+    def do(self, shell: Shell) -> bool:
+        """Make it so; True where something was done, False where it held already.
+
+        Raises ChangeFailed where it does not hold afterwards, and whatever the way to the host raises.
+        """
+        answer = shell.run(self.script(), seconds=self.seconds + 30, change=True)
+        last = answer.stdout.strip().rpartition("\n")[2]
+        if answer.exit != 0 or last not in (_HELD, _DONE):
+            raise ChangeFailed(f"exit {answer.exit}: {(answer.stderr or answer.stdout).strip()[-2000:]}")
+        return last == _DONE

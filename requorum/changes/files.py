@@ -1,0 +1,116 @@
+"""Changes of files."""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import hashlib
+from dataclasses import dataclass, replace
+
+from requorum.changes.change import Change, quote
+from requorum.facts import etcd_conf, mark
+from requorum.facts.host import HostFacts
+
+_LABELLED = 'command -v getenforce >/dev/null && [ "$(getenforce)" != Disabled ]'
+"""Shell: SELinux labels files here."""
+
+
+@dataclass(frozen=True)
+class WriteFile(Change):
+    """Write a file whole: beside it, synced, with the owner, mode and SELinux label of the one it replaces."""
+
+    path: str
+    content: str
+    before: str | None = None
+    mode: str = "0644"
+
+    def shown(self) -> str:
+        old = (self.before or "").splitlines(keepends=True)
+        new = self.content.splitlines(keepends=True)
+        lines = difflib.unified_diff(old, new, self.path if self.before is not None else "/dev/null", self.path, n=1)
+        return "".join(line if line.endswith("\n") else line + "\n" for line in lines).rstrip() or f"write {self.path}"
+
+    def test(self) -> str:
+        return f"[ \"$(sha256sum 2>/dev/null < {quote(self.path)})\" = {quote(_sha(self.content) + '  -')} ]"
+
+    def act(self) -> str:
+        path = quote(self.path)
+        guard = ""
+        if self.before is not None:
+            guard = f"""[ "$(sha256sum < {path})" = {quote(_sha(self.before) + "  -")} ] || {{
+  echo "{self.path} is not what it was when it was read: somebody else edits it" >&2; return 1; }}
+"""
+        return f"""{guard}
+set -o pipefail
+mkdir -p "$(dirname {path})" || return 1
+new=$(mktemp {path}.requorum.XXXXXX) || return 1
+printf %s {base64.b64encode(self.content.encode()).decode()} | base64 -d > "$new" || {{ rm -f "$new"; return 1; }}
+if [ -e {path} ]; then
+  chown --reference={path} "$new" && chmod --reference={path} "$new" || {{ rm -f "$new"; return 1; }}
+  {_LABELLED} && chcon --reference={path} "$new"
+else
+  chmod {self.mode} "$new"
+fi
+sync "$new" && mv -fT "$new" {path} && sync "$(dirname {path})" || {{ rm -f "$new"; return 1; }}
+"""
+
+    def after(self, facts: HostFacts) -> HostFacts:
+        if self.path == etcd_conf.PATH:
+            return replace(facts, conf=etcd_conf.parse(self.content))
+        if self.path == mark.PATH:
+            return replace(facts, mark=mark.parse(self.content))
+        return facts  # a drop-in counts once systemd has read it: ReloadUnits
+
+
+@dataclass(frozen=True)
+class RemoveFile(Change):
+    """Remove one of Requorum's own files."""
+
+    path: str
+
+    def shown(self) -> str:
+        return f"rm {self.path}"
+
+    def test(self) -> str:
+        return f"[ ! -e {quote(self.path)} ]"
+
+    def act(self) -> str:
+        return f"rm -f {quote(self.path)} && sync \"$(dirname {quote(self.path)})\""
+
+    def after(self, facts: HostFacts) -> HostFacts:
+        return replace(facts, mark=None) if self.path == mark.PATH else facts
+
+
+@dataclass(frozen=True)
+class MoveAside(Change):
+    """Move the contents of a data directory into a folder beside them; never across file systems, nothing deleted."""
+
+    data_dir: str
+    to: str
+
+    def shown(self) -> str:
+        return f"mv {self.data_dir}/* {self.to}/    (all but openshift-backup*)"
+
+    def test(self) -> str:
+        return f"[ -z \"$({self._left()} | head -c 1)\" ]"
+
+    def _left(self) -> str:
+        return f"find {quote(self.data_dir)} -mindepth 1 -maxdepth 1 ! -name 'openshift-backup*'"
+
+    def act(self) -> str:
+        data_dir, to = quote(self.data_dir), quote(self.to)
+        return f"""[ -d {data_dir} ] || {{ echo "{self.data_dir} is not there" >&2; return 1; }}
+mkdir -p {to} && chown --reference={data_dir} {to} && chmod --reference={data_dir} {to} || return 1
+# A second start of a new member may have left files again: each pass gets a folder of its own.
+pass={to}/$(($(ls {to} | wc -l) + 1))
+mkdir "$pass" && chown --reference={data_dir} "$pass" && chmod --reference={data_dir} "$pass" || return 1
+{_LABELLED} && chcon --reference={data_dir} {to} "$pass"
+{self._left()} -print0 | xargs -0 -r mv -n -t "$pass" && sync {data_dir}"""
+
+    def after(self, facts: HostFacts) -> HostFacts:
+        machine = replace(facts.machine, data_entries=(), data_has_wal=False, data_used=0)
+        return replace(facts, machine=machine, data=None)
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,320 @@
+"""From facts to a verdict with its proof in words, the survivor, and who plays which role. Pure.
+
+Source: the chapter's introduction; PROCEDURE.md, stage 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from urllib.parse import urlsplit
+
+from requorum.facts.host import HostFacts, Silent
+from requorum.facts.members import Member, MemberList
+from requorum.inventory import Inventory
+from requorum.ranking import Candidate, best, candidates, loss_of
+
+Survey = Mapping[str, "HostFacts | Silent"]
+
+
+class Verdict(str, Enum):
+    """What a survey proves about the cluster."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    RESTARTABLE = "restartable"
+    UNFINISHED = "unfinished"
+    LOST = "lost"
+    UNPROVEN = "unproven"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The verdict and everything that follows from it.
+
+    `path` is False where the runbook refuses to go on; `advice` then says what to do. `removals` are members that a
+    living quorum is to remove. The other tuples name hosts, in the inventory's order: `members` those in the cluster,
+    `others` those to keep stopped meanwhile, `joiners` those to take in, `missing` those that cannot be had now.
+    """
+
+    verdict: Verdict
+    proof: tuple[str, ...]
+    advice: tuple[str, ...] = ()
+    survivor: str = ""
+    loss: str = ""
+    members: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    joiners: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    removals: tuple[Member, ...] = ()
+    path: bool = True
+
+    @property
+    def acts(self) -> bool:
+        """There is something to do, and it may be done."""
+        return self.path and self.verdict in (Verdict.LOST, Verdict.UNFINISHED, Verdict.DEGRADED)
+
+
+def diagnose(inventory: Inventory, survey: Survey) -> Diagnosis:
+    """The verdict on a cluster, from what was read on each host of the inventory."""
+    reached = [facts for facts in survey.values() if isinstance(facts, HostFacts)]
+    if not reached:
+        return _unproven(("no host of the inventory could be reached",), _silence(survey))
+    answering = [facts for facts in reached if facts.api.answers]
+    if answering:
+        return _with_quorum(inventory, survey, reached, answering)
+    return _without_quorum(inventory, survey, reached)
+
+
+def host_of(member: Member, inventory: Inventory, survey: Survey) -> str:
+    """The inventory's name for the host of a member; empty where the inventory does not have it."""
+    for host in inventory.etcd.hosts:
+        facts = survey[host.name]
+        if isinstance(facts, HostFacts):
+            if set(facts.conf.peer_urls) & set(member.peer_urls):
+                return host.name
+        elif member.name == host.name or {urlsplit(u).hostname for u in member.peer_urls} & {host.address, host.name}:
+            return host.name
+    return ""
+
+
+def _silence(survey: Survey) -> tuple[str, ...]:
+    return tuple(f"{s.name}: {s.reason}; {s.advice}" for s in survey.values() if isinstance(s, Silent))
+
+
+def _unproven(proof: tuple[str, ...], advice: tuple[str, ...]) -> Diagnosis:
+    return Diagnosis(Verdict.UNPROVEN, proof, advice, path=False)
+
+
+def _ordered(inventory: Inventory, names: set[str]) -> tuple[str, ...]:
+    return tuple(host.name for host in inventory.etcd.hosts if host.name in names)
+
+
+def _may_join(inventory: Inventory, name: str) -> bool:
+    return inventory.etcd.rejoin is None or name in inventory.etcd.rejoin
+
+
+def _with_quorum(
+    inventory: Inventory, survey: Survey, reached: list[HostFacts], answering: list[HostFacts]
+) -> Diagnosis:
+    views = {f.name: f.api.members for f in answering if f.api.members is not None}
+    lists = {(v.cluster_id, frozenset(m.id for m in v.members)) for v in views.values()}
+    if len(lists) > 1:
+        proof = [f"{name} says cluster {v.cluster_id:x}: {_names(v.members)}" for name, v in views.items()]
+        return _unproven(
+            ("the members that answer do not agree on who is in the cluster", *proof),
+            ("do not go on by hand either: find out which of them your clients write to, and stop the others",),
+        )
+    anchor = next((f for f in answering if f.mark and f.mark.survivor == f.name), None) or _leader(answering)
+    listed = views[anchor.name]
+    places = {m.id: host_of(m, inventory, survey) for m in listed.members}
+    failed = [m for m in listed.members if places[m.id] not in {f.name for f in answering}]
+    proof = (f"{len(answering)} of {len(listed.voters)} voting members answer a linearizable read: {_hosts(answering)}",)
+
+    marked = any(f.mark for f in reached)
+    removals: list[Member] = []
+    joining: set[str] = set()
+    advice: list[str] = []
+    for member in failed:
+        name = places[member.id]
+        facts = survey.get(name)
+        if isinstance(facts, HostFacts):
+            intact = facts.data is not None and facts.data.node_id == member.id
+            if not member.client_urls or (intact and (marked or member.is_learner or facts.unit.fenced)):
+                joining.add(name)
+            elif intact:
+                advice.append(f"{name} has its data: {how_to_start(facts)}")
+            else:
+                removals.append(member)
+        elif name and _given_up(name, inventory, survey):
+            removals.append(member)
+        elif name:
+            advice.append(_declare(name, survey))
+        else:
+            advice.append(f"the member {member.name or member.hex_id} ({', '.join(member.peer_urls)}) has no host in the inventory: add it")
+    in_list = {name for name in places.values() if name}
+    absent = {f.name for f in reached if f.name not in in_list or f.name in {places[m.id] for m in removals}}
+    joining |= {name for name in absent if _may_join(inventory, name)}
+    owed = _owed(reached, joining, listed)
+    healthy = {f.name for f in answering}
+    roles = Diagnosis(
+        verdict=Verdict.UNFINISHED if owed else Verdict.HEALTHY,
+        proof=proof + tuple(owed),
+        advice=tuple(advice),
+        survivor=anchor.name,
+        loss="none: a quorum answers",
+        members=_ordered(inventory, healthy),
+        others=_ordered(inventory, absent),
+        joiners=_ordered(inventory, joining),
+        missing=_ordered(inventory, {h.name for h in inventory.etcd.hosts} - healthy - joining),
+        removals=tuple(removals),
+        path=not advice,
+    )
+    voters_failed = [m for m in failed if not m.is_learner and m.client_urls]
+    if voters_failed and not (marked and not removals and not advice):
+        said = tuple(f"the member {m.name} on {places[m.id] or 'an unknown host'} does not answer" for m in voters_failed)
+        return _replace(roles, verdict=Verdict.DEGRADED, proof=proof + said)
+    return roles
+
+
+def _replace(diagnosis: Diagnosis, *, verdict: Verdict, proof: tuple[str, ...]) -> Diagnosis:
+    from dataclasses import replace
+
+    return replace(diagnosis, verdict=verdict, proof=proof)
+
+
+def _leader(answering: list[HostFacts]) -> HostFacts:
+    return next((f for f in answering if f.api.status and f.api.status.leader == f.api.status.member_id), answering[0])
+
+
+def _owed(reached: list[HostFacts], joining: set[str], listed: MemberList) -> list[str]:
+    """What an earlier recovery, or the loss itself, left undone; empty where nothing is."""
+    owed = [f"{name} is to rejoin" for name in sorted(joining)]
+    owed += [f"the member {m.name or m.hex_id} is a learner, to be promoted" for m in listed.members if m.is_learner]
+    for facts in reached:
+        if facts.unit.fenced:
+            owed.append(f"{facts.name} is fenced")
+        if facts.forced or facts.unit.forced:
+            owed.append(f"{facts.name} forces a new cluster when it starts")
+        if facts.mark:
+            owed.append(f"{facts.name} bears the mark of recovery {facts.mark.recovery}, begun by {facts.mark.operator}")
+    return owed
+
+
+def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFacts]) -> Diagnosis:
+    ranked = candidates(reached)
+    if not ranked:
+        unread = tuple(f"{f.name}: {f.data.error}" for f in reached if f.data and f.data.error)
+        return _unproven(
+            ("no reached host holds readable data of a member", *unread),
+            ("bring up a host that has data, or restore the cluster from a snapshot", *_silence(survey)),
+        )
+    clusters = {c.cluster_id for c in ranked}
+    if len(clusters) > 1:
+        said = tuple(f"{c.name} holds data of cluster {c.cluster_id:x}" for c in ranked)
+        return _unproven(("the hosts hold data of different clusters", *said), ("give each cluster its own inventory",))
+    newest = max(ranked, key=lambda c: c.last)
+    voters = tuple(m for m in newest.members if not m.is_learner)
+    quorum = len(voters) // 2 + 1
+    by_id = {c.node_id: c for c in ranked}
+    intact = {by_id[m.id].name for m in voters if m.id in by_id}
+    proof = [f"no host answers a linearizable read; the member list in the newest log ({newest.name}) has "
+             f"{len(voters)} voting members: {_names(voters)}; a quorum is {quorum}"]  # fmt: skip
+    open_, closed = [], []
+    for member in voters:
+        name = host_of(member, inventory, survey)
+        facts = survey.get(name)
+        if name in intact:
+            proof.append(f"{member.name}: its data is intact on {name} (etcd is {_unit(facts)})")
+        elif isinstance(facts, HostFacts):
+            why = facts.data.error if facts.data and facts.data.error else "its data is gone"
+            closed.append(name)
+            proof.append(f"{member.name}: {why} on {name} (etcd is {_unit(facts)})")
+        elif name and _given_up(name, inventory, survey):
+            closed.append(name)
+            proof.append(f"{member.name}: {name} is silent, and declared lost")
+        else:
+            open_.append(name or f"{member.name} ({', '.join(member.peer_urls)})")
+            proof.append(f"{member.name}: {name or 'a host that the inventory does not have'} is silent: possibly alive")
+    if len(intact) >= quorum:
+        return _enough_data(inventory, survey, newest, intact, proof)
+    if len(intact) + len(open_) >= quorum:
+        proof.append(f"{len(intact)} intact and {len(open_)} possibly alive could still be a quorum of {quorum}")
+        return _unproven(tuple(proof), tuple(_declare(name, survey) for name in open_))
+    proof.append(f"at most {len(intact) + len(open_)} of the {quorum} members that a quorum needs can ever answer")
+    return _lost(inventory, survey, ranked, intact, proof)
+
+
+def _enough_data(
+    inventory: Inventory, survey: Survey, newest: Candidate, intact: set[str], proof: list[str]
+) -> Diagnosis:
+    facts = survey[newest.name]
+    if isinstance(facts, HostFacts) and facts.mark and facts.mark.survivor == newest.name and intact == {newest.name}:
+        proof.append(f"{newest.name} was forced by recovery {facts.mark.recovery} and is to be started again")
+        return _roles(inventory, survey, Verdict.UNFINISHED, newest.name, "none since the forced start", proof)
+    starts = tuple(f"{name}: {how_to_start(f)}" for name in sorted(intact) if isinstance(f := survey[name], HostFacts))
+    proof.append(f"{len(intact)} members have their data and could simply be started; never force")
+    return Diagnosis(Verdict.RESTARTABLE, tuple(proof), starts, path=False)
+
+
+def _lost(
+    inventory: Inventory, survey: Survey, ranked: list[Candidate], intact: set[str], proof: list[str]
+) -> Diagnosis:
+    able = [c for c in ranked if c.name in intact and not c.refusal]
+    refused = [f"{c.name} cannot be the survivor: {c.refusal}" for c in ranked if c.refusal]
+    if not able:
+        return _unproven((*proof, *refused), ("no member can be forced safely; restore from a snapshot, or ask for help",))
+    top = best(able)
+    chosen = top
+    if inventory.etcd.survivor is not None:
+        named = [c for c in able if c.name == inventory.etcd.survivor]
+        if not named:
+            return _unproven((*proof, *refused), (f"etcd.survivor names {inventory.etcd.survivor}, which is no candidate; write `survivor: auto` or one of: {', '.join(c.name for c in able)}",))  # fmt: skip
+        chosen = named[0]
+        if chosen.rank < top.rank:
+            return _unproven(
+                (*proof, f"etcd.survivor names {chosen.name}, but {top.name} holds more: {top.words}; {chosen.words}"),
+                (f"write `survivor: auto` (or {top.name}): nothing is lost against it",),
+            )
+    proof += [f"candidate {c.words}" for c in able] + refused
+    proof.append(f"the survivor is {chosen.name}: no candidate holds more")
+    return _roles(inventory, survey, Verdict.LOST, chosen.name, loss_of(chosen), proof)
+
+
+def _roles(
+    inventory: Inventory, survey: Survey, verdict: Verdict, survivor: str, loss: str, proof: list[str]
+) -> Diagnosis:
+    reached = {name for name, facts in survey.items() if isinstance(facts, HostFacts)}
+    joiners = {name for name in reached - {survivor} if _may_join(inventory, name)}
+    return Diagnosis(
+        verdict=verdict,
+        proof=tuple(proof),
+        survivor=survivor,
+        loss=loss,
+        members=(survivor,),
+        others=_ordered(inventory, reached - {survivor}),
+        joiners=_ordered(inventory, joiners),
+        missing=_ordered(inventory, {h.name for h in inventory.etcd.hosts} - joiners - {survivor}),
+    )
+
+
+def how_to_start(facts: HostFacts) -> str:
+    """What to type on a host whose etcd could simply be started."""
+    if facts.unit.fenced:
+        return "take the fence away (rm /etc/systemd/system/etcd.service.d/requorum-fence.conf; systemctl daemon-reload), then systemctl start etcd"
+    if facts.unit.masked:
+        return "systemctl unmask etcd && systemctl start etcd (it is masked)"
+    if facts.unit.is_running:
+        return f"etcd is {facts.unit.state}: see why it finds no leader (journalctl -u etcd)"
+    return f"systemctl start etcd (it is {facts.unit.state}; see why with journalctl -u etcd)"
+
+
+def _given_up(name: str, inventory: Inventory, survey: Survey) -> bool:
+    """Declared lost, and nothing at its address contradicts that."""
+    facts = survey[name]
+    return inventory.host(name).lost and isinstance(facts, Silent) and not facts.alive
+
+
+def _declare(name: str, survey: Survey) -> str:
+    facts = survey.get(name)
+    if not isinstance(facts, Silent):
+        return f"add {name} to etcd.hosts in the inventory, with `lost: true` if it will not come back"
+    if facts.alive:
+        return f"{name} answers and lets nobody in ({facts.reason}): {facts.advice}"
+    return (
+        f"{name} is silent ({facts.reason}): bring it up, or, if it will not come back by itself, "
+        f"write under etcd.hosts in the inventory: `{name}: {{…, lost: true}}`"
+    )
+
+
+def _unit(facts: HostFacts | Silent | None) -> str:
+    return facts.unit.state if isinstance(facts, HostFacts) else "unknown"
+
+
+def _names(members: tuple[Member, ...]) -> str:
+    return ", ".join(m.name or m.hex_id for m in members)
+
+
+def _hosts(facts: list[HostFacts]) -> str:
+    return ", ".join(f.name for f in facts)

@@ -1,0 +1,1 @@
+"""Per noun a command and a pure parser. No I/O here: `requorum.survey` runs the commands."""

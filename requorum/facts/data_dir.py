@@ -1,0 +1,159 @@
+"""What a member's data directory says of the member, without etcd: its log and its database together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from requorum.facts.bolt import Db, DbMember
+from requorum.facts.data_error import DataError
+from requorum.facts.wal import ConfChange, Log, read_log
+
+
+@dataclass(frozen=True, slots=True)
+class DataDir:
+    """A member's data. `error` says why it cannot be judged, for a reader; it is empty where it can."""
+
+    log: Log | None
+    db: Db | None
+    error: str
+
+    @property
+    def has_wal(self) -> bool:
+        """There is a write-ahead log that can be read; without one a data directory is worth nothing."""
+        return self.log is not None
+
+    @property
+    def empty(self) -> bool:
+        """Nothing is there, and nothing failed to be read."""
+        return self.log is None and self.db is None and not self.error
+
+    @property
+    def node_id(self) -> int | None:
+        """The member's ID, from the log: it says whose data this is, whatever etcd.conf says."""
+        return self.log.node_id if self.log else None
+
+    @property
+    def cluster_id(self) -> int | None:
+        """The cluster's ID, from the log. An emptied host that started by itself can have the same one."""
+        return self.log.cluster_id if self.log else None
+
+    @property
+    def last(self) -> tuple[int, int] | None:
+        """Term and index of the last log entry: Raft's own order among logs."""
+        return (self.log.last_term, self.log.last_index) if self.log and not self.log.needs_more else None
+
+    @property
+    def commit(self) -> int | None:
+        """The commit index on disk; it lags behind (TAIL.md)."""
+        return self.log.commit if self.log else None
+
+    @property
+    def consistent_index(self) -> int | None:
+        """The last log index that the database holds; it can be ahead of the commit index. 0 if it says none."""
+        return (self.db.consistent_index or 0) if self.db else None
+
+    @property
+    def revision(self) -> int | None:
+        """The revision of the database. The log may hold newer ones."""
+        return self.db.revision if self.db else None
+
+    @property
+    def members(self) -> tuple[DbMember, ...]:
+        """The membership as far as it is committed: the database's, and the changes in the log laid over it.
+
+        A change may be in both: it says the same then. While `unseen` is not 0, a change may be missing. Names and
+        client URLs are only as good as the database's (see `Db`).
+        """
+        found: dict[int, DbMember] = {}
+        if self.db:
+            learners = self.db.learners
+            for m in self.db.members:
+                found[m.id] = m if learners is None else replace(m, is_learner=m.id in learners)
+        if self.log:
+            committed = max(self.log.commit, self.consistent_index or 0)  # what is in the database was committed
+            removed = set(self.db.removed) if self.db else set()
+            for change in self.log.conf_changes:
+                if change.index <= committed and change.node_id not in removed:
+                    _apply(found, change)
+        return tuple(found.values())
+
+    @property
+    def unseen(self) -> int:
+        """How many log entries between the database and the given segments were not looked at.
+
+        Not 0 where older segments are needed, or where only v2 writes were made: they do not move the consistent index.
+        """
+        if self.log is None or self.db is None or self.log.first_index is None:
+            return 0
+        return max(0, self.log.first_index - 1 - max(self.db.consistent_index or 0, self.log.snapshot_index))
+
+    @property
+    def words(self) -> str:
+        """The values that decide, for a reader."""
+        if self.error:
+            return self.error
+        if self.log is None or self.db is None:
+            return "no data"
+        torn = ", last record torn" if self.log.torn else ""
+        return (
+            f"member {self.log.node_id:x} of cluster {self.log.cluster_id:x}: last entry {self.log.last_index} of term "
+            f"{self.log.last_term}, commit index {self.log.commit}, consistent index {self.consistent_index}, "
+            f"revision {self.db.revision}{torn}"
+        )
+
+
+def judge(segments: Sequence[tuple[str, bytes]], db: Db | DataError | None) -> DataDir:
+    """The member's data from the newest segments of its log and its database.
+
+    Arguments: name and whole content of the newest one or two segments (none: there is no log); the database as
+    `read_db` gave it, or the error that it raised, or None if the file is not there.
+    Never raises DataError: `error` says what is wrong, and whatever could be read is there beside it.
+    """
+    problems: list[str] = []
+    log: Log | None = None
+    try:
+        log = read_log(segments) if segments else None
+    except DataError as error:
+        problems.append(f"the write-ahead log cannot be read: {error}")
+    if isinstance(db, DataError):
+        problems.append(f"the database cannot be read: {db}")
+        db = None
+    elif db is None and segments:
+        problems.append("expected a database (member/snap/db) beside the write-ahead log, found none")
+    if db is not None and not segments:
+        problems.append("expected a write-ahead log (member/wal) beside the database, found none")
+    if log and log.needs_more:
+        problems.append(
+            f"expected an entry in the newest {len(segments)} segments of the write-ahead log, found none: "
+            "more segments must be read"
+        )
+    if log and log.commit > log.last_index:
+        problems.append(
+            f"expected the log to reach its commit index {log.commit}, found {log.last_index} as its last entry: "
+            "committed entries are missing, and etcd would panic"
+        )
+    return DataDir(log, db, "; ".join(problems))
+
+
+def unreadable(reason: str) -> DataDir:
+    """Data that is there and could not be read."""
+    return DataDir(None, None, reason)
+
+
+def _apply(members: dict[int, DbMember], change: ConfChange) -> None:
+    """What etcd does to its member list when it applies this change (membership/cluster.go).
+
+    The database may be ahead: a learner that it knows may have been promoted since it was added.
+    """
+    known = members.get(change.node_id)
+    if change.kind == "remove":
+        members.pop(change.node_id, None)
+    elif known is None:
+        if change.kind in ("add", "add-learner"):
+            learner = change.kind == "add-learner"
+            members[change.node_id] = DbMember(change.node_id, change.name, change.peer_urls, (), learner)
+    elif change.kind in ("add", "promote"):
+        members[change.node_id] = replace(known, is_learner=False)
+    elif change.kind == "update":
+        members[change.node_id] = replace(known, peer_urls=change.peer_urls)

@@ -1,0 +1,112 @@
+"""etcd.conf as systemd reads it (EnvironmentFile), and as it is after an edit that keeps everything else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+PATH = "/etc/etcd/etcd.conf"
+COMMAND = f"cat {PATH}"
+
+_ASSIGNMENT = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_]*)=(.*)$")
+_BARE = re.compile(r"^[A-Za-z0-9_.,:=/@%+\[\]-]*$")
+
+
+class ConfError(ValueError):
+    """etcd.conf holds something that Requorum cannot read or write safely."""
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdConf:
+    """The text of etcd.conf and the variables that systemd takes from it."""
+
+    text: str
+    values: Mapping[str, str]
+
+    def get(self, key: str, default: str = "") -> str:
+        """The value of a variable, quotes removed; `default` where it is not set."""
+        return self.values.get(key, default)
+
+    @property
+    def name(self) -> str:
+        """ETCD_NAME; etcd itself says `default` where it is not set."""
+        return self.get("ETCD_NAME", "default")
+
+    @property
+    def data_dir(self) -> str:
+        """ETCD_DATA_DIR without a trailing slash; empty where it is not set."""
+        return self.get("ETCD_DATA_DIR").rstrip("/")
+
+    @property
+    def wal_dir(self) -> str:
+        """The directory of the write-ahead log."""
+        return f"{self.data_dir}/member/wal"
+
+    @property
+    def peer_urls(self) -> tuple[str, ...]:
+        """What the member tells its peers: ETCD_INITIAL_ADVERTISE_PEER_URLS."""
+        return _urls(self.get("ETCD_INITIAL_ADVERTISE_PEER_URLS"))
+
+    @property
+    def client_urls(self) -> tuple[str, ...]:
+        """What the member tells its clients: ETCD_ADVERTISE_CLIENT_URLS."""
+        return _urls(self.get("ETCD_ADVERTISE_CLIENT_URLS"))
+
+    @property
+    def initial_cluster(self) -> tuple[tuple[str, str], ...]:
+        """Name and peer URL pairs of ETCD_INITIAL_CLUSTER, in the file's order."""
+        pairs = (item.partition("=") for item in self.get("ETCD_INITIAL_CLUSTER").split(",") if item)
+        return tuple((name.strip(), url.strip()) for name, _, url in pairs)
+
+    def edited(self, changes: Mapping[str, str]) -> str:
+        """The text with these variables set to bare values.
+
+        Only the line that counts (the last assignment of the variable) changes; a variable that is not there is added
+        at the end. Bare, because systemd, the shell and ``docker --env-file`` read quotes differently.
+        Raises ConfError for a value that would need quotes.
+        """
+        lines = self.text.splitlines(keepends=True)
+        for key, value in changes.items():
+            if not _BARE.match(value):
+                raise ConfError(f"{key} cannot be written without quotes: {value!r}")
+            at = [i for i, line in enumerate(lines) if (m := _ASSIGNMENT.match(line)) and m.group(1) == key]
+            if at:
+                ending = lines[at[-1]][len(lines[at[-1]].rstrip("\r\n")) :]
+                lines[at[-1]] = f"{key}={value}{ending}"
+            else:
+                if lines and not lines[-1].endswith("\n"):
+                    lines[-1] += "\n"
+                lines.append(f"{key}={value}\n")
+        return "".join(lines)
+
+
+def _urls(value: str) -> tuple[str, ...]:
+    return tuple(url.strip().rstrip("/") for url in value.split(",") if url.strip())
+
+
+def _unquoted(value: str, number: int) -> str:
+    value = value.strip()
+    if value[:1] in ("'", '"'):
+        if len(value) < 2 or value[-1] != value[0]:
+            raise ConfError(f"{PATH}, line {number}: expected a closing {value[0]}, found {value!r}")
+        return value[1:-1]
+    return value
+
+
+def parse(text: str) -> EtcdConf:
+    """The configuration in `text`. A later assignment of a variable replaces an earlier one, as with systemd.
+
+    Raises ConfError, with the line, where a line is neither a comment nor an assignment, or is continued by a backslash.
+    """
+    values: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.lstrip()[0] in "#;":
+            continue
+        match = _ASSIGNMENT.match(line)
+        if not match:
+            raise ConfError(f"{PATH}, line {number}: expected NAME=VALUE or a comment, found {line.strip()!r}")
+        if line.endswith("\\"):
+            raise ConfError(f"{PATH}, line {number}: continued by a backslash; write it on one line")
+        values[match.group(1)] = _unquoted(match.group(2), number)
+    return EtcdConf(text, values)

@@ -1,0 +1,82 @@
+"""The machine under a member: who we are there, its clock, room, ports and tools."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from requorum.facts.shell import CONF
+
+CLIENT_PORT = 2379
+PEER_PORT = 2380
+
+
+def command(backup_directory: str) -> str:
+    """The command that `parse` reads; `backup_directory` is looked at for room, or its nearest parent that is there."""
+    return CONF + (
+        f"backup={shlex.quote(backup_directory)}\n"
+        + r"""
+data=$(conf ETCD_DATA_DIR); data=${data%/}
+nearest() { local at=$1; while [ ! -d "$at" ]; do at=$(dirname "$at"); done; printf %s "$at"; }
+free() { df -P -B1 "$(nearest "$1")" | awk 'NR==2 {print $4}'; }
+ports() { cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4=="0A" {n=split($2,a,":"); print a[n]}' | sort -u | tr '\n' ' '; }
+echo "uid=$(id -u)"
+echo "hostname=$(uname -n)"
+echo "machine=$(cat /etc/machine-id 2>/dev/null)"
+echo "boot=$(cat /proc/sys/kernel/random/boot_id)"
+echo "clock=$(date +%s.%N)"
+echo "ports=$(ports)"
+echo "etcd=$(etcd --version 2>/dev/null | sed -n 's/^etcd Version: //p')"
+echo "etcdctl=$(ETCDCTL_API=3 etcdctl version 2>/dev/null | sed -n 's/^etcdctl version: //p')"
+echo "data_free=$(free "${data:-/var/lib/etcd}")"
+echo "data_used=$(du -s -B1 --exclude='openshift-backup*' "$data" 2>/dev/null | cut -f1)"
+echo "data_there=$([ -d "$data" ] && echo yes)"
+echo "data_entries=$(ls -A "$data" 2>/dev/null | tr '\n' '/')"
+echo "data_wal=$(ls -A "${data}/member/wal" 2>/dev/null | grep -c 'wal$')"
+echo "backup_free=$(free "$backup")"
+"""
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One host; sizes in bytes, `clock` in seconds since 1970, `ports` those somebody listens on."""
+
+    uid: int
+    hostname: str
+    machine_id: str
+    boot_id: str
+    clock: float
+    ports: frozenset[int]
+    etcd_version: str
+    etcdctl_version: str
+    data_free: int
+    data_used: int
+    data_there: bool
+    data_entries: tuple[str, ...]
+    data_has_wal: bool
+    backup_free: int
+
+
+def parse(output: str) -> Machine:
+    """The machine from the output of `command`. Raises ValueError where a value is missing or no number."""
+    values = dict(line.partition("=")[::2] for line in output.splitlines() if "=" in line)
+    try:
+        return Machine(
+            uid=int(values["uid"]),
+            hostname=values["hostname"],
+            machine_id=values["machine"],
+            boot_id=values["boot"],
+            clock=float(values["clock"]),
+            ports=frozenset(int(port, 16) for port in values["ports"].split()),
+            etcd_version=values["etcd"],
+            etcdctl_version=values["etcdctl"],
+            data_free=int(values["data_free"]),
+            data_used=int(values["data_used"] or 0),
+            data_there=values["data_there"] == "yes",
+            data_entries=tuple(name for name in values["data_entries"].split("/") if name),
+            data_has_wal=int(values["data_wal"] or 0) > 0,
+            backup_free=int(values["backup_free"]),
+        )
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"expected the facts of a machine, found {output[:300]!r} ({error!r})") from None

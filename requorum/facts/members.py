@@ -1,0 +1,147 @@
+"""What a running member answers over its API: the member list, its status, and whether a quorum stands behind it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from requorum.facts.shell import CTL
+
+LIST_COMMAND = CTL + "ctl member list -w json"
+STATUS_COMMAND = CTL + "ctl endpoint status -w json"
+LINEAR_COMMAND = CTL + "ctl get --consistency=l requorum/probe -w json"
+"""A linearizable read: only a member that reaches a leader with quorum answers it."""
+API_COMMAND = (
+    CTL
+    + r"""
+# systemd calls etcd active only once it has had a leader; before that, every question would time out.
+[ "$(systemctl show etcd.service -p ActiveState)" = ActiveState=active ] || { echo "etcd is not active" >&2; exit 0; }
+status=$(ctl endpoint status -w json) || exit 0
+echo "status=$status"
+case $status in *'"leader":'[1-9]*) ;; *) echo "it knows no leader" >&2; exit 0;; esac
+ctl get --consistency=l requorum/probe -w json > /dev/null && echo linear=yes &
+list=$(ctl member list -w json) && echo "list=$list"
+wait
+"""
+)
+"""All of it in one, without a question that a member without a leader would let time out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One line of a member list."""
+
+    id: int
+    name: str
+    peer_urls: tuple[str, ...]
+    client_urls: tuple[str, ...]
+    is_learner: bool
+
+    @property
+    def hex_id(self) -> str:
+        """The ID as etcdctl writes it."""
+        return f"{self.id:x}"
+
+
+@dataclass(frozen=True, slots=True)
+class MemberList:
+    """The members as one member sees them."""
+
+    cluster_id: int
+    members: tuple[Member, ...]
+
+    @property
+    def voters(self) -> tuple[Member, ...]:
+        """The members that count for the quorum."""
+        return tuple(member for member in self.members if not member.is_learner)
+
+    @property
+    def quorum(self) -> int:
+        """How many voters make a majority."""
+        return len(self.voters) // 2 + 1
+
+    def of(self, peer_urls: tuple[str, ...]) -> Member | None:
+        """The member with one of these peer URLs."""
+        return next((m for m in self.members if set(m.peer_urls) & set(peer_urls)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What one member says of itself."""
+
+    cluster_id: int
+    member_id: int
+    version: str
+    leader: int
+    revision: int
+    raft_term: int
+    raft_index: int
+    db_bytes: int
+    is_learner: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A member's answers; None and False where it did not answer in time."""
+
+    members: MemberList | None
+    status: Status | None
+    linear: bool
+    error: str
+
+    @property
+    def answers(self) -> bool:
+        """The member stands in a quorum and says so."""
+        return self.linear and self.members is not None
+
+
+def parse_list(output: str) -> MemberList:
+    """The member list from ``etcdctl member list -w json``. Raises ValueError for anything else."""
+    try:
+        fields = json.loads(output)
+        members = tuple(
+            Member(
+                id=int(m["ID"]),
+                name=str(m.get("name", "")),
+                peer_urls=tuple(str(u).rstrip("/") for u in m.get("peerURLs", [])),
+                client_urls=tuple(str(u).rstrip("/") for u in m.get("clientURLs", [])),
+                is_learner=bool(m.get("isLearner", False)),
+            )
+            for m in fields["members"]
+        )
+        return MemberList(int(fields["header"]["cluster_id"]), members)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"expected a member list in JSON, found {output[:200]!r} ({error})") from None
+
+
+def parse_api(output: str, error: str) -> Api:
+    """The answers from API_COMMAND, whose error output is `error`. Raises ValueError for anything else."""
+    said = dict(line.partition("=")[::2] for line in output.splitlines())
+    if said.keys() - {"status", "linear", "list"}:
+        raise ValueError(f"expected status, list and linear, found {output[:200]!r}")
+    return Api(
+        members=parse_list(said["list"]) if "list" in said else None,
+        status=parse_status(said["status"]) if said.get("status", "null") not in ("null", "[]") else None,
+        linear=said.get("linear") == "yes",
+        error=error.strip().rpartition("\n")[2],
+    )
+
+
+def parse_status(output: str) -> Status:
+    """The status from ``etcdctl endpoint status -w json``. Raises ValueError for anything else."""
+    try:
+        status = json.loads(output)[0]["Status"]
+        header = status["header"]
+        return Status(
+            cluster_id=int(header["cluster_id"]),
+            member_id=int(header["member_id"]),
+            version=str(status["version"]),
+            leader=int(status.get("leader", 0)),
+            revision=int(header.get("revision", 0)),
+            raft_term=int(header.get("raft_term", 0)),
+            raft_index=int(status.get("raftIndex", 0)),
+            db_bytes=int(status.get("dbSize", 0)),
+            is_learner=bool(status.get("isLearner", False)),
+        )
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"expected an endpoint status in JSON, found {output[:200]!r} ({error})") from None

@@ -1,0 +1,62 @@
+"""The etcd processes that live on a host: what is really running, whatever the files say."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+COMMAND = """
+for folder in /proc/[0-9]*; do
+  read -r name 2>/dev/null < "$folder/comm" || continue
+  [ "$name" = etcd ] || continue
+  read -r stat < "$folder/stat" || continue
+  set -- ${stat##*) }
+  [ "$1" = Z ] && continue
+  printf '%s %s %s %s\\n' "${folder#/proc/}" "${20}" "$(base64 -w0 < "$folder/cmdline")" "$(base64 -w0 < "$folder/environ")"
+done
+"""
+_FLAG = "--force-new-cluster"
+_VARIABLE = "ETCD_FORCE_NEW_CLUSTER"
+_TRUE = ("1", "t", "T", "TRUE", "true", "True")  # as Go's strconv.ParseBool reads them
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One living etcd: process id, start time (clock ticks since boot), arguments and its ETCD_ variables."""
+
+    pid: int
+    started: int
+    argv: tuple[str, ...]
+    environ: Mapping[str, str]
+
+    @property
+    def forced(self) -> bool:
+        """It was started to force a new cluster, by flag or by variable."""
+        flags = [a.lstrip("-").partition("=") for a in self.argv if a.lstrip("-").startswith(_FLAG.lstrip("-"))]
+        if flags:
+            return any(not equals or value in _TRUE for _, equals, value in flags)
+        return self.environ.get(_VARIABLE, "") in _TRUE
+
+    @property
+    def config_file(self) -> str:
+        """The YAML file that makes etcd ignore flags and variables; empty where there is none."""
+        for index, word in enumerate(self.argv):
+            name, equals, value = word.lstrip("-").partition("=")
+            if word.startswith("-") and name == "config-file":
+                return value if equals else "".join(self.argv[index + 1 : index + 2])
+        return self.environ.get("ETCD_CONFIG_FILE", "")
+
+
+def parse(output: str) -> tuple[Process, ...]:
+    """The processes from the output of COMMAND. Raises ValueError for a line of another shape."""
+    found = []
+    for line in output.splitlines():
+        words = line.split(" ")
+        if len(words) != 4 or not words[0].isdigit() or not words[1].isdigit():
+            raise ValueError(f"expected pid, start time, arguments and environment of an etcd process, found {line!r}")
+        argv = base64.b64decode(words[2]).decode(errors="replace").rstrip("\0").split("\0")
+        pairs = base64.b64decode(words[3]).decode(errors="replace").split("\0")
+        environ = dict(pair.partition("=")[::2] for pair in pairs if pair.startswith("ETCD_"))
+        found.append(Process(int(words[0]), int(words[1]), tuple(argv), environ))
+    return tuple(found)

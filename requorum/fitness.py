@@ -1,0 +1,65 @@
+"""What keeps a host from being changed safely, or from joining. Pure; each problem says what to do."""
+
+from __future__ import annotations
+
+from requorum.facts import etcd_conf
+from requorum.facts.host import HostFacts
+
+CLOCK_SECONDS = 5.0
+"""How far a joiner's clock may be from the survivor's. Raft does not need clocks; certificates and leases do."""
+
+
+def unfit(facts: HostFacts) -> list[str]:
+    """Why nothing may be changed on this host; empty where it may."""
+    found = []
+    if facts.machine.uid != 0:
+        found.append("the commands do not run as root: log in as root, or set `sudo: true` under ssh")
+    if not facts.machine.etcdctl_version:
+        found.append("etcdctl is not installed, or does not run: install etcd-client")
+    if not facts.machine.etcd_version:
+        found.append("etcd is not installed, or does not run: install etcd-server")
+    elif _release(facts.machine.etcd_version) < (3, 4):
+        found.append(f"etcd {facts.machine.etcd_version} has no learners; this version of Requorum knows 3.4 and later")
+    if facts.unit.load not in ("loaded", "masked"):
+        found.append(f"etcd.service is {facts.unit.load}: this version of Requorum knows etcd as a systemd service")
+    if etcd_conf.PATH not in facts.unit.environment_files and not facts.unit.masked:
+        found.append(f"etcd.service does not read {etcd_conf.PATH} (EnvironmentFile)")
+    config_file = next((p.config_file for p in facts.processes if p.config_file), "") or (
+        facts.conf.get("ETCD_CONFIG_FILE") or ("--config-file" if "-config-file" in facts.unit.exec_start else "")
+    )
+    if config_file:
+        found.append(f"etcd is started from a YAML file ({config_file}): it would ignore the force, and this is refused")
+    if not facts.mark and (facts.forced or facts.conf.get("ETCD_FORCE_NEW_CLUSTER") or "-force-new-cluster" in facts.unit.exec_start):  # fmt: skip
+        found.append("somebody has forced a new cluster here already, by flag or by variable: take that away first")
+    if facts.conf.get("ETCD_WAL_DIR"):
+        found.append("ETCD_WAL_DIR is set: this version of Requorum knows the log inside of the data directory only")
+    for key in ("ETCD_NAME", "ETCD_DATA_DIR", "ETCD_INITIAL_ADVERTISE_PEER_URLS", "ETCD_ADVERTISE_CLIENT_URLS"):
+        if not facts.conf.get(key):
+            found.append(f"{etcd_conf.PATH} does not set {key}")
+    need = 2 * facts.machine.data_used
+    for what, free in (("data", facts.machine.data_free), ("backup", facts.machine.backup_free)):
+        if free < need:
+            found.append(f"the {what} directory has {free} bytes free; a backup wants twice the data, {need}")
+    return found
+
+
+def cannot_join(joiner: HostFacts, survivor: HostFacts, certificate_problems: tuple[str, ...]) -> list[str]:
+    """Why a host could not become a member beside this survivor; empty where it could."""
+    found = list(certificate_problems)
+    if joiner.unit.masked:
+        found.append("etcd.service is masked, and not by Requorum: systemctl unmask etcd")
+    if _release(joiner.machine.etcd_version) != _release(survivor.machine.etcd_version):
+        found.append(f"etcd {joiner.machine.etcd_version} here, {survivor.machine.etcd_version} on {survivor.name}")
+    if joiner.conf.name == survivor.conf.name:
+        found.append(f"ETCD_NAME is {joiner.conf.name}, as on {survivor.name}")
+    if joiner.machine.machine_id and joiner.machine.machine_id == survivor.machine.machine_id:
+        found.append(f"this is the same machine as {survivor.name} (equal /etc/machine-id)")
+    if abs(joiner.machine.clock - survivor.machine.clock) > CLOCK_SECONDS:
+        found.append(f"its clock is {joiner.machine.clock - survivor.machine.clock:+.0f} s from that of {survivor.name}")
+    if not joiner.machine.data_there:
+        found.append(f"the data directory {joiner.conf.data_dir} is not there: make it, owned by etcd's user")
+    return found
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())

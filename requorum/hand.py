@@ -1,0 +1,76 @@
+"""The only writer. Each change: its intent on disk, then the change, then its outcome on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from requorum.changes import Change, ChangeFailed
+from requorum.facts.host import HostFacts
+from requorum.journal import Journal
+from requorum.records import ChangeEnded, ChangeIntended, ChangeResult
+from requorum.remote import ConnectionLost, Remote, RemoteError
+
+
+class Orphaned(Exception):
+    """The run's own controller is gone: nothing more is changed."""
+
+
+class ChangeStopped(Exception):
+    """A change did not come to its end. `unknown` says that it may or may not have been made."""
+
+    def __init__(self, change: Change, found: str, *, unknown: bool) -> None:
+        super().__init__(found)
+        self.change, self.found, self.unknown = change, found, unknown
+
+
+@dataclass
+class Model:
+    """What the hosts would hold: in a plan, the place where changes are made."""
+
+    facts: dict[str, HostFacts]
+
+
+class Hand:
+    """Makes changes for one step, or, in a plan, only believes them."""
+
+    def __init__(
+        self, remotes: Mapping[str, Remote], journal: Journal, step: str, *, model: Model | None, alive: Callable[[], bool]
+    ) -> None:
+        self._remotes, self._journal, self._step, self._model, self._alive = remotes, journal, step, model, alive
+
+    def make(self, changes: Iterable[Change]) -> None:
+        """Make each change, in this order; the next only when the one before holds.
+
+        Raises ChangeStopped where one does not hold or its outcome is unknown, Orphaned where the run has lost its
+        controller, JournalError where the intent cannot be written (then nothing was done).
+        """
+        for change in changes:
+            if self._model is not None:
+                self._believe(change, self._model)
+            else:
+                self._make(change)
+
+    def _ended(self, change: Change, result: ChangeResult, detail: str = "") -> None:
+        shown = change.shown()
+        self._journal.add(ChangeEnded(self._step, change.host, change.identity, shown, result, detail))
+
+    def _believe(self, change: Change, model: Model) -> None:
+        before = model.facts[change.host]
+        model.facts[change.host] = change.after(before)
+        self._ended(change, "planned")
+
+    def _make(self, change: Change) -> None:
+        if not self._alive():
+            raise Orphaned(f"process {os.getpid()} has lost its controller; nothing more is changed")
+        self._journal.add(ChangeIntended(self._step, change.host, change.identity, change.shown()))
+        try:
+            done = change.do(self._remotes[change.host])
+        except ConnectionLost as error:
+            self._ended(change, "unknown", str(error))
+            raise ChangeStopped(change, str(error), unknown=True) from error
+        except (ChangeFailed, RemoteError) as error:
+            self._ended(change, "failed", str(error))
+            raise ChangeStopped(change, str(error), unknown=False) from error
+        self._ended(change, "done" if done else "held")

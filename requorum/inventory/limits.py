@@ -1,0 +1,28 @@
+"""What the inventory may say and this version cannot do yet. Refused: to ignore it would do half of a recovery."""
+
+from __future__ import annotations
+
+from requorum.inventory.value import Value
+
+_RUNTIMES = ("auto", "service")
+
+
+def refuse_runtime(value: Value, runtime: str) -> None:
+    """Note a problem where etcd runs in a way that this version cannot stop and start."""
+    if runtime not in _RUNTIMES:
+        value.complain("auto or service", "this version recovers etcd that runs as a systemd service only",
+                       f"'{runtime}', which is not yet supported")
+
+
+def refuse_masters(value: Value) -> None:
+    """Note a problem: the masters would go on asking members that are gone."""
+    value.complain(
+        "no masters", "this version does not edit master-config.yaml yet; remove the field, and after the recovery "
+        "edit etcdClientInfo.urls on every master and restart API and controllers by hand", "masters to be edited")
+
+
+def refuse_ansible_inventory(value: Value) -> None:
+    """Note a problem: the Ansible inventory would go on naming members that are gone."""
+    value.complain(
+        "no Ansible inventory", "this version does not edit it yet; remove the field, and after the recovery edit the "
+        "group [etcd] by hand", "an Ansible inventory to be edited")

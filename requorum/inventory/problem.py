@@ -1,0 +1,64 @@
+"""What is wrong with an inventory, told so that the reader can mend it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+_LONGEST = 80
+
+
+def shown(text: str) -> str:
+    """The text in quotes, on one line, shortened, safe for any terminal."""
+    cut = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return f"'{printable(cut)}'"
+
+
+def printable(text: str) -> str:
+    """The text with everything escaped that a terminal could obey or could not print."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong: where, what was expected, what was found, and what to write instead."""
+
+    path: Path
+    line: int
+    field: str
+    expected: str
+    found: str
+    fix: str
+
+    def __str__(self) -> str:
+        where = f"{printable(str(self.path))}:{self.line}: {printable(self.field)[:_LONGEST]}"
+        return f"{where}: expected {self.expected}, found {self.found}; fix: {self.fix}"
+
+
+class InventoryError(Exception):
+    """The inventory cannot be used; `problems` are all that were found, in the order of the file."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+class Problems:
+    """Collects the problems of one file while it is read, so that all are told at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._all: list[Problem] = []
+
+    def add(self, line: int, field: str, expected: str, found: str, fix: str) -> None:
+        """Note one problem; `line` counts from 1."""
+        self._all.append(Problem(self.path, line, field, expected, found, fix))
+
+    def error(self) -> InventoryError | None:
+        """All problems as one error, in the order of the file, each told once; None where there are none."""
+        if not self._all:
+            return None
+        return InventoryError(tuple(sorted(dict.fromkeys(self._all), key=lambda problem: problem.line)))

@@ -1,0 +1,227 @@
+"""From YAML nodes to an `Inventory`: every field, its type, its default, and what fields must agree on."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import get_args
+
+import yaml
+
+from requorum.inventory import limits
+from requorum.inventory.address import address_fault, name_fault, same_place
+from requorum.inventory.login import Login, behind_forwarding, read_login, read_path
+from requorum.inventory.model import Backup, Etcd, EtcdHost, Inventory, MasterHost, Masters, Runtime, Ssh
+from requorum.inventory.problem import Problems, shown
+from requorum.inventory.value import Value
+
+_TOP = ("cluster", "ssh", "etcd", "masters", "ansible_inventory", "backup", "confirm")
+_RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+_CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_MEMORY = ("dev", "proc", "run", "sys")
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """A host as declared, in `etcd` or in `masters`."""
+
+    name: str
+    address: str
+    lost: bool
+    ssh: Ssh
+    value: Value
+
+
+def read_inventory(path: Path, sha256: str, root: yaml.Node) -> Inventory:
+    """The inventory that the document says. Raises InventoryError with every problem of the document."""
+    problems = Problems(path)
+    top = Value(root, "", root.start_mark.line + 1, problems)
+    fields = top.fields(_TOP) or {}
+    folder = path.absolute().parent
+    login = read_login(fields.get("ssh"), folder)
+    cluster = _cluster(_needed(top, fields, "cluster", "name it: `cluster: prod`"))
+    etcd = _etcd(_needed(top, fields, "etcd", "write `etcd:` with the members' hosts below it"), login, folder)
+    masters = _masters(fields.get("masters"), login, folder)
+    ansible = _ansible(fields.get("ansible_inventory"), folder)
+    backup = _backup(fields.get("backup"))
+    confirm = _truth(fields, "confirm", default=True)
+    error = problems.error()
+    if error is not None:
+        raise error
+    if cluster is None or etcd is None:
+        raise RuntimeError(f"{path}: a field was dropped without a problem; this is a defect of Requorum")
+    return Inventory(path, sha256, cluster, etcd, masters, ansible, backup, confirm)
+
+
+def _needed(parent: Value, fields: dict[str, Value], name: str, fix: str) -> Value | None:
+    found = fields.get(name)
+    if found is None and isinstance(parent.node, yaml.MappingNode):
+        field = f"{parent.field}.{name}" if parent.field else name
+        parent.problems.add(parent.line, field, f"the field '{name}'", "no such field", fix)
+    return found
+
+
+def _truth(fields: dict[str, Value], name: str, *, default: bool) -> bool:
+    said = fields[name].truth() if name in fields else None
+    return default if said is None else said
+
+
+def _cluster(value: Value | None) -> str | None:
+    name = value.text("the cluster's name") if value else None
+    if value and name is not None and not _CLUSTER.fullmatch(name):
+        value.complain(
+            "a name of letters, digits, '.', '_' and '-', at most 63, the first a letter or a digit",
+            "choose a plain name: it becomes a folder's, and is typed before anything destructive")
+    return name
+
+
+def _etcd(value: Value | None, login: Login, folder: Path) -> Etcd | None:
+    fields = value.fields(("hosts", "runtime", "survivor", "rejoin")) if value else None
+    if value is None or fields is None:
+        return None
+    runtime = _runtime(fields.get("runtime"))
+    declared = _hosts(_needed(value, fields, "hosts", _HOSTS_FIX), login, folder, with_lost=True)
+    _distinct(declared)
+    if declared and all(host.lost for host in declared):
+        fix = "remove `lost: true` from a host that has data; if none has, only a backup can help: restore that"
+        fields["hosts"].complain("a host that is not lost", fix, "no host that could survive")
+    survivor, rejoin = _survivor(fields.get("survivor"), declared), _rejoin(fields.get("rejoin"), declared)
+    if survivor is not None and rejoin is not None and survivor in rejoin:
+        fields["rejoin"].complain("hosts other than the survivor", f"remove {shown(survivor)} from the list: it is a "
+                                  "member throughout", f"the survivor {shown(survivor)}")
+    hosts = tuple(EtcdHost(host.name, host.address, host.lost, host.ssh, host.value.line) for host in declared)
+    return Etcd(runtime, hosts, survivor, rejoin)
+
+
+_HOSTS_FIX = "write each host as `name: {address: …}` below `hosts:`, indented"
+
+
+def _hosts(value: Value | None, login: Login, folder: Path, *, with_lost: bool) -> tuple[_Declared, ...]:
+    entries = value.entries("a mapping of host names", _HOSTS_FIX, bracketed=True) if value else None
+    if value is None or entries is None:
+        return ()
+    if not entries and not value.node.value:
+        value.complain("at least one host", _HOSTS_FIX, "no host")
+    return tuple(_host(name, host, login, folder, with_lost) for name, host in entries.items())
+
+
+def _host(name: str, value: Value, login: Login, folder: Path, with_lost: bool) -> _Declared:
+    if (fault := name_fault(name)) is not None:
+        value.complain(fault.expected, fault.fix, shown(name))
+    known = ("address", "lost", "ssh") if with_lost else ("address", "ssh")
+    if isinstance(value.node, yaml.ScalarNode) and value.node.tag.endswith(":null"):
+        value.complain(f"a mapping with {', '.join(known)}", "write {} where there is nothing to say")
+        fields = None
+    else:
+        fields = value.fields(known)
+    fields = fields or {}
+    address = fields["address"].text("a host name or an IP address") if "address" in fields else None
+    if address is not None and (fault := address_fault(address)) is not None:
+        fields["address"].complain(fault.expected, fault.fix)
+    elif "address" not in fields and name_fault(name) is None and address_fault(name) is not None:
+        value.complain("the field 'address'", "add the address to connect to; this name cannot be one", "no such field")
+    ssh = read_login(fields.get("ssh"), folder).over(login)
+    return _Declared(name, address or name, _truth(fields, "lost", default=False), ssh, value)
+
+
+def _distinct(hosts: tuple[_Declared, ...]) -> None:
+    """Two names for one machine would be taken for two members."""
+    for number, host in enumerate(hosts):
+        for other in hosts[:number]:
+            is_same = same_place(host.address) == same_place(other.address)
+            if is_same and not behind_forwarding(host.ssh, other.ssh):
+                found = f"{shown(host.address)}, also that of {shown(other.name)} in line {other.value.line}"
+                host.value.complain("an address of its own for every host",
+                                    "correct one of them, or remove the host that is there twice", found)
+                break
+
+
+def _runtime(value: Value | None) -> Runtime:
+    expected = f"one of {', '.join(_RUNTIMES)}"
+    said = value.text(expected) if value else None
+    if value is None or said is None:
+        return "auto"
+    for runtime in _RUNTIMES:
+        if runtime == said:
+            limits.refuse_runtime(value, runtime)
+            return runtime
+    value.complain(expected, _nearest(said, _RUNTIMES, "write auto: how etcd runs is read from the hosts"))
+    return "auto"
+
+
+def _survivor(value: Value | None, hosts: tuple[_Declared, ...]) -> str | None:
+    name = value.text("auto or a host of this inventory") if value else None
+    if value is None or name is None or name == "auto":
+        return None
+    host = _of_these(value, name, hosts, "auto or a host of this inventory")
+    if host is not None and host.lost:
+        value.complain("a survivor that is not lost", f"choose another host or auto, or remove `lost: true` in line "
+                       f"{host.value.line}", f"{shown(name)}, declared lost")
+    return name
+
+
+def _rejoin(value: Value | None, hosts: tuple[_Declared, ...]) -> tuple[str, ...] | None:
+    items = value.items("a list of host names", "write `[name, name]`, or [] for none") if value else None
+    if items is None:
+        return None
+    names: list[str] = []
+    for item in items:
+        name = item.text("a host of this inventory")
+        if name is None:
+            continue
+        if name in names:
+            item.complain("each host once", "remove one of them", f"{shown(name)} a second time")
+        else:
+            _of_these(item, name, hosts, "a host of this inventory")
+            names.append(name)
+    return tuple(names)
+
+
+def _of_these(value: Value, name: str, hosts: tuple[_Declared, ...], expected: str) -> _Declared | None:
+    for host in hosts:
+        if host.name == name:
+            return host
+    names = tuple(host.name for host in hosts)
+    value.complain(expected, _nearest(name, names, "write a name as it stands in etcd.hosts"),
+                   f"{shown(name)}, which is not in etcd.hosts")
+    return None
+
+
+def _nearest(name: str, known: tuple[str, ...], otherwise: str) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {shown(near[0])}?" if near else otherwise
+
+
+def _masters(value: Value | None, login: Login, folder: Path) -> Masters | None:
+    fields = value.fields(("hosts",)) if value else None
+    if value is None or fields is None:
+        return None
+    declared = _hosts(_needed(value, fields, "hosts", _HOSTS_FIX), login, folder, with_lost=False)
+    limits.refuse_masters(value)
+    return Masters(tuple(MasterHost(host.name, host.address, host.ssh, host.value.line) for host in declared))
+
+
+def _ansible(value: Value | None, folder: Path) -> Path | None:
+    if value is None:
+        return None
+    limits.refuse_ansible_inventory(value)
+    return read_path(value, folder, "the file of an Ansible inventory", "write its path, or remove the field")
+
+
+def _backup(value: Value | None) -> Backup:
+    fields = value.fields(("directory", "fetch")) if value else None
+    if fields is None:
+        return Backup()
+    fetch = _truth(fields, "fetch", default=Backup().fetch)
+    expected = "an absolute path on the hosts"
+    text = fields["directory"].text(expected) if "directory" in fields else None
+    if text is None:
+        return Backup(fetch=fetch)
+    directory = PurePosixPath("/" + text.lstrip("/")) if text.startswith("/") else PurePosixPath(text)
+    if not directory.is_absolute() or ".." in directory.parts or len(directory.parts) < 2:
+        fields["directory"].complain(expected + ", without '..', below /", "write a path such as /backup")
+    elif directory.parts[1] in _MEMORY:
+        fields["directory"].complain("a folder on a disk", "choose a folder that a reboot does not empty")
+    return Backup(directory, fetch)

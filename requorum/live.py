@@ -1,0 +1,283 @@
+"""What a step may ask: one member, and the cluster. Reads only; in a plan `facts` are those of the model."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from requorum.changes.backup import snapshot_status
+from requorum.diagnosis import Diagnosis, diagnose
+from requorum.facts import machine, members, process, unit
+from requorum.facts.bolt import keys_at
+from requorum.facts.data_dir import DataDir
+from requorum.facts.host import HostFacts
+from requorum.facts.machine import CLIENT_PORT, PEER_PORT, Machine
+from requorum.facts.members import MemberList, Status
+from requorum.facts.process import Process
+from requorum.facts.shell import CTL
+from requorum.facts.unit import Unit
+from requorum.operations.backup import BackupPlace
+from requorum.ranking import candidates
+from requorum.run import Run
+from requorum.survey import Unexpected
+
+Found = TypeVar("Found")
+
+PROBE = "requorum/probe"
+"""The key that is written, read and deleted to prove that a member writes."""
+
+
+class EtcdMember:
+    """One host's etcd."""
+
+    def __init__(self, run: Run, name: str) -> None:
+        self._run, self.name = run, name
+        self._remote = run.remotes[name]
+
+    def __repr__(self) -> str:
+        return self.name
+
+    @property
+    def facts(self) -> HostFacts:
+        """Everything about this host: read now, or, in a plan, what the changes so far would leave."""
+        if self._run.model is not None:
+            return self._run.model.facts[self.name]
+        return self._run.surveyor.one(self.name)
+
+    @property
+    def surveyed(self) -> HostFacts:
+        """What the survey at the start of this run read. Raises ValueError for a host that was silent."""
+        facts = self._run.survey[self.name]
+        if not isinstance(facts, HostFacts):
+            raise ValueError(f"{self.name} was silent in the survey")
+        return facts
+
+    def _read(self, command: str, parse: Callable[[str], Found], *, seconds: float = 30) -> Found:
+        answer = self._remote.run(command, seconds=seconds)
+        try:
+            if answer.exit != 0:
+                raise ValueError(answer.stderr.strip() or f"exit {answer.exit}")
+            return parse(answer.stdout)
+        except ValueError as error:
+            raise Unexpected(
+                self.name, expected="an answer", found=str(error), advice="look at etcd's log: journalctl -u etcd"
+            ) from None
+
+    @property
+    def unit(self) -> Unit:
+        """etcd.service, now."""
+        return self._read(unit.COMMAND, unit.parse)
+
+    @property
+    def processes(self) -> tuple[Process, ...]:
+        """The etcd processes, now."""
+        return self._read(process.COMMAND, process.parse)
+
+    @property
+    def machine(self) -> Machine:
+        """The machine, now."""
+        return self._read(machine.command(str(self._run.inventory.backup.directory)), machine.parse)
+
+    @property
+    def members(self) -> MemberList:
+        """The member list as this member sees it."""
+        return self._read(members.LIST_COMMAND, members.parse_list)
+
+    @property
+    def status(self) -> Status:
+        """What this member says of itself."""
+        return self._read(members.STATUS_COMMAND, members.parse_status)
+
+    @property
+    def data(self) -> DataDir:
+        """What its data directory holds, read from the disk."""
+        return self._run.surveyor.data(self.surveyed)
+
+    def forced(self) -> bool:
+        """A process here forces a new cluster."""
+        return any(p.forced for p in self.processes)
+
+    def member_names(self) -> list[str]:
+        """The names in its member list."""
+        return [m.name for m in self.members.members]
+
+    def voter_names(self) -> list[str]:
+        """The names of the voting members in its member list."""
+        return [m.name for m in self.members.voters]
+
+    def left_in_data_directory(self) -> list[str]:
+        """What the data directory holds, our own folders apart."""
+        return [name for name in self.machine.data_entries if not name.startswith("openshift-backup")]
+
+    def text_of(self, path: PurePosixPath) -> str:
+        """A file's content."""
+        return self._read(f"cat {shlex.quote(str(path))}", str)
+
+    def peer_urls(self) -> set[str]:
+        """The peer URLs that the member list has for this member."""
+        own = self.status.member_id
+        return {url for m in self.members.members if m.id == own for url in m.peer_urls}
+
+    def open_ports(self) -> set[int]:
+        """Which of etcd's ports somebody listens on."""
+        return {CLIENT_PORT, PEER_PORT} & self.machine.ports
+
+    def is_fenced(self) -> bool:
+        """Down, and no reboot brings it up: no process, ports closed, the fence read by systemd."""
+        return self.unit.fenced and not self.unit.is_running and not self.processes and not self.open_ports()
+
+    def answers(self) -> bool:
+        """It answers a linearizable read."""
+        return self._remote.run(members.LINEAR_COMMAND, seconds=30).exit == 0
+
+    def writes(self) -> str:
+        """Write a key through this member, read it back, delete it; what was read.
+
+        Raises RuntimeError in a mode that changes nothing: this is the one write that is no change.
+        """
+        if self._run.mode != "recovery":
+            raise RuntimeError(f"a write in a run that changes nothing ({self._run.mode})")
+        script = CTL + f"""set -e
+ctl put {PROBE} "$(uname -n)" >&2
+ctl get {PROBE} --print-value-only
+ctl del {PROBE} >&2
+"""
+        return self._read(script, str.strip)
+
+    def revision(self) -> int:
+        """The revision of the key-value store."""
+        return self.status.revision
+
+    def hash_at(self, revision: int) -> int:
+        """The hash of everything this member holds up to a revision."""
+
+        def parse(output: str) -> int:
+            try:
+                return int(json.loads(output)[0]["HashKV"]["hash"])
+            except (KeyError, IndexError, TypeError) as error:
+                raise ValueError(f"expected a hash in JSON, found {output[:200]!r} ({error})") from None
+
+        return self._read(f"{CTL}PATIENCE=60s ctl endpoint hashkv --rev={revision} -w json", parse, seconds=90)
+
+    def keys_at(self, revision: int) -> dict[bytes, int]:
+        """Every key at a revision, with the revision that wrote it."""
+        script = f"{CTL}PATIENCE=120s ctl get '' --prefix --keys-only --rev={revision} -w json"
+        return self._read(script, _mod_revisions, seconds=150)
+
+    def snapshot_revision(self, path: str) -> int:
+        """The revision of a snapshot, or of a copied database, as etcd's own tool reads it."""
+        return self._read(snapshot_status(path), _snapshot_revision, seconds=300)
+
+    def reaches(self, urls: Iterable[str]) -> list[str]:
+        """Those of these URLs whose host this host cannot reach; a refused connection is reached."""
+        places = [url.rpartition("//")[2] for url in urls]
+        lines = [
+            f"timeout 3 bash -c '</dev/tcp/{host.strip('[]')}/{port}' 2>&1 | grep -q 'refused' || "
+            f"timeout 3 bash -c '</dev/tcp/{host.strip('[]')}/{port}' 2>/dev/null || echo {place}"
+            for place in places
+            for host, _, port in (place.rpartition(":"),)
+        ]
+        return self._read("\n".join([*lines, "true"]), str.split)
+
+    def certificate_problems(self) -> tuple[str, ...]:
+        """What keeps this host from being trusted as a member."""
+        facts = self.surveyed
+        return facts.certificates.problems(facts.conf, datetime.fromtimestamp(facts.machine.clock, timezone.utc))
+
+
+class Cluster:
+    """Every host at once."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.diagnosis = run.proven
+        self.recovery = run.recovery
+        fetched = run.folder / "backup" if run.inventory.backup.fetch else None
+        self.backup = BackupPlace(run.inventory.backup.directory, run.recovery, fetched)
+        self.mark = run.mark
+
+    def __repr__(self) -> str:
+        return self.run.inventory.cluster
+
+    def member(self, name: str) -> EtcdMember:
+        """One host's etcd."""
+        return EtcdMember(self.run, name)
+
+    @property
+    def survivor(self) -> EtcdMember:
+        """The member whose data is the cluster's."""
+        return self.member(self.diagnosis.survivor)
+
+    def _each(self, names: Iterable[str], read: Callable[[EtcdMember], Found]) -> dict[str, Found]:
+        found = [self.member(name) for name in names]
+        with ThreadPoolExecutor(max_workers=max(1, len(found))) as pool:
+            return dict(zip([m.name for m in found], pool.map(read, found), strict=True))
+
+    def unfenced(self) -> list[str]:
+        """The other hosts that are reached and not proven to be down for good."""
+        fenced = self._each(self.diagnosis.others, EtcdMember.is_fenced)
+        return [name for name, proven in fenced.items() if not proven]
+
+    def diagnosed_again(self) -> Diagnosis:
+        """The diagnosis from a survey made now."""
+        return diagnose(self.run.inventory, self.run.surveyor.all())
+
+    def hashes(self) -> dict[str, int]:
+        """The hash of what each member holds at one common revision."""
+        names = self.run.hosts("whole")
+        revision = min(self._each(names, EtcdMember.revision).values())
+        return self._each(names, lambda member: member.hash_at(revision))
+
+    def listed_peer_urls(self) -> set[str]:
+        """The peer URLs of every member, as the survivor lists them."""
+        return {url for m in self.survivor.members.members for url in m.peer_urls}
+
+    def refusal_of_survivor(self) -> str:
+        """Why the survivor's data, as it lies on the disk now, must not be forced; empty where it may."""
+        facts = replace(self.survivor.surveyed, data=self.survivor.data)
+        found = candidates([facts])
+        return found[0].refusal if found else f"its data cannot be read: {facts.data.error if facts.data else ''}"
+
+    def surveyed_revision(self, member: EtcdMember) -> int:
+        """The revision in a member's database, as the survey read it; 0 where it has no readable data."""
+        data = member.surveyed.data
+        return data.db.revision if data is not None and data.db is not None and not data.error else 0
+
+    def copied_revision(self, member: EtcdMember) -> int:
+        """The revision in the copy of a member's database, as etcd's own tool reads it; 0 where there was none to copy."""
+        return member.snapshot_revision(str(self.backup.database)) if self.surveyed_revision(member) else 0
+
+    def snapshot_revision(self, member: EtcdMember, when: str) -> int:
+        """The revision of a saved snapshot, as etcd's own tool reads it."""
+        return member.snapshot_revision(str(self.backup.snapshot(when) / "snapshot.db"))
+
+    def keys_unlike_backup(self) -> list[str]:
+        """The keys in which the survivor's copied database differs from what it holds now, at the copy's revision."""
+        survivor = self.survivor
+        with tempfile.TemporaryDirectory() as folder:
+            image = Path(folder) / "db"
+            self.run.remotes[survivor.name].fetch(f"cat {shlex.quote(str(self.backup.database))}", image, seconds=1800)
+            revision = survivor.snapshot_revision(str(self.backup.database))
+            kept = keys_at(image.read_bytes(), revision)
+        held = survivor.keys_at(revision)
+        return sorted(key.decode(errors="replace") for key in kept.keys() | held.keys() if kept.get(key) != held.get(key))
+
+
+def _snapshot_revision(output: str) -> int:
+    """etcdctl says 0 of an empty store, where a member says 1."""
+    return max(1, int(json.loads(output)["revision"]))
+
+
+def _mod_revisions(output: str) -> dict[bytes, int]:
+    try:
+        return {base64.b64decode(kv["key"]): int(kv["mod_revision"]) for kv in json.loads(output).get("kvs", [])}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"expected keys in JSON, found {output[:200]!r} ({error})") from None

@@ -1,0 +1,66 @@
+"""Operations that keep what there is: on the host, and away from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from requorum.changes import Change, CopyTree, FetchTree, SaveSnapshot
+from requorum.facts.host import HostFacts
+
+CONFIGURATION = PurePosixPath("/etc/etcd")
+
+
+@dataclass(frozen=True)
+class BackupPlace:
+    """Where the backups of one recovery go: a directory on each host, and a folder here (None: they are not fetched)."""
+
+    directory: PurePosixPath
+    recovery: str
+    fetched: Path | None
+
+    @property
+    def configuration(self) -> PurePosixPath:
+        """The copy of /etc/etcd (38.1.1.1 says /backup/etcd-config-<YYYYMMDD>)."""
+        return self.directory / f"etcd-config-{self.recovery}"
+
+    @property
+    def data(self) -> PurePosixPath:
+        """The copy of the data directory."""
+        return self.directory / f"etcd-data-{self.recovery}"
+
+    @property
+    def database(self) -> PurePosixPath:
+        """The database in the copy of the data directory."""
+        return self.data / "member/snap/db"
+
+    def snapshot(self, when: str) -> PurePosixPath:
+        """The folder of a snapshot that etcd saved; `when` tells one from another."""
+        return self.directory / f"etcd-snapshot-{when}-{self.recovery}"
+
+
+def _fetched(facts: HostFacts, copy: PurePosixPath, what: str, place: BackupPlace) -> list[Change]:
+    """38.1.1: external storage, here the machine that runs the runbook."""
+    if place.fetched is None:
+        return []
+    return [FetchTree(facts.name, str(copy), str(place.fetched / f"{facts.name}-{what}.tar.gz"))]
+
+
+def keep_configuration(facts: HostFacts, place: BackupPlace) -> list[Change]:
+    """38.1.1.1: /etc/etcd of a member, certificates and all, with owner and mode."""
+    copy = CopyTree(facts.name, str(CONFIGURATION), str(place.configuration))
+    return [copy, *_fetched(facts, place.configuration, "config", place)]
+
+
+def keep_data(facts: HostFacts, place: BackupPlace) -> list[Change]:
+    """38.1.1.2: database and write-ahead log of a member; nothing to do where it has none."""
+    if not facts.has_data:
+        return []
+    copy = CopyTree(facts.name, facts.conf.data_dir, str(place.data))
+    return [copy, *_fetched(facts, place.data, "data", place)]
+
+
+def save_snapshot(facts: HostFacts, place: BackupPlace, when: str) -> list[Change]:
+    """38.1.1.2: a snapshot by etcd itself."""
+    folder = place.snapshot(when)
+    return [SaveSnapshot(facts.name, str(folder)), *_fetched(facts, folder, f"snapshot-{when}", place)]

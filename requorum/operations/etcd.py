@@ -1,0 +1,88 @@
+"""Operations on one etcd and its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from requorum.changes import Change, EnableEtcd, MoveAside, ReloadUnits, RemoveFile, StartEtcd, StopEtcd, WriteFile
+from requorum.facts import etcd_conf, unit
+from requorum.facts.host import HostFacts
+from requorum.facts.members import Member
+
+_ELECTION = ("heartbeat-interval", "election-timeout")
+
+
+def stop(facts: HostFacts) -> list[Change]:
+    """Stop etcd, cleanly: it writes its commit index."""
+    return [StopEtcd(facts.name)]
+
+
+def force_new_cluster(facts: HostFacts) -> list[Change]:
+    """38.1.3: start etcd so that it keeps its data and forgets the other members.
+
+    By an environment file that is read last, under /run: a reboot takes the force away. The short election timeout
+    holds for this start only, and only where no flag sets the timers: etcd ≥ 3.4 refuses a variable beside its flag.
+    """
+    lines = ["ETCD_FORCE_NEW_CLUSTER=true"]
+    if not any(f"--{flag}" in facts.unit.exec_start for flag in _ELECTION):
+        lines += ["ETCD_HEARTBEAT_INTERVAL=50", "ETCD_ELECTION_TIMEOUT=500"]
+    environment = "\n".join(lines) + "\n"
+    drop_in = (
+        "# Requorum forces a new cluster at the next start of etcd, and takes this away again.\n"
+        f"[Service]\nEnvironmentFile={unit.FORCE_ENVIRONMENT}\n"
+    )
+    return [
+        WriteFile(facts.name, unit.FORCE_ENVIRONMENT, environment),
+        WriteFile(facts.name, unit.FORCE, drop_in),
+        ReloadUnits(facts.name, unit.FORCE, present=True),
+        StartEtcd(facts.name),
+    ]
+
+
+def take_force_away(facts: HostFacts) -> list[Change]:
+    """38.1.3, what the chapter forgets: no start path forces any more, and etcd runs without it."""
+    files: list[Change] = [
+        RemoveFile(facts.name, unit.FORCE),
+        ReloadUnits(facts.name, unit.FORCE, present=False),
+        RemoveFile(facts.name, unit.FORCE_ENVIRONMENT),
+    ]
+    restart: list[Change] = [StopEtcd(facts.name)] if facts.forced else []
+    return [*files, *restart, StartEtcd(facts.name)]
+
+
+def name_only_itself(facts: HostFacts) -> list[Change]:
+    """38.1.2: ETCD_INITIAL_CLUSTER names this member alone."""
+    return _named(facts, [Member(0, facts.conf.name, facts.conf.peer_urls, (), False)], None)
+
+
+def name_members(facts: HostFacts, through: HostFacts, *, state: str | None = None) -> list[Change]:
+    """38.1.2 and 38.1.4: ETCD_INITIAL_CLUSTER names the members that `through` lists.
+
+    `state`, where given, becomes ETCD_INITIAL_CLUSTER_STATE. Raises ValueError where `through` lists no members.
+    """
+    if through.api.members is None:
+        raise ValueError(f"{through.name} does not say who is a member: {through.api.error}")
+    return _named(facts, through.api.members.members, state)
+
+
+def _named(facts: HostFacts, members: Iterable[Member], state: str | None) -> list[Change]:
+    """The file's own order is kept; a member that has not started yet has no name, and is this one."""
+    wanted = {url: name for m in members for url, name in ((url, m.name or facts.conf.name) for url in m.peer_urls)}
+    order = [url for _, url in facts.conf.initial_cluster if url in wanted]
+    order += [url for url in wanted if url not in order]
+    values = {"ETCD_INITIAL_CLUSTER": ",".join(f"{wanted[url]}={url}" for url in order)}
+    if state is not None:
+        values["ETCD_INITIAL_CLUSTER_STATE"] = state
+    if all(facts.conf.get(key) == value for key, value in values.items()):
+        return []
+    return [WriteFile(facts.name, etcd_conf.PATH, facts.conf.edited(values), before=facts.conf.text)]
+
+
+def start(facts: HostFacts) -> list[Change]:
+    """Start etcd now and at boot."""
+    return [EnableEtcd(facts.name), StartEtcd(facts.name)]
+
+
+def move_data_aside(facts: HostFacts, recovery: str) -> list[Change]:
+    """38.1.4, without its ``rm -Rf``: the old data goes into a folder beside it, which etcd does not look at."""
+    return [MoveAside(facts.name, facts.conf.data_dir, f"{facts.conf.data_dir}/openshift-backup-requorum-{recovery}")]

@@ -1,0 +1,46 @@
+"""Operations on the member list, asked of a running member."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from requorum.changes import AddMember, Change, PromoteMember, RemoveMember, UpdatePeerUrls
+from requorum.facts.host import HostFacts
+from requorum.facts.members import Member
+
+
+def add(through: HostFacts, joiner: HostFacts) -> list[Change]:
+    """38.1.4: add a host to the cluster, as a learner where the version has them (3.4 and later)."""
+    learner = _version(through.machine.etcd_version) >= (3, 4)
+    return [AddMember(through.name, joiner.conf.name, joiner.conf.peer_urls, learner)]
+
+
+def promote(through: HostFacts, joiner: HostFacts) -> list[Change]:
+    """Make a learner that has caught up a voting member."""
+    return [PromoteMember(through.name, joiner.conf.name, joiner.conf.peer_urls)]
+
+
+def remove(through: HostFacts, members: Iterable[Member]) -> list[Change]:
+    """38.1.2: remove members by ID, with a quorum."""
+    return [RemoveMember(through.name, m.name, m.peer_urls, m.id) for m in members]
+
+
+def remove_all_but_itself(facts: HostFacts) -> list[Change]:
+    """38.1.3: after a forced start, whoever is still listed beside this member. Raises ValueError without an answer."""
+    if facts.api.members is None or facts.api.status is None:
+        raise ValueError(f"{facts.name} does not say who is a member: {facts.api.error}")
+    own = facts.api.status.member_id
+    return remove(facts, [m for m in facts.api.members.members if m.id != own])
+
+
+def advertise(facts: HostFacts) -> list[Change]:
+    """38.1.3: the listed peer URL becomes the advertised one; after a force it can read ``http://localhost:2380``."""
+    own = facts.api.status.member_id if facts.api.status else None
+    listed = next((m for m in facts.api.members.members if m.id == own), None) if facts.api.members else None
+    if listed is None or set(listed.peer_urls) == set(facts.conf.peer_urls):
+        return []
+    return [UpdatePeerUrls(facts.name, facts.conf.name, facts.conf.peer_urls, listed.id)]
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:2] if part.isdigit())

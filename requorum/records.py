@@ -1,0 +1,279 @@
+"""What a journal holds: one frozen class for each kind of record. No I/O; imports nothing of ours.
+
+Times are UTC, ISO 8601 with a final Z. `step` is a step's id, as pytest shows it: ``test_fence[etcd-1.example.com]``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+Word = Literal["precondition", "action", "postcondition"]
+Phase = Literal["begin", "end"]
+StepOutcome = Literal["passed", "failed", "blocked", "interrupted", "deferred"]
+ChangeResult = Literal["held", "done", "failed", "unknown", "planned"]
+Mode = Literal["recovery", "preconditions", "plan", "checks"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The first record: who runs what, with which inventory."""
+
+    kind: ClassVar[str] = "run"
+    run: str
+    recovery: str
+    cluster: str
+    mode: Mode
+    operator: str
+    machine: str
+    argv: tuple[str, ...]
+    versions: tuple[str, ...]
+    inventory: str
+    inventory_sha256: str
+
+
+@dataclass(frozen=True)
+class HostSurveyed:
+    """What the survey found on one host, as label and value."""
+
+    kind: ClassVar[str] = "host"
+    host: str
+    reached: bool
+    found: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class VerdictGiven:
+    """The verdict with its proof in words; `hosts` are those of the inventory."""
+
+    kind: ClassVar[str] = "verdict"
+    verdict: str
+    proof: tuple[str, ...]
+    advice: tuple[str, ...]
+    survivor: str
+    loss: str
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """The operator's word before the first change; `how` says where it came from."""
+
+    kind: ClassVar[str] = "confirmed"
+    how: str
+    by: str
+    given: bool
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """One step on one host, in the order of the run."""
+
+    step: str
+    number: int
+    title: str
+    host: str
+    stage: str
+    section: str
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Every step of this run, before the first begins: what is not reached is known from it."""
+
+    kind: ClassVar[str] = "planned"
+    steps: tuple[PlannedStep, ...]
+
+
+@dataclass(frozen=True)
+class StepBegan:
+    """A step begins on its host."""
+
+    kind: ClassVar[str] = "step-began"
+    step: str
+    host: str
+
+
+@dataclass(frozen=True)
+class StepEnded:
+    """A step ended; `reason` is empty when it passed."""
+
+    kind: ClassVar[str] = "step-ended"
+    step: str
+    host: str
+    outcome: StepOutcome
+    reason: str
+
+
+@dataclass(frozen=True)
+class WordBegan:
+    """A precondition, an action or a postcondition begins."""
+
+    kind: ClassVar[str] = "word-began"
+    step: str
+    host: str
+    word: Word
+    text: str
+
+
+@dataclass(frozen=True)
+class WordEnded:
+    """A word ended. `expected`, `found` and `advice` are filled when it failed."""
+
+    kind: ClassVar[str] = "word-ended"
+    step: str
+    host: str
+    word: Word
+    text: str
+    outcome: StepOutcome
+    expected: str
+    found: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class CommandRan:
+    """A command on a host, with its output (capped, secrets redacted). `exit` is None where the answer did not arrive."""
+
+    kind: ClassVar[str] = "command"
+    step: str
+    host: str
+    command: str
+    exit: int | None
+    milliseconds: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class ChangeIntended:
+    """Written, and on disk, before a change begins. `change` is its identity; `shown` a command or a file difference."""
+
+    kind: ClassVar[str] = "change-intended"
+    step: str
+    host: str
+    change: str
+    shown: str
+
+
+@dataclass(frozen=True)
+class ChangeEnded:
+    """What became of a change: `held` means that it held already and nothing was done."""
+
+    kind: ClassVar[str] = "change-ended"
+    step: str
+    host: str
+    change: str
+    shown: str
+    result: ChangeResult
+    detail: str
+
+
+@dataclass(frozen=True)
+class WaitBegan:
+    """The run waits for `what`, at most `seconds`."""
+
+    kind: ClassVar[str] = "wait-began"
+    step: str
+    host: str
+    what: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Something that a reader should know: a warning, what is still missing, the moment writes were possible again."""
+
+    kind: ClassVar[str] = "note"
+    step: str
+    host: str
+    text: str
+
+
+@dataclass(frozen=True)
+class BackupProven:
+    """A backup that counts: where it lies on the host, its copy in the run's folder, and what it was proven to hold."""
+
+    kind: ClassVar[str] = "backup"
+    step: str
+    host: str
+    place: str
+    copy: str
+    sha256: str
+    holds: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The last record. `result` is a class of outcome (see docs/exit-codes.md), `exit` the process's exit code."""
+
+    kind: ClassVar[str] = "ended"
+    result: str
+    exit: int
+    verdict: str
+    survivor: str
+    healthy: tuple[str, ...]
+    missing: tuple[str, ...]
+    writable_at: str
+    answer: str
+
+
+WRITABLE = "writes are possible again"
+"""The note that marks the moment."""
+
+Record = (
+    Run
+    | HostSurveyed
+    | VerdictGiven
+    | Confirmed
+    | Planned
+    | StepBegan
+    | StepEnded
+    | WordBegan
+    | WordEnded
+    | CommandRan
+    | ChangeIntended
+    | ChangeEnded
+    | WaitBegan
+    | Noted
+    | BackupProven
+    | Ended
+)
+
+KINDS: dict[str, type[Record]] = {
+    cls.kind: cls
+    for cls in (
+        Run, HostSurveyed, VerdictGiven, Confirmed, Planned, StepBegan, StepEnded, WordBegan, WordEnded,
+        CommandRan, ChangeIntended, ChangeEnded, WaitBegan, Noted, BackupProven, Ended,
+    )
+}  # fmt: skip
+
+
+def as_json(record: Record) -> dict[str, object]:
+    """The record's fields, ready for `json.dumps`."""
+    return {"kind": record.kind, **dataclasses.asdict(record)}
+
+
+def _frozen(value: object) -> object:
+    return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
+
+
+def from_json(fields: dict[str, object]) -> Record:
+    """The record that `as_json` wrote.
+
+    Raises ValueError for a kind or fields that this version does not know.
+    """
+    values = {key: _frozen(value) for key, value in fields.items()}
+    kind = values.pop("kind", None)
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"expected a known kind of record, found {kind!r}")
+    if kind == Planned.kind:
+        steps = fields["steps"]
+        if not isinstance(steps, list):
+            raise ValueError("expected a list of steps in a planned record")
+        return Planned(tuple(PlannedStep(**step) for step in steps))
+    try:
+        return KINDS[kind](**values)
+    except TypeError as error:
+        raise ValueError(f"a record of kind {kind!r} does not fit: {error}") from None

@@ -1,0 +1,341 @@
+"""The one way to a host: every command of a run goes through `Remote`."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from requorum.remote import script as wire
+from requorum.remote.connection import Connection, connect
+from requorum.remote.endpoint import Host, resolve
+from requorum.remote.errors import ConnectionLost, DeadlinePassed, RemoteError, SudoRefused, Unreachable
+from requorum.remote.redact import redact
+from requorum.remote.result import CommandEnded, OnCommand, Output, Result, as_text
+from requorum.remote.session import (
+    Digest,
+    Marked,
+    Memory,
+    SessionLostError,
+    SessionRefusedError,
+    Sink,
+    execute,
+    open_session,
+)
+
+OUTPUT_BYTES = 64 * 1024 * 1024  # kept of each stream
+SHOWN_BYTES = 1024 * 1024  # told of each stream to `on_command`
+# At once on a connection. sshd's own limit, MaxSessions, is 10, and it may count the ones just closed (with 8, seen:
+# "open failed"), so half of it.
+SESSIONS = 5
+GRACE_SECONDS = 10  # for the way there and back, on top of the host's own deadline
+
+# A missing command behind sudo is not meant: `sudo: flock: command not found`.
+_SUDO_SAYS_NO = re.compile(r"^(?!.*command not found).*(sudo|sorry|password)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What is to be run: `shown` is told to the journal, `script` is sent."""
+
+    shown: Sequence[str]
+    script: str
+    mark: str
+    seconds: float
+    stdin: bytes | None = None
+    change: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An exit code, and how long it took to come."""
+
+    exit: int
+    seconds: float
+
+
+def _shown(text: str) -> str:
+    text = redact(text)
+    if len(text) <= SHOWN_BYTES:
+        return text
+    half = SHOWN_BYTES // 2
+    return f"{text[:half]}\n[… {len(text) - 2 * half} characters left out …]\n{text[-half:]}"
+
+
+class Remote:
+    """One host. Safe to use from several threads; at most one connection, opened when it is first needed."""
+
+    def __init__(self, host: Host, *, connect_seconds: float = 10, on_command: OnCommand | None = None) -> None:
+        """`connect_seconds` bounds each part of connecting; `on_command` is told of every command, from any thread."""
+        self.host = host
+        self.name = host.name
+        self._connect_seconds = connect_seconds
+        self._on_command = on_command
+        self._lock = threading.Lock()
+        self._sessions = threading.BoundedSemaphore(SESSIONS)
+        self._connection: Connection | None = None
+
+    def connect(self) -> None:
+        """Connect unless connected.
+
+        Raises Unreachable, NotAdmitted, UnknownHostKey, ChangedHostKey.
+        """
+        self._connected()
+
+    def close(self) -> None:
+        """End the connection; the next command opens another."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def run(self, script: str, *, seconds: float = 30, stdin: bytes | None = None, change: bool = False) -> Result:
+        """Run a bash script as root (`sudo: true`) or as the user who logs in, and return what it gave back.
+
+        A non-zero exit code is returned, not raised. After `seconds` the host stops the script and its children.
+        A read whose connection drops is repeated once; a change (`change=True`) never, and no two changes run on a
+        host at the same time, whoever began them.
+        The script can be seen in the host's process list: what is secret goes through `stdin`. What it leaves running
+        in the background must not hold its output.
+
+        Raises DeadlinePassed; ConnectionLost where the outcome is unknown; SudoRefused, RemoteError and the errors of
+        `connect` where the script did not begin.
+        """
+        call = _Call((script,), script, wire.new_mark(), seconds, stdin, change)
+        stdout, stderr = Memory(OUTPUT_BYTES), Memory(OUTPUT_BYTES)
+
+        def sinks() -> tuple[Sink, Sink]:
+            nonlocal stdout, stderr
+            stdout, stderr = Memory(OUTPUT_BYTES), Memory(OUTPUT_BYTES)
+            return stdout, stderr
+
+        answer = self._told(call, sinks, lambda: (as_text(stdout.data), as_text(stderr.data)))
+        out, err = stdout.data, stderr.data
+        cut = stdout.truncated or stderr.truncated
+        return Result(script, answer.exit, as_text(out), as_text(err), round(answer.seconds * 1000), cut, out, err)
+
+    def batch(self, commands: Mapping[str, str], *, seconds: float = 15) -> dict[str, Output]:
+        """Run all commands at the same time in one round trip; reads only, nothing is written on the host.
+
+        Each is bash, has `seconds` and its own output and exit code; one that hangs costs only its own answer (124).
+        Each stream is cut at 8 MiB, and the Output says so.
+
+        Raises what `run` raises, but DeadlinePassed; ValueError for a command of more than 96 KiB.
+        """
+        mark = wire.new_mark()
+        script = wire.batch(tuple(commands.values()), mark=mark, seconds=seconds)
+        # The batch outlives each of its commands, which may take two seconds to be killed.
+        call = _Call(tuple(commands.values()), script, mark, seconds + 4)
+        stdout = Memory(2 * OUTPUT_BYTES)
+
+        def sinks() -> tuple[Sink, Sink]:
+            nonlocal stdout
+            stdout = Memory(2 * OUTPUT_BYTES)
+            return stdout, Memory(SHOWN_BYTES)
+
+        began = time.monotonic()
+        try:
+            answer = self._execute(call, sinks)
+        except BaseException as error:
+            for command in call.shown:
+                self._tell(command, None, time.monotonic() - began, "", str(error) or type(error).__name__)
+            raise
+        outputs = dict(wire.frames(stdout.data, tuple(commands), mark=mark, seconds=seconds))
+        for key, output in outputs.items():
+            self._tell(commands[key], output.exit, answer.seconds, output.stdout, output.stderr)
+        return outputs
+
+    def fetch(self, script: str, to: Path, *, seconds: float) -> str:
+        """Write what the script prints to a local file, and return its SHA-256.
+
+        The file is whole or not there: mode 0600, on disk before it gets its name.
+
+        Raises what `run` raises, RemoteError for a non-zero exit code, OSError where the file cannot be written here.
+        """
+        part = to.with_name(f".{to.name}.part")
+        call = _Call((script,), script, wire.new_mark(), seconds)
+        stderr = Memory(OUTPUT_BYTES)
+        with open(os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            digest = Digest(file.write)
+
+            def sinks() -> tuple[Sink, Sink]:
+                nonlocal digest, stderr
+                file.seek(0)
+                file.truncate()
+                digest, stderr = Digest(file.write), Memory(OUTPUT_BYTES)
+                return digest, stderr
+
+            def shown() -> tuple[str, str]:
+                return f"[{digest.size} bytes, SHA-256 {digest.sha256}, to {to}]", as_text(stderr.data)
+
+            try:
+                answer = self._told(call, sinks, shown)
+                if answer.exit != 0:
+                    raise RemoteError(
+                        self.name,
+                        expected=f"exit code 0 from `{redact(script)}`",
+                        found=f"exit code {answer.exit}: {redact(as_text(stderr.data)).strip() or 'and no word'}",
+                        advice="nothing was kept here; run the command on the host to see more",
+                    )
+                file.flush()
+                os.fsync(file.fileno())
+            except BaseException:
+                part.unlink()
+                raise
+        part.replace(to)
+        folder = os.open(to.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        return digest.sha256
+
+    def _tell(
+        self, command: str, exit_code: int | None, seconds: float, out: str, err: str, change: bool = False
+    ) -> None:
+        if self._on_command is not None:
+            told = CommandEnded(
+                self.name, redact(command), exit_code, round(seconds * 1000), _shown(out), _shown(err), change
+            )
+            self._on_command(told)
+
+    def _told(
+        self, call: _Call, sinks: Callable[[], tuple[Sink, Sink]], shown: Callable[[], tuple[str, str]]
+    ) -> _Answer:
+        """Execute, tell `on_command` whatever happens, and raise where the host's deadline passed."""
+        began = time.monotonic()
+        try:
+            answer = self._execute(call, sinks)
+        except BaseException as error:  # also when we are interrupted: the command may be running
+            out, err = shown()
+            why = str(error) or type(error).__name__
+            self._tell(call.shown[0], None, time.monotonic() - began, out, f"{err}\n{why}".lstrip(), call.change)
+            raise
+        self._tell(call.shown[0], answer.exit, answer.seconds, *shown(), call.change)
+        if answer.exit in (124, 137) and answer.seconds >= call.seconds:
+            raise DeadlinePassed(
+                self.name,
+                expected=f"`{redact(call.shown[0])}` to end within {call.seconds:g} s",
+                found="that it did not; the host has stopped it, with its children",
+                advice="it may have done a part: look what it changed" if call.change else "is the host overloaded?",
+            )
+        return answer
+
+    def _connected(self) -> Connection:
+        with self._lock:
+            if self._connection is not None and not self._connection.alive:
+                self._connection.close()
+                self._connection = None
+            if self._connection is None:
+                self._connection = connect(resolve(self.host), self._connect_seconds)
+            return self._connection
+
+    def _drop(self, connection: Connection) -> None:
+        with self._lock:
+            if self._connection is connection:
+                self._connection = None
+        connection.close()
+
+    def _execute(self, call: _Call, sinks: Callable[[], tuple[Sink, Sink]]) -> _Answer:
+        """One attempt, and one more on a new connection where the first cannot have changed anything."""
+        again = True
+        while True:
+            try:
+                return self._attempt(call, *sinks())
+            except _NotSentError as error:
+                if not again:
+                    raise Unreachable(
+                        self.name,
+                        expected="a session on a new connection",
+                        found=str(error),
+                        advice="the command was not sent. Is the host well? Look at its console",
+                    ) from None
+            except SessionLostError as error:
+                # A host that said nothing until long after the command's deadline would take as long again.
+                if not again or call.change or error.silent:
+                    raise ConnectionLost(
+                        self.name,
+                        expected=f"the answer to `{redact(call.shown[0])}`",
+                        found=f"{error}: the command may or may not have run",
+                        advice="run the same again: every step looks at the host's state before it acts",
+                    ) from None
+            again = False
+
+    def _attempt(self, call: _Call, stdout: Sink, stderr: Sink) -> _Answer:
+        out, err = Marked(call.mark, stdout), Marked(call.mark, stderr)
+        command, stdin = wire.wrap(
+            call.script,
+            mark=call.mark,
+            seconds=call.seconds,
+            sudo=self.host.ssh.sudo,
+            stdin=call.stdin,
+            locked=call.change,
+        )
+        wait = call.seconds + wire.KILL_SECONDS + GRACE_SECONDS + (wire.LOCK_SECONDS if call.change else 0)
+        connection = self._connected()
+        with self._sessions:
+            try:
+                channel = open_session(connection.transport, self._connect_seconds)
+            except SessionLostError as error:
+                self._drop(connection)
+                raise _NotSentError(str(error)) from None
+            except SessionRefusedError as error:
+                raise self._not_begun(str(error), "raise MaxSessions in the host's sshd_config") from None
+            began = time.monotonic()
+            try:
+                exit_code = execute(channel, command, stdin, stdout=out, stderr=err, seconds=wait)
+            except SessionRefusedError as error:
+                raise self._not_begun(str(error), "is there a ForceCommand for this user in sshd_config?") from None
+            except SessionLostError:
+                self._drop(connection)
+                raise
+            answer = _Answer(exit_code, time.monotonic() - began)
+        if not out.began:
+            raise self._why_not_begun(call, answer, as_text(out.noise), as_text(err.noise))
+        return answer
+
+    def _not_begun(self, found: str, advice: str) -> RemoteError:
+        return RemoteError(self.name, expected="the command to begin", found=found, advice=advice)
+
+    def _why_not_begun(self, call: _Call, answer: _Answer, out: str, err: str) -> RemoteError:
+        said = " ".join(f"{err} {out}".split()) or "no word"
+        if call.change and answer.exit == 1 and answer.seconds >= wire.LOCK_SECONDS:
+            found = f"another change still running on this host after {wire.LOCK_SECONDS} s"
+            return self._not_begun(found, f"`fuser -v {wire.LOCK}` on the host shows which; then run the same again")
+        if self.host.ssh.sudo and _SUDO_SAYS_NO.search(said):
+            user = self.host.ssh.user
+            advice = f"allow it: `{user} ALL=(root) NOPASSWD: ALL` in /etc/sudoers.d/, or log in as root"
+            if "tty" in said:
+                advice = f"`Defaults:{user} !requiretty` in /etc/sudoers.d/: a terminal would mix both outputs"
+            return SudoRefused(
+                self.name, expected=f"`sudo -n` to work for {user} without a password", found=said, advice=advice
+            )
+        advice = f"log in as {self.host.ssh.user} by hand: bash, timeout and flock must be there, the shell a POSIX one"
+        return self._not_begun(f"exit code {answer.exit} before it: {said}", advice)
+
+
+class _NotSentError(Exception):
+    """The connection failed before the command was sent: it is safe to try once more."""
+
+
+def connect_all(remotes: Sequence[Remote]) -> dict[str, RemoteError]:
+    """Connect to all hosts at once; returns the error of each host that could not be reached, by its name."""
+
+    def attempt(remote: Remote) -> RemoteError | None:
+        try:
+            remote.connect()
+        except RemoteError as error:
+            return error
+        return None
+
+    if not remotes:
+        return {}
+    with ThreadPoolExecutor(max_workers=len(remotes), thread_name_prefix="connect") as pool:
+        errors = pool.map(attempt, remotes)
+        return {remote.name: error for remote, error in zip(remotes, errors, strict=True) if error is not None}

@@ -1,0 +1,223 @@
+"""One run: its identity, its folder, its journal, its lock, what was surveyed and what follows from it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO
+
+from requorum import __version__
+from requorum.diagnosis import Diagnosis, diagnose
+from requorum.facts.host import HostFacts, Silent
+from requorum.facts.mark import Mark
+from requorum.hand import Hand, Model
+from requorum.inventory import Inventory
+from requorum.journal import Journal
+from requorum.locking import Lock
+from requorum.records import CommandRan, HostSurveyed, Mode, VerdictGiven
+from requorum.records import Run as RunRecord
+from requorum.remote import CommandEnded, Remote
+from requorum.survey import Surveyor
+
+BASTION = "bastion"
+"""The machine that runs the runbook, where a step has no host of its own."""
+
+
+@dataclass
+class Run:
+    """What every process of a run knows. Built by the controller, handed to the workers whole."""
+
+    mode: Mode
+    inventory: Inventory
+    folder: Path
+    name: str
+    operator: str
+    controller: int
+    argv: tuple[str, ...]
+    survey: Mapping[str, HostFacts | Silent] = field(default_factory=dict)
+    diagnosis: Diagnosis | None = None
+    recovery: str = ""
+    step: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        self._wire()
+
+    def _wire(self) -> None:
+        self.journal = Journal(self.folder / "journal.jsonl")
+        self.remotes = {host.name: Remote(host, on_command=self._command) for host in self.inventory.etcd.hosts}
+        self.surveyor = Surveyor(self.remotes, str(self.inventory.backup.directory))
+        self.model: Model | None = None
+        self.lock: IO[str] | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        """What a worker needs; connections, the journal and the lock are made anew there."""
+        made = ("journal", "remotes", "surveyor", "model", "lock", "step")
+        return {key: value for key, value in self.__dict__.items() if key not in made}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self.step = ""
+        self._wire()
+        if self.mode == "plan":
+            self.model = Model({name: facts for name, facts in self.survey.items() if isinstance(facts, HostFacts)})
+
+    @property
+    def proven(self) -> Diagnosis:
+        """The diagnosis. Raises RuntimeError before the survey."""
+        if self.diagnosis is None:
+            raise RuntimeError("the cluster has not been surveyed yet")
+        return self.diagnosis
+
+    @property
+    def mark(self) -> Mark:
+        """What this recovery writes on a host; a recovery that is carried on keeps who began it, and when."""
+        old = next((m for m in self._marks() if m.recovery == self.recovery), None)
+        operator, since = (old.operator, old.since) if old else (self.operator, self.name)
+        return Mark(self.recovery, self.inventory.cluster, self.proven.survivor, operator, since)
+
+    def _marks(self) -> list[Mark]:
+        return [f.mark for f in self.survey.values() if isinstance(f, HostFacts) and f.mark]
+
+    @property
+    def backup_folder(self) -> Path:
+        """Where fetched copies go."""
+        return self.folder / "backup"
+
+    def begin(self) -> None:
+        """Write the first record."""
+        packages = ("pytest", "pytest-testinfra", "pytest-xdist", "paramiko", "allure-pytest")
+        versions = (f"requorum {__version__}", f"python {platform.python_version()}")
+        self.journal.add(
+            RunRecord(
+                run=self.name,
+                recovery=self.recovery,
+                cluster=self.inventory.cluster,
+                mode=self.mode,
+                operator=self.operator,
+                machine=socket.gethostname(),
+                argv=self.argv,
+                versions=versions + tuple(f"{name} {version(name)}" for name in packages),
+                inventory=str(self.inventory.path),
+                inventory_sha256=self.inventory.sha256,
+            )
+        )
+
+    def look(self) -> None:
+        """Survey every host and diagnose; both go into the journal."""
+        self.survey = self.surveyor.all()
+        self.diagnosis = diagnose(self.inventory, self.survey)
+        self.recovery = max((m.recovery for m in self._marks()), default=self.name)
+        if self.mode == "plan":
+            self.model = Model({name: facts for name, facts in self.survey.items() if isinstance(facts, HostFacts)})
+
+    def tell(self) -> None:
+        """Write down what was surveyed and the verdict."""
+        for name, facts in self.survey.items():
+            reached = isinstance(facts, HostFacts)
+            self.journal.add(HostSurveyed(name, reached, _told(facts)))
+        found = self.proven
+        self.journal.add(
+            VerdictGiven(
+                verdict=found.verdict.value,
+                proof=found.proof,
+                advice=found.advice,
+                survivor=found.survivor,
+                loss=found.loss,
+                hosts=self.inventory.host_names,
+            )
+        )
+
+    def hosts(self, role: str) -> tuple[str, ...]:
+        """The hosts that play a role, in the inventory's order. Raises ValueError for a role that is none."""
+        found = self.proven
+        unlisted = set(found.others)
+        chosen: dict[str, set[str]] = {
+            BASTION: {BASTION},
+            "reached": {n for n, f in self.survey.items() if isinstance(f, HostFacts)},
+            "members": set(found.members),
+            "survivor": {found.survivor},
+            "others": unlisted,
+            "joiners": set(found.joiners),
+            "newcomers": set(found.joiners) & unlisted,
+            "touched": {found.survivor, *found.others, *found.joiners, *self._marked()},
+            "whole": {found.survivor, *found.members, *found.joiners},
+        }
+        if role not in chosen:
+            raise ValueError(f"expected a role ({', '.join(chosen)}), found {role!r}")
+        return tuple(name for name in (BASTION, *self.inventory.host_names) if name in chosen[role])
+
+    def _marked(self) -> set[str]:
+        return {n for n, f in self.survey.items() if isinstance(f, HostFacts) and (f.mark or f.unit.fenced)}
+
+    def hand(self, step: str) -> Hand:
+        """The writer for one step."""
+        return Hand(self.remotes, self.journal, step, model=self.model, alive=self.is_led)
+
+    def is_led(self) -> bool:
+        """The controller of this run still lives."""
+        return self.controller in (os.getpid(), os.getppid())
+
+    def take_lock(self, *, seconds: float) -> None:
+        """Become the one run of this cluster here. Raises Locked."""
+        self.lock = self._lock().take(f"run {self.name} by {self.operator}", seconds=seconds)
+
+    def share_lock(self) -> None:
+        """In a worker: hold the run's lock. Raises Locked."""
+        self.lock = self._lock().share()
+
+    def _lock(self) -> Lock:
+        return Lock(self.folder.parent / ".lock")
+
+    def close(self) -> None:
+        """Close every connection and give the lock back."""
+        for remote in self.remotes.values():
+            remote.close()
+        if self.lock is not None:
+            self.lock.close()
+
+    def _command(self, ended: CommandEnded) -> None:
+        self.journal.add(
+            CommandRan(
+                self.step, ended.host, ended.command, ended.exit, ended.milliseconds, ended.stdout, ended.stderr
+            )
+        )
+
+
+def new_run(mode: Mode, inventory: Inventory, reports: Path, argv: tuple[str, ...]) -> Run:
+    """A run with a folder of its own under `reports`, named by the UTC time."""
+    folder_of_cluster = reports / inventory.cluster
+    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    for name in (stamp, *(f"{stamp}-{n}" for n in range(2, 100))):
+        try:
+            (folder_of_cluster / name).mkdir(parents=True, mode=0o700)
+        except FileExistsError:
+            continue
+        operator = f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
+        return Run(mode, inventory, folder_of_cluster / name, name, operator, os.getpid(), argv)
+    raise FileExistsError(f"{folder_of_cluster / stamp} and its like are all there")
+
+
+def _told(facts: HostFacts | Silent) -> tuple[tuple[str, str], ...]:
+    """A host's facts for a reader."""
+    if isinstance(facts, Silent):
+        return (("silent", facts.reason), ("next", facts.advice))
+    told = [
+        ("etcd", f"{facts.conf.name}, version {facts.machine.etcd_version}, {facts.unit.state}"),
+        ("answers", "a linearizable read" if facts.api.answers else "no linearizable read"),
+        ("data", f"{facts.conf.data_dir}, {facts.machine.data_used} bytes, {facts.machine.data_free} free"),
+    ]
+    if facts.api.members:
+        told.append(("member list", ", ".join(f"{m.hex_id} {m.name}" for m in facts.api.members.members)))
+    if facts.data is not None:
+        told.append(("on disk", facts.data.error or facts.data.words))
+    if facts.mark:
+        told.append(("mark", f"recovery {facts.mark.recovery} by {facts.mark.operator}"))
+    return tuple(told)
+

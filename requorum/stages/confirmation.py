@@ -1,0 +1,63 @@
+"""The operator's word before the first change."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from requorum.diagnosis import Verdict
+from requorum.records import Confirmed
+from requorum.run import Run
+
+
+class NotConfirmed(Exception):
+    """The operator did not agree, or could not be asked."""
+
+
+def asked(run: Run) -> str:
+    """What the operator agrees to."""
+    found = run.proven
+    lines = [f"Cluster {run.inventory.cluster}: {found.verdict.value}."]
+    lines += [f"  {line}" for line in found.proof]
+    if found.verdict is Verdict.LOST:
+        lines += [
+            f"Survivor:  {found.survivor}. Its data becomes the cluster.",
+            f"Loss:      {found.loss}.",
+            f"Fenced:    {', '.join(found.others) or 'no host'} (etcd stopped, also across reboots, until they join again).",
+            "Step 41 forces a new cluster on the survivor: from there on there is no way back to the old one.",
+        ]
+    elif found.removals:
+        lines.append(f"Removed:   {', '.join(m.name for m in found.removals)} leave the member list.")
+    if found.joiners:
+        lines.append(f"Rejoining: {', '.join(found.joiners)}. Their old data is moved aside, never deleted.")
+    return "\n".join(lines)
+
+
+def confirm(run: Run, config: pytest.Config) -> None:
+    """Get the operator's word and write it down. Raises NotConfirmed."""
+
+    def agreed(how: str) -> None:
+        run.journal.add(Confirmed(how, run.operator, True))
+
+    if not run.inventory.confirm:
+        return agreed("`confirm: false` in the inventory")
+    if config.option.confirm == run.inventory.cluster:
+        return agreed(f"--confirm {config.option.confirm}")
+    if not sys.stdin.isatty():
+        run.journal.add(Confirmed("no terminal to ask on", run.operator, False))
+        raise NotConfirmed(f"without a terminal say --confirm {run.inventory.cluster}; nothing was changed")
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is not None:
+        capture.suspend_global_capture(in_=True)
+    try:
+        typed = input(f"\n{asked(run)}\n\nType the cluster's name to go on ({run.inventory.cluster}): ")
+    except EOFError:
+        typed = ""
+    finally:
+        if capture is not None:
+            capture.resume_global_capture()
+    run.journal.add(Confirmed("typed on the terminal", run.operator, typed.strip() == run.inventory.cluster))
+    if typed.strip() != run.inventory.cluster:
+        raise NotConfirmed(f"expected {run.inventory.cluster!r}, found {typed.strip()!r}; nothing was changed")
+    return None

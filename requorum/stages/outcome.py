@@ -1,0 +1,100 @@
+"""How a run ended: its class, its exit code, and the one sentence that says it. See docs/exit-codes.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from requorum.diagnosis import Diagnosis, Verdict
+from requorum.journal import Journal
+from requorum.records import WRITABLE, ChangeEnded, ChangeIntended, Confirmed, Ended, Noted, StepEnded
+from requorum.run import Run
+
+DONE, FAILED, INTERRUPTED, REFUSED = 0, 1, 2, 6
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What the journal says of a run: steps by outcome, changes made, changes whose outcome is unknown."""
+
+    failed: int
+    interrupted: int
+    changed: int
+    unknown: int
+    refused: bool
+    writable_at: str
+
+
+def counted(journal: Journal) -> Counted:
+    """Count what happened. Raises JournalError where the journal's chain does not hold."""
+    failed = interrupted = changed = 0
+    open_: set[tuple[str, str]] = set()
+    refused, writable_at = False, ""
+    for entry in journal.entries():
+        record = entry.record
+        if isinstance(record, StepEnded):
+            failed += record.outcome == "failed"
+            interrupted += record.outcome == "interrupted"
+        elif isinstance(record, ChangeIntended):
+            open_.add((record.step, record.change))
+        elif isinstance(record, ChangeEnded):
+            changed += record.result in ("done", "failed")
+            if record.result != "unknown":
+                open_.discard((record.step, record.change))
+        elif isinstance(record, Confirmed):
+            refused = not record.given
+        elif isinstance(record, Noted) and record.text.startswith(WRITABLE):
+            writable_at = entry.at
+    return Counted(failed, interrupted, changed, len(open_), refused, writable_at)
+
+
+def changed_words(journal: Journal) -> str:
+    """What this run has changed so far, for a failure's text."""
+    found = counted(journal)
+    if found.unknown:
+        return f"This run made {found.changed} changes, and the outcome of {found.unknown} is unknown; see the report."
+    return f"This run made {found.changed} changes; see the report." if found.changed else "This run has changed nothing."
+
+
+def outcome(run: Run, final: Diagnosis, *, stopped: bool) -> Ended:
+    """The last record. `final` is the diagnosis at the end, `stopped` that pytest was interrupted."""
+    found = counted(run.journal)
+    first = run.proven
+    healthy = final.members if final.verdict in (Verdict.HEALTHY, Verdict.UNFINISHED, Verdict.DEGRADED) else ()
+    total = len(run.inventory.host_names)
+    missing = tuple(name for name in run.inventory.host_names if name not in healthy)
+    if stopped or found.interrupted:
+        result, code = "interrupted", INTERRUPTED
+        answer = "interrupted: run the same command again; it looks first, and carries on"
+    elif found.refused:
+        result, code, answer = "refused", REFUSED, "the operator did not agree; nothing was changed"
+    elif found.failed and run.mode == "checks":
+        result, code, answer = "failed", FAILED, "a check failed; nothing was changed"
+    elif found.failed and not found.changed and not found.unknown:
+        result, code, answer = "refused", REFUSED, "stopped; nothing was changed"
+    elif found.failed:
+        result, code, answer = "failed", FAILED, "stopped; see the failed step, mend it, and run the same command again"
+    elif run.mode != "recovery":
+        result, code, answer = run.mode, DONE, f"{run.mode}: nothing was changed"
+    else:
+        result, code = ("recovered" if found.changed else "healthy"), DONE
+        answer = f"{len(healthy)} of {total} members"
+        if missing:
+            answer += f"; run the same command when {', '.join(_short(name, run) for name in missing)} are back"
+        elif not found.changed:
+            answer += "; nothing to do, nothing was changed"
+    return Ended(
+        result=result,
+        exit=code,
+        verdict=first.verdict.value,
+        survivor=first.survivor,
+        healthy=healthy,
+        missing=missing,
+        writable_at=found.writable_at,
+        answer=answer,
+    )
+
+
+def _short(name: str, run: Run) -> str:
+    """The host's name without its domain, where that is enough to tell the hosts apart."""
+    short = [host.partition(".")[0] for host in run.inventory.host_names]
+    return name.partition(".")[0] if len(set(short)) == len(short) and not name[0].isdigit() else name

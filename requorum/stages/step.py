@@ -1,0 +1,258 @@
+"""A step and its three words: preconditions, one action, postconditions, in this order.
+
+The words are plain state of the process: threads do not inherit context variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, TypeVar
+
+from requorum.diagnosis import Verdict
+from requorum.hand import ChangeStopped, Hand
+from requorum.inventory import InventoryError
+from requorum.journal import JournalError
+from requorum.records import Noted, StepOutcome, Word, WordBegan, WordEnded
+from requorum.remote import RemoteError
+from requorum.run import BASTION, Run
+
+Function = TypeVar("Function", bound=Callable[..., None])
+Failure = Literal["nothing changed", "state unknown", "changed, but not as required"]
+
+ATTRIBUTE = "__requorum_step__"
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the decorator says of a step. `on` is a role; `when` the verdicts under which the step belongs to the run."""
+
+    number: int
+    title: str
+    on: str
+    when: frozenset[Verdict]
+    parallel: bool
+    destructive: bool
+
+
+def step(
+    number: int,
+    title: str,
+    *,
+    on: str,
+    when: Collection[Verdict],
+    parallel: bool = False,
+    destructive: bool = False,
+) -> Callable[[Function], Function]:
+    """Make a test function a step of the runbook.
+
+    Steps run by `number`, each on every host of the role `on` before the next begins; `parallel` lets ``-n`` run its
+    hosts at once. `destructive` marks what a run cannot take back.
+    """
+
+    def mark(function: Function) -> Function:
+        setattr(function, ATTRIBUTE, Step(number, title, on, frozenset(when), parallel, destructive))
+        return function
+
+    return mark
+
+
+class NotToday(Exception):
+    """The rest of a step is not for this mode. No failure."""
+
+
+class StepFailed(Exception):
+    """A word of a step did not hold."""
+
+    def __init__(self, word: Word, failure: Failure, host: str, expected: str, found: str, advice: str) -> None:
+        super().__init__(expected)
+        self.word, self.failure, self.host = word, failure, host
+        self.expected, self.found, self.advice = expected, found, advice
+
+    def told(self, changed: str) -> str:
+        """The failure for the reader at 3 a.m.; `changed` says what this run has changed so far."""
+        here = {
+            "nothing changed": "This step changed nothing.",
+            "state unknown": "The state is UNKNOWN: what this step began may or may not have been done.",
+            "changed, but not as required": "This step changed what it had to, and the result is not as required.",
+        }[self.failure]
+        return (
+            f"{self.word} does not hold on {self.host}\n"
+            f"  expected: {self.expected}\n"
+            f"  found:    {_indented(self.found)}\n"
+            f"  changed:  {here} {changed}\n"
+            f"  next:     {_indented(self.advice)}"
+        )
+
+
+def _indented(text: str) -> str:
+    return text.strip().replace("\n", "\n            ")
+
+
+@dataclass
+class Now:
+    """The step that this process is in."""
+
+    run: Run
+    id: str
+    host: str
+    text: str = ""
+    acted: bool = False
+    postconditions: bool = False
+    deferred: str = ""
+    ended: StepOutcome = "passed"
+
+
+_now: Now | None = None
+
+
+def enter(now: Now | None) -> None:
+    """Begin a step in this process, or, with None, end it."""
+    global _now
+    _now = now
+
+
+def now() -> Now:
+    """The step that this process is in. Raises RuntimeError outside of a step."""
+    if _now is None:
+        raise RuntimeError("a word of a step was used outside of a step")
+    return _now
+
+
+def note(text: str) -> None:
+    """Write a line into the journal, for the terminal and the report."""
+    at = now()
+    at.run.journal.add(Noted(at.id, at.host, text))
+
+
+class _Word:
+    """One word, as a context manager."""
+
+    word: Word
+
+    def __init__(self, text: str, advice: str) -> None:
+        self.text, self.advice = text, advice
+
+    def _begin(self) -> Now:
+        at = now()
+        at.text = self.text
+        at.run.journal.add(WordBegan(at.id, at.host, self.word, self.text))
+        return at
+
+    def _end(self, outcome: StepOutcome, failed: StepFailed | None = None, found: str = "") -> None:
+        at = now()
+        expected, found, advice = (failed.expected, failed.found, failed.advice) if failed else ("", found, "")
+        at.run.journal.add(WordEnded(at.id, at.host, self.word, self.text, outcome, expected, found, advice))
+
+    def _fail(self, error: BaseException, failure: Failure) -> StepFailed:
+        """The failure in words; what no reader can use (a bug of ours) goes up as it is."""
+        host = now().host if now().host != BASTION else "the machine that runs this"
+        if isinstance(error, RemoteError):
+            return StepFailed(self.word, failure, error.host, error.expected, error.found, error.advice)
+        if isinstance(error, ChangeStopped):
+            failure = "state unknown" if error.unknown else failure
+            expected = f"{self.text}: {error.change.shown()}"
+            return StepFailed(self.word, failure, error.change.host, expected, error.found, self.advice)
+        if isinstance(error, (JournalError, InventoryError)):
+            return StepFailed(self.word, "nothing changed", host, "a journal that can be written", str(error), self.advice)
+        return StepFailed(self.word, failure, host, self.text, _message(error), self.advice)
+
+
+_TELLABLE = (AssertionError, RemoteError, ChangeStopped, JournalError)
+
+
+def _message(error: BaseException) -> str:
+    """What an assertion says; the message of its author alone where there is one."""
+    text = str(error)
+    said, rewritten, _ = text.partition("\nassert ")
+    return said if rewritten and said else text
+
+
+class precondition(_Word):  # noqa: N801 (a word of the runbook's language)
+    """What must hold before the step acts; `after` is the number of the step that establishes it.
+
+    Where a mode does not act, a precondition with `after` that does not hold yet is deferred, and no failure.
+    """
+
+    word: Word = "precondition"
+
+    def __init__(self, text: str, *, after: int | None = None, otherwise: str = "mend this, and run the same command again") -> None:  # noqa: E501
+        super().__init__(text, otherwise)
+        self.after = after
+
+    def __enter__(self) -> None:
+        if self._begin().acted:
+            raise RuntimeError("a precondition after the action")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        if error is None:
+            self._end("passed")
+            return False
+        if not isinstance(error, _TELLABLE):
+            self._end("interrupted")
+            return False
+        at = now()
+        if self.after is not None and at.run.mode != "recovery":
+            at.deferred = f"{self.text}: step {self.after} establishes it"
+            self._end("deferred", found=at.deferred)
+            return True
+        failed = self._fail(error, "nothing changed")
+        self._end("failed", failed)
+        raise failed from None
+
+
+class action(_Word):  # noqa: N801
+    """The one part of a step that changes anything; yields the only writer."""
+
+    word: Word = "action"
+
+    def __init__(self, text: str, *, otherwise: str = "look at the host, then run the same command again") -> None:
+        super().__init__(text, otherwise)
+
+    def __enter__(self) -> Hand:
+        at = now()
+        if at.acted:
+            raise RuntimeError("a second action in one step")
+        if at.run.mode in ("preconditions", "checks"):
+            raise NotToday(self.text)
+        self._begin()
+        at.acted = True
+        return at.run.hand(at.id)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        if error is None:
+            self._end("passed")
+            return False
+        if not isinstance(error, _TELLABLE):
+            self._end("interrupted")
+            return False
+        failed = self._fail(error, "changed, but not as required")
+        self._end("failed", failed)
+        raise failed from None
+
+
+class postcondition(_Word):  # noqa: N801
+    """What must hold after the action. Not entered in modes that do not act."""
+
+    word: Word = "postcondition"
+
+    def __init__(self, text: str, *, otherwise: str = "look at the host, then run the same command again") -> None:
+        super().__init__(text, otherwise)
+
+    def __enter__(self) -> None:
+        at = now()
+        if at.run.mode in ("plan", "preconditions"):
+            raise NotToday(self.text)
+        self._begin()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        if error is None:
+            self._end("passed")
+            return False
+        if not isinstance(error, _TELLABLE):
+            self._end("interrupted")
+            return False
+        failed = self._fail(error, "changed, but not as required" if now().acted else "nothing changed")
+        self._end("failed", failed)
+        raise failed from None

@@ -1,0 +1,97 @@
+"""What the operator sees: the journal, as it grows, a line for each step and host, and what is waited for.
+
+It follows the journal's file, because pytest-xdist's workers cannot print.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from requorum.journal import Entry, Journal, JournalError, Tail
+from requorum.records import ChangeEnded, Noted, Planned, PlannedStep, StepBegan, StepEnded, WaitBegan, WordEnded
+
+INTERVAL = 0.1
+"""Seconds between two looks at the journal."""
+
+_WORDS = {"passed": "ok", "failed": "FAILED", "blocked": "blocked", "interrupted": "UNKNOWN", "deferred": "ok"}
+
+
+class Follower:
+    """Prints a run's journal from the first entry on; `write` gets each line and its outcome."""
+
+    def __init__(self, journal: Journal, write: Callable[[str, str], None], *, plan: bool) -> None:
+        self._tail, self._write, self._plan = Tail(journal.path), write, plan
+        self._steps: dict[str, PlannedStep] = {}
+        self._began: dict[str, str] = {}
+        self._blocked = 0
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="requorum-terminal", daemon=True)
+
+    @property
+    def started(self) -> bool:
+        """It has begun to follow."""
+        return self._thread.ident is not None
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Print what is left, and end."""
+        self._ending.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        ended = False
+        while True:
+            try:
+                for entry in self._tail.new():
+                    self._print(entry)
+            except JournalError as error:
+                self._write(f"the journal cannot be followed: {error}", "failed")
+                return
+            if ended:
+                break
+            ended = self._ending.wait(INTERVAL)
+        if self._blocked:
+            self._write(f"blocked  {self._blocked} further steps were not begun", "blocked")
+
+    def _line(self, outcome: str, entry: Entry, step: str, text: str) -> str:
+        planned = self._steps.get(step)
+        number = f"{planned.number:3}" if planned else "   "
+        host = planned.host if planned else ""
+        return f"{entry.at[11:19]}Z {outcome:8}{number}  {host}: {text}"
+
+    def _print(self, entry: Entry) -> None:
+        record = entry.record
+        if isinstance(record, Planned):
+            self._steps = {step.step: step for step in record.steps}
+        elif isinstance(record, StepBegan):
+            self._began[record.step] = entry.at
+        elif isinstance(record, WaitBegan):
+            self._write(self._line("waiting", entry, record.step, f"{record.what} (at most {record.seconds:.0f} s)"), "")
+        elif isinstance(record, Noted):
+            self._write(self._line("note", entry, record.step, record.text), "")
+        elif isinstance(record, ChangeEnded) and self._plan:
+            for line in record.shown.splitlines():
+                self._write(self._line("plan", entry, record.step, f"on {record.host}: {line}"), "")
+        elif isinstance(record, WordEnded) and record.outcome == "deferred":
+            self._write(self._line("later", entry, record.step, record.found), "")
+        elif isinstance(record, StepEnded):
+            self._print_end(entry, record)
+
+    def _print_end(self, entry: Entry, record: StepEnded) -> None:
+        if record.outcome == "blocked":
+            self._blocked += 1
+            return
+        planned = self._steps.get(record.step)
+        title = planned.title if planned else record.step
+        seconds = f" ({_seconds(self._began[record.step], entry.at):.1f} s)" if record.step in self._began else ""
+        self._write(self._line(_WORDS[record.outcome], entry, record.step, title + seconds), record.outcome)
+
+
+def _seconds(began: str, ended: str) -> float:
+    from datetime import datetime
+
+    return (datetime.fromisoformat(ended[:-1]) - datetime.fromisoformat(began[:-1])).total_seconds()

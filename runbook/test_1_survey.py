@@ -1,0 +1,37 @@
+"""Stage 1 · Survey and confirm the loss (chapter 38, introduction). Read-only."""
+
+from __future__ import annotations
+
+from requorum.fitness import cannot_join, unfit
+from requorum.live import Cluster, EtcdMember
+from requorum.stages import ACTS, ALWAYS, note, precondition, step
+
+
+@step(10, "Prove the verdict", on="bastion", when=ALWAYS)
+def test_verdict(cluster: Cluster) -> None:
+    """38: the verdict, from every host's facts, allows the runbook to go on."""
+    found = cluster.diagnosis
+    with precondition(f"a verdict that allows to go on; it is {found.verdict.value}", otherwise="\n".join(found.advice)):
+        assert found.path, "\n".join(found.proof)
+    if found.acts:
+        note(f"survivor {found.survivor}; loss: {found.loss}")
+
+
+@step(11, "Check that the host may be changed", on="touched", when=ACTS, parallel=True)
+def test_fit(etcd: EtcdMember) -> None:
+    """Root, etcdctl, a service that reads etcd.conf, room for the backup, nobody has forced it by hand."""
+    with precondition("a host that can be changed safely"):
+        problems = unfit(etcd.surveyed)
+        assert not problems, "\n".join(problems)
+
+
+@step(12, "Check that the host can join", on="joiners", when=ACTS, parallel=True)
+def test_can_join(etcd: EtcdMember, cluster: Cluster) -> None:
+    """38.1.4, before anything is touched: certificates, version, name, clock, and the way to the survivor."""
+    survivor = cluster.survivor.surveyed
+    with precondition("a host that can become a member"):
+        problems = cannot_join(etcd.surveyed, survivor, etcd.certificate_problems())
+        assert not problems, "\n".join(problems)
+    with precondition("the survivor can be reached from here, and this host from the survivor"):
+        assert etcd.reaches(survivor.conf.peer_urls) == [], "the survivor's peer port cannot be reached from here"
+        assert cluster.survivor.reaches(etcd.surveyed.conf.peer_urls) == [], "the survivor cannot reach the peer port here"

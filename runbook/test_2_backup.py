@@ -1,0 +1,44 @@
+"""Stage 2 · Back up (38.1.1). A backup counts only when it is proven."""
+
+from __future__ import annotations
+
+from requorum import operations
+from requorum.live import Cluster, EtcdMember
+from requorum.stages import ACTS, LOST, QUORUM, action, postcondition, step
+
+
+@step(20, "Sign the host", on="touched", when=ACTS, parallel=True)
+def test_sign(etcd: EtcdMember, cluster: Cluster) -> None:
+    """Another operator's machine can carry on from this mark."""
+    with action("write down which recovery is under way") as hand:
+        hand.make(operations.marking.sign(etcd.surveyed, cluster.mark))
+    with postcondition("the mark is there"):
+        assert etcd.facts.mark == cluster.mark
+
+
+@step(21, "Back up the configuration", on="touched", when=ACTS, parallel=True)
+def test_back_up_configuration(etcd: EtcdMember, cluster: Cluster) -> None:
+    """38.1.1.1: certificates and configuration differ from member to member; all of them, and a copy away from the host."""
+    with action("copy /etc/etcd, and fetch the copy") as hand:
+        hand.make(operations.backup.keep_configuration(etcd.surveyed, cluster.backup))
+    with postcondition("the copy holds etcd.conf as the survey read it"):
+        assert etcd.text_of(cluster.backup.configuration / "etcd.conf") == etcd.surveyed.conf.text
+
+
+@step(22, "Back up the data", on="touched", when=LOST, parallel=True)
+def test_back_up_data(etcd: EtcdMember, cluster: Cluster) -> None:
+    """38.1.1.2: database and write-ahead log of every member that has any, and a copy away from the host."""
+    with action("copy the data directory, and fetch the copy") as hand:
+        hand.make(operations.backup.keep_data(etcd.surveyed, cluster.backup))
+    with postcondition("etcd's own tool reads the copy, at the revision that the survey read"):
+        copied, surveyed = cluster.copied_revision(etcd), cluster.surveyed_revision(etcd)
+        assert copied == surveyed, f"the copy is at revision {copied}, the survey read {surveyed}"
+
+
+@step(23, "Save a snapshot", on="survivor", when=QUORUM)
+def test_save_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
+    """38.1.1.2: a quorum answers, so etcd itself writes the backup."""
+    with action("have a member save a snapshot, and fetch it") as hand:
+        hand.make(operations.backup.save_snapshot(etcd.surveyed, cluster.backup, "before"))
+    with postcondition("etcd's own tool reads it"):
+        assert cluster.snapshot_revision(etcd, "before") > 0

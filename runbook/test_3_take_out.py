@@ -1,0 +1,36 @@
+"""Stage 3 · Take the other members out (38.1.2)."""
+
+from __future__ import annotations
+
+from requorum import operations
+from requorum.live import Cluster, EtcdMember
+from requorum.stages import ACTS, LOST, QUORUM, action, eventually, postcondition, precondition, step
+
+
+@step(30, "Fence the host", on="others", when=ACTS, parallel=True)
+def test_fence(etcd: EtcdMember) -> None:
+    """38.1.2: down, and no reboot brings it up. Emptied peers would found a cluster of their own while the survivor stops."""
+    with action("raise the fence, stop etcd") as hand:
+        hand.make(operations.fence.raise_fence(etcd.surveyed))
+    with postcondition("no etcd runs here, its ports are closed, and systemd knows the fence"):
+        assert eventually(etcd.is_fenced, within=30) == True  # noqa: E712 (read again until it is)
+
+
+@step(31, "Remove the failed members", on="survivor", when=QUORUM)
+def test_remove_failed(etcd: EtcdMember, cluster: Cluster) -> None:
+    """38.1.2: with a quorum, by ID. Without one the forced start drops them."""
+    removals = cluster.diagnosis.removals
+    with action("remove the members that do not come back") as hand:
+        hand.make(operations.membership.remove(etcd.surveyed, removals))
+    with postcondition("none of them is listed"):
+        assert not {member.id for member in etcd.members.members} & {member.id for member in removals}
+
+
+@step(32, "Drop the others from etcd.conf", on="survivor", when=LOST)
+def test_drop_others(etcd: EtcdMember) -> None:
+    """38.1.2: ETCD_INITIAL_CLUSTER names the survivor alone. No restart is needed."""
+    with action("edit ETCD_INITIAL_CLUSTER") as hand:
+        hand.make(operations.etcd.name_only_itself(etcd.facts))
+    with postcondition("etcd.conf names the survivor alone"):
+        conf = etcd.facts.conf
+        assert conf.initial_cluster == ((conf.name, conf.peer_urls[0]),)

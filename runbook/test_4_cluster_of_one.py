@@ -1,0 +1,80 @@
+"""Stage 4 · A cluster of one (38.1.3)."""
+
+from __future__ import annotations
+
+from requorum import operations
+from requorum.diagnosis import Verdict
+from requorum.live import Cluster, EtcdMember
+from requorum.records import WRITABLE
+from requorum.stages import LOST, OWED, action, eventually, note, postcondition, precondition, step
+
+
+@step(40, "Stop etcd on the survivor", on="survivor", when=LOST)
+def test_stop_survivor(etcd: EtcdMember, cluster: Cluster) -> None:
+    """38.1.3. Not before every fence is proven: emptied peers would found a new cluster under the old IDs."""
+    with precondition("every other host that can be reached is fenced", after=30):
+        assert cluster.unfenced() == []
+    with precondition("quorum is still lost, and the survivor is still the best", otherwise="start what has come back; do not force"):
+        found = cluster.diagnosed_again()
+        assert (found.verdict, found.survivor) == (Verdict.LOST, etcd.name), "\n".join(found.proof)
+    with action("stop etcd, so that it writes its commit index") as hand:
+        hand.make(operations.etcd.stop(etcd.surveyed))
+    with postcondition("no etcd runs here"):
+        assert eventually(etcd.open_ports, within=30) == set()
+
+
+@step(41, "Force a new cluster on the survivor", on="survivor", when=LOST, destructive=True)
+def test_force_new_cluster(etcd: EtcdMember, cluster: Cluster) -> None:
+    """38.1.3: etcd starts forced: it keeps its data and forgets the other members. The point of no return."""
+    with precondition("etcd is stopped on the survivor", after=40):
+        assert etcd.processes == ()
+    with precondition("every other host that can be reached is fenced", after=30):
+        assert cluster.unfenced() == []
+    with precondition("the survivor's data can be forced without losing what its database holds", after=40):
+        assert cluster.refusal_of_survivor() == "", cluster.refusal_of_survivor()
+    with action("start etcd, forcing a new cluster") as hand:
+        hand.make(operations.etcd.force_new_cluster(etcd.facts))
+    with postcondition("the force reached the live process"):
+        assert etcd.forced()
+    with postcondition("the survivor is the only voting member"):
+        assert eventually(etcd.voter_names, within=60) == [etcd.surveyed.conf.name]
+
+
+@step(42, "Remove learners that outlived the force", on="survivor", when=LOST)
+def test_remove_leftovers(etcd: EtcdMember) -> None:
+    """A forced start keeps learners (3.4, 3.5), and beside one no other can be added."""
+    with action("remove every other member that is listed") as hand:
+        hand.make(operations.membership.remove_all_but_itself(etcd.facts))
+    with postcondition("the member list holds exactly the survivor"):
+        assert etcd.member_names() == [etcd.surveyed.conf.name]
+
+
+@step(43, "Take the force away", on="survivor", when=OWED)
+def test_take_force_away(etcd: EtcdMember) -> None:
+    """38.1.3, what the chapter forgets: the next forced start would throw every new member out. Only this proves the force."""
+    with precondition("a process that forces has no other voting member beside it", after=42):
+        assert not etcd.forced() or etcd.voter_names() == [etcd.surveyed.conf.name]
+    with action("remove the force, start etcd without it") as hand:
+        hand.make(operations.etcd.take_force_away(etcd.facts))
+    with postcondition("no start path and no live process forces"):
+        assert not etcd.forced()
+        assert not etcd.unit.forced
+    with postcondition("the survivor writes"):
+        assert eventually(etcd.writes, within=30) == etcd.surveyed.machine.hostname
+        note(WRITABLE)
+
+
+@step(44, "Prove the survivor's data against the backup", on="survivor", when=LOST)
+def test_data_is_the_backups(etcd: EtcdMember, cluster: Cluster) -> None:
+    """38.1.3: what the survivor holds at the backup's revision is what the backup holds, key by key."""
+    with postcondition("no key differs at the backup's revision"):
+        assert cluster.keys_unlike_backup() == []
+
+
+@step(45, "Advertise the peer URL", on="survivor", when=OWED)
+def test_peer_urls(etcd: EtcdMember) -> None:
+    """38.1.3: after a force the listed peer URL can read http://localhost:2380."""
+    with action("update the listed peer URL where it is not the advertised one") as hand:
+        hand.make(operations.membership.advertise(etcd.facts))
+    with postcondition("the listed peer URLs are the advertised ones"):
+        assert etcd.peer_urls() == set(etcd.surveyed.conf.peer_urls)

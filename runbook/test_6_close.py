@@ -1,0 +1,55 @@
+"""Stage 6 · Close: the proof that the cluster is whole, and that nothing is left behind."""
+
+from __future__ import annotations
+
+from requorum import operations
+from requorum.live import Cluster, EtcdMember
+from requorum.stages import ACTS, action, eventually, postcondition, step
+
+
+@step(60, "Name all members in etcd.conf", on="whole", when=ACTS, parallel=True)
+def test_name_all_members(etcd: EtcdMember, cluster: Cluster) -> None:
+    """38.1.2 and 38.1.4: ETCD_INITIAL_CLUSTER names every member, on every member."""
+    with action("edit ETCD_INITIAL_CLUSTER") as hand:
+        hand.make(operations.etcd.name_members(etcd.facts, cluster.survivor.facts))
+    with postcondition("etcd.conf names every member"):
+        assert {url for _, url in etcd.facts.conf.initial_cluster} == cluster.listed_peer_urls()
+
+
+@step(61, "Prove the member", on="whole", when=ACTS, parallel=True)
+def test_member(etcd: EtcdMember) -> None:
+    """It votes, it writes; no start path forces, no fence is left, and it starts at boot."""
+    with postcondition("no start path forces, no fence is left, etcd starts at boot"):
+        facts = etcd.facts
+        assert not facts.forced
+        assert not facts.unit.forced
+        assert not facts.unit.fenced
+        assert facts.unit.file_state == "enabled", f"systemctl is-enabled etcd says {facts.unit.file_state}"
+    with postcondition("it writes and reads"):
+        assert eventually(etcd.writes, within=30) == etcd.surveyed.machine.hostname
+
+
+@step(62, "Prove equal data", on="bastion", when=ACTS)
+def test_equal_data(cluster: Cluster) -> None:
+    """Health is not enough: all members hold the same at one revision (etcd issue 14009)."""
+    with postcondition("one hash on all members"):
+        hashes = cluster.hashes()
+        assert len(set(hashes.values())) == 1, f"the members differ: {hashes}"
+
+
+@step(63, "Save a fresh snapshot", on="survivor", when=ACTS)
+def test_fresh_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
+    """38.1.1.2, of the whole cluster."""
+    with action("have a member save a snapshot, and fetch it") as hand:
+        hand.make(operations.backup.save_snapshot(etcd.surveyed, cluster.backup, "after"))
+    with postcondition("etcd's own tool reads it"):
+        assert cluster.snapshot_revision(etcd, "after") > 0
+
+
+@step(64, "Strike the mark", on="touched", when=ACTS, parallel=True)
+def test_strike(etcd: EtcdMember) -> None:
+    """Nothing is owed here any more."""
+    with action("remove the mark of the recovery") as hand:
+        hand.make(operations.marking.strike(etcd.surveyed))
+    with postcondition("no mark is left"):
+        assert etcd.facts.mark is None

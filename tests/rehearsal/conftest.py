@@ -1,0 +1,68 @@
+"""Labs for rehearsals.
+
+`lab3` is a lab of three members as after `up`: healthy, root over SSH on port 22. It is built once for a whole test run
+and put back into its `whole` state before each test that uses it; states a test saves stay, so that another one can
+restore them. `labs(members=5, user="ops", …)` gives labs of other shapes in the same way.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import Lab, Spec, requirements, state
+
+Labs = Callable[..., Lab]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.rehearsal)
+
+
+def _remove_leftovers() -> None:
+    """Labs of test runs that were killed: their names carry the process number."""
+    for name in state.all_names():
+        found = re.fullmatch(r"test-(\d+)-\d+", name)
+        if found and not Path(f"/proc/{found[1]}").exists():
+            Lab.attach(name).down()
+
+
+@pytest.fixture(scope="session")
+def _built() -> Iterator[dict[Spec, Lab]]:
+    sentence = requirements.missing()
+    if sentence:
+        pytest.skip(sentence)
+    _remove_leftovers()
+    built: dict[Spec, Lab] = {}
+    yield built
+    for lab in built.values():
+        lab.down()
+
+
+@pytest.fixture
+def labs(_built: dict[Spec, Lab]) -> Labs:
+    """A function from the fields of a Spec (without `name`) to a lab of that shape in its whole state."""
+
+    def give(**fields: object) -> Lab:
+        shape = Spec(**fields)  # type: ignore[arg-type]
+        if shape in _built:
+            _built[shape].restore("whole")
+            return _built[shape]
+        name = f"test-{os.getpid()}-{len(_built)}"
+        _built[shape] = Lab.up(Spec(**{**fields, "name": name}))  # type: ignore[arg-type]
+        return _built[shape]
+
+    return give
+
+
+@pytest.fixture
+def lab3(labs: Labs) -> Lab:
+    """Three members, healthy, as after `up`."""
+    return labs()

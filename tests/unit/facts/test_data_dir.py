@@ -1,0 +1,139 @@
+"""A member's log and database together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from samples import VERSIONS, Sample
+from wal_writer import FIRST, Writer
+
+from requorum.facts.bolt import Db, DbMember, read_image
+from requorum.facts.data_dir import DataDir, judge, unreadable
+from requorum.facts.data_error import DataError
+from requorum.facts.wal import ConfChange, Log
+
+ONE = DbMember(1, "one", ("http://one:2380",), ("http://one:2379",), False)
+TWO = DbMember(2, "two", ("http://two:2380",), (), True)
+LOG = Log(
+    node_id=1, cluster_id=5, term=3, vote=1, commit=20, first_index=1, last_index=25, last_term=3, torn=False,
+    stale=False, snapshot_index=0, snapshot_term=0, conf_changes=(), needs_more=False,
+)  # fmt: skip
+DB = Db(
+    page_size=4096, txid=9, consistent_index=10, term=None, revision=7, compact_revision=0, members=(ONE, TWO),
+    removed=(), learners=None, auth_enabled=False, cluster_version="3.4.0", alarms=(),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("member", ["m0", "m1", "m2"])
+def test_members_are_as_etcd_lists_them(version: str, member: str) -> None:
+    sample = Sample(version)
+    data = judge(sample.segments(member), read_image(sample.db(member)))
+    assert data.error == ""
+    assert data.unseen == 0
+    found = {m.id: (list(m.peer_urls), m.is_learner) for m in data.members}
+    assert found == {m["ID"]: (m["peerURLs"], m.get("isLearner", False)) for m in sample.said["list"]["members"]}
+    status = sample.said["members"][member]["status"]
+    assert data.node_id == status["header"]["member_id"]
+    assert data.cluster_id == status["header"]["cluster_id"]
+    assert data.revision == status["header"]["revision"]
+    assert data.last is not None
+    assert data.last >= (status["raftTerm"], status["raftIndex"])
+    assert data.has_wal
+    assert not data.empty
+    assert f"{data.node_id:x}" in data.words
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_removed_member_is_not_in_its_own_list_once_it_knows(version: str) -> None:
+    sample = Sample(version)
+    data = judge(sample.segments("m3"), read_image(sample.db("m3")))
+    assert data.error == ""
+    assert data.node_id not in {m["ID"] for m in sample.said["list"]["members"]}
+
+
+def changed(*changes: ConfChange, db: Db = DB) -> dict[int, DbMember]:
+    return {m.id: m for m in DataDir(replace(LOG, conf_changes=changes), db, "").members}
+
+
+def test_changes_that_are_committed_count() -> None:
+    three = ConfChange(11, "add-learner", 3, "", ("http://three:2380",))
+    assert changed(three)[3] == DbMember(3, "", ("http://three:2380",), (), True)
+    assert 3 not in changed(replace(three, index=21))
+    assert changed(ConfChange(12, "promote", 2, "", ()))[2] == replace(TWO, is_learner=False)
+    assert changed(ConfChange(12, "update", 1, "", ("http://new:2380",)))[1].peer_urls == ("http://new:2380",)
+    assert set(changed(ConfChange(12, "remove", 2, "", ()))) == {1}
+    assert changed(ConfChange(12, "promote", 9, "", ())) == {1: ONE, 2: TWO}
+    # The database is ahead of the commit index: what it holds was committed.
+    assert 2 not in changed(ConfChange(30, "remove", 2, "", ()), db=replace(DB, consistent_index=30))
+
+
+def test_database_ahead_of_the_log_is_not_set_back() -> None:
+    added = ConfChange(11, "add-learner", 2, "", ("http://two:2380",))
+    promoted = replace(DB, members=(ONE, replace(TWO, is_learner=False)))
+    assert changed(added, db=promoted)[2].is_learner is False
+    removed = replace(DB, members=(ONE,), removed=(2,))
+    assert set(changed(added, db=removed)) == {1}
+
+
+def test_rafts_own_learners_win() -> None:
+    """3.5.16 leaves a promoted member a learner in the database."""
+    assert [m.is_learner for m in DataDir(LOG, replace(DB, learners=()), "").members] == [False, False]
+    assert [m.is_learner for m in DataDir(LOG, replace(DB, learners=(2,)), "").members] == [False, True]
+
+
+def test_entries_that_were_not_seen() -> None:
+    assert DataDir(replace(LOG, first_index=11), DB, "").unseen == 0
+    assert DataDir(replace(LOG, first_index=15), DB, "").unseen == 4
+    assert DataDir(replace(LOG, first_index=15, snapshot_index=14), DB, "").unseen == 0
+    assert DataDir(None, DB, "").unseen == 0
+
+
+def test_nothing_there() -> None:
+    data = judge([], None)
+    assert data.empty
+    assert data.words == "no data"
+    assert (data.node_id, data.last, data.commit, data.revision, data.members) == (None, None, None, None, ())
+
+
+def test_half_of_it_there() -> None:
+    sample = Sample("3.4.23")
+    only_db = judge([], read_image(sample.db("m0")))
+    assert "expected a write-ahead log" in only_db.error
+    assert not only_db.has_wal
+    assert len(only_db.members) == 4
+    only_log = judge(sample.segments("m0"), None)
+    assert "expected a database" in only_log.error
+    assert only_log.node_id
+    broken = judge(sample.segments("m0"), DataError("expected x, found y"))
+    assert broken.error == "the database cannot be read: expected x, found y"
+    assert not broken.empty
+    [(name, content)] = sample.segments("m0")
+    damaged = bytearray(content)
+    damaged[5000] ^= 1
+    bad_log = judge([(name, bytes(damaged))], read_image(sample.db("m0")))
+    assert "write-ahead log cannot be read" in bad_log.error
+    assert name in bad_log.error
+    assert bad_log.revision
+    assert not bad_log.empty
+
+
+def test_log_that_ends_below_its_commit_index() -> None:
+    """A hard state that came with a snapshot, and a crash before the snapshot was recorded (etcd#10219)."""
+    writer = Writer()
+    writer.entry(1, 1)
+    writer.state(3, 50)
+    data = judge([(FIRST, writer.content)], DB)
+    assert "found 1 as its last entry" in data.error
+
+
+def test_unreadable() -> None:
+    data = unreadable("permission denied")
+    assert data.words == data.error == "permission denied"
+    assert not data.empty
+
+
+def test_log_that_needs_more() -> None:
+    data = DataDir(replace(LOG, needs_more=True, last_term=0), DB, "")
+    assert data.last is None

@@ -1,0 +1,132 @@
+"""What the lab writes, without hosts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lab import LabError, Spec, checksums, cli, etcd_files, inventory, requirements, state, writer
+from lab.client import KeyValue
+from lab.spec import hosts_of
+
+
+def test_hosts_follow_from_the_spec() -> None:
+    hosts = hosts_of(Spec(members=5, etcd_names="short"), 7)
+    assert [host.address for host in hosts] == [f"10.213.7.{10 + index}" for index in range(5)]
+    assert hosts[4].name == "etcd-4.example.com"
+    assert hosts[4].etcd_name == "etcd-4"
+    assert hosts_of(Spec(etcd_names="other"), 7)[1].etcd_name == "m1"
+
+
+def test_every_wrong_field_is_named_at_once() -> None:
+    wrong = Spec(name="A b", members=2, user="bob", ssh_port=2379, data_dir="/", topology="static-pod", release="sid")
+    with pytest.raises(LabError) as caught:
+        wrong.validate()
+    for field in ("name", "members", "user", "ssh_port", "data_dir", "topology 'static-pod'", "release"):
+        assert f"\n  {field}" in str(caught.value)
+    Spec().validate()
+
+
+@pytest.mark.parametrize("path", ["var/lib/etcd", "/var", "/var/../etc", "/var/lib/e tcd", ""])
+def test_data_directories_that_would_be_dangerous(path: str) -> None:
+    with pytest.raises(LabError, match="data_dir"):
+        Spec(data_dir=path).validate()
+
+
+def test_etcd_conf_has_the_installers_shape() -> None:
+    spec = Spec()
+    hosts = hosts_of(spec, 3)
+    text = etcd_files.conf(spec, hosts, hosts[1])
+    lines = text.splitlines()
+    assert lines[0] == "ETCD_NAME=etcd-1.example.com"
+    assert lines[2] == "ETCD_DATA_DIR=/var/lib/etcd/"
+    cluster = ",".join(f"etcd-{n}.example.com=https://10.213.3.{10 + n}:2380" for n in range(3))
+    assert f"ETCD_INITIAL_CLUSTER={cluster}" in lines
+    assert lines.index("#[cluster]") < lines.index("ETCD_INITIAL_CLUSTER_STATE=new") < lines.index("#[security]")
+    assert '"' not in "".join(line for line in lines if not line.startswith("#"))
+
+
+def test_quoted_values() -> None:
+    spec = Spec(quoted=True)
+    hosts = hosts_of(spec, 3)
+    lines = etcd_files.conf(spec, hosts, hosts[0]).splitlines()
+    assert all(line.endswith('"') and '="' in line for line in lines if line.startswith("ETCD_"))
+
+
+def test_both_shapes_of_exec_start() -> None:
+    assert 'ExecStart=/bin/bash -c "GOMAXPROCS=$(nproc) exec /usr/bin/etcd"\n' in etcd_files.unit(Spec())
+    assert "ExecStart=/usr/bin/etcd\n" in etcd_files.unit(Spec(exec_start="plain"))
+
+
+def test_the_inventory_is_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUORUM_LAB_STATE", str(tmp_path))
+    record = state.Record(spec=Spec(user="ops", ssh_port=2222), network=9, root="/nowhere")
+    written = yaml.safe_load(inventory.text(record))
+    assert written["ssh"]["user"] == "ops"
+    assert written["ssh"]["port"] == 2222
+    assert written["ssh"]["sudo"] is True
+    assert list(written["etcd"]["hosts"]) == [f"etcd-{n}.example.com" for n in range(3)]
+    assert written["confirm"] is False
+
+
+def test_a_record_survives_writing_and_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUORUM_LAB_STATE", str(tmp_path))
+    record = state.Record(spec=Spec(name="other", members=7, quoted=True), network=9, root="/nowhere")
+    record.save()
+    assert state.load("other") == record
+    assert state.all_names() == ["other"]
+
+
+def test_what_was_never_recorded_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUORUM_LAB_STATE", str(tmp_path))
+    state.directory_of("early").mkdir(parents=True)
+    assert state.forget_unmade("early")
+    assert not state.directory_of("early").exists()
+    assert not state.forget_unmade("early")
+
+
+@pytest.mark.parametrize("words", [["ssh", "etcd-0"], ["down"], ["restore", "x"], ["break", "--hosts=a", "--how=dead"]])
+def test_an_unknown_lab_is_said_plainly(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REQUORUM_LAB_STATE", str(tmp_path))
+    assert cli.main(words) == 1
+    assert "there is no lab 'lab' (labs here: none); run: python -m lab up" in capsys.readouterr().err
+
+
+def test_one_sentence_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requirements.os, "geteuid", lambda: 1000)
+    assert requirements.missing() == (
+        "The lab must be run as root: it boots hosts, mounts file systems and makes a bridge."
+    )
+    monkeypatch.setattr(requirements.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(requirements.shutil, "which", lambda program: None if program == "mmdebstrap" else "/bin/it")
+    assert requirements.missing() == "Not installed here: mmdebstrap; run: python -m lab install"
+
+
+def test_lost_writes_are_found(tmp_path: Path) -> None:
+    kept = writer.Write("/a", "1", 5, "192.0.2.1")
+    unknown = replace(kept, key="/b", revision=None)
+    lost = replace(kept, key="/c", revision=7)
+    path = tmp_path / "writes.jsonl"
+    path.write_text("".join(json.dumps(asdict(one)) + "\n" for one in (kept, unknown, lost)), encoding="utf-8")
+    writes = writer.read(path)
+    assert writes == [kept, unknown, lost]
+    held = {b"/a": KeyValue(b"1", 5, 5, 1)}
+    assert writer.missing(writes, held) == ["/c: acknowledged at revision 7 by 192.0.2.1, not there"]
+    held[b"/c"] = KeyValue(b"other", 7, 7, 1)
+    assert len(writer.missing(writes, held)) == 1
+
+
+def test_changes_are_told_in_words() -> None:
+    before = {"etcd-0": {"boot": "a", "/etc/x": "f 644"}, "etcd-1": {"power": "off"}}
+    after = {"etcd-0": {"boot": "a", "/etc/y": "f 600"}, "etcd-1": {"power": "off"}}
+    assert checksums.changes(before, before) == []
+    assert checksums.changes(before, after) == [
+        "etcd-0: /etc/x: f 644 → absent",
+        "etcd-0: /etc/y: absent → f 600",
+    ]

@@ -1,0 +1,101 @@
+"""Many reads in one round trip, each with its own answer."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from requorum.remote import CommandEnded, Output, Remote
+from requorum.remote import script as wire
+
+
+def test_each_answer_apart(remote: Remote, told: list[CommandEnded]) -> None:
+    commands = {f"fact {n}": f"echo out{n}; echo err{n} >&2; exit {n}" for n in range(25)}
+    outputs = remote.batch(commands)
+    assert list(outputs) == list(commands)
+    for n in range(25):
+        assert outputs[f"fact {n}"] == Output(n, f"out{n}\n", f"err{n}\n", False, f"out{n}\n".encode())
+    assert [(event.command, event.exit) for event in told] == [(c, n) for n, c in enumerate(commands.values())]
+    assert remote.batch({}) == {}
+
+
+def test_binary_and_large_outputs(remote: Remote) -> None:
+    outputs = remote.batch(
+        {
+            "large": "head -c 2000000 /dev/zero; head -c 1000000 /dev/zero >&2",
+            "binary": r"printf '\000\377\n:requorum'",
+            "empty": "",
+            "quotes": "echo \"it's\" '$x' \\\\",
+            "stdin": "cat",
+            "killed": "kill -9 $$",
+            "missing": "no-such-command",
+        },
+        seconds=30,
+    )
+    assert (len(outputs["large"].stdout_bytes), len(outputs["large"].stderr)) == (2_000_000, 1_000_000)
+    assert outputs["binary"].stdout_bytes == b"\0\377\n:requorum"
+    assert outputs["empty"] == Output(0, "", "")
+    assert outputs["quotes"].stdout == "it's $x \\\n"
+    assert outputs["stdin"] == Output(0, "", "")
+    assert outputs["killed"].exit == 137
+    assert outputs["missing"].exit == 127
+
+
+def test_all_at_the_same_time(remote: Remote) -> None:
+    remote.connect()
+    began = time.monotonic()
+    outputs = remote.batch({str(n): "sleep 1" for n in range(8)})
+    assert {output.exit for output in outputs.values()} == {0}
+    assert time.monotonic() - began < 4
+
+
+def test_command_that_hangs_costs_only_its_own_answer(remote: Remote) -> None:
+    outputs = remote.batch(
+        {"hangs": "echo half; sleep 60", "deaf": "trap '' TERM; sleep 60", "fine": "echo fine"}, seconds=1
+    )
+    assert (outputs["hangs"].exit, outputs["hangs"].stdout) == (124, "half\n")
+    assert outputs["deaf"].exit == 137 or outputs["deaf"].exit == 124
+    assert outputs["fine"] == Output(0, "fine\n", "", False, b"fine\n")
+
+
+def test_command_that_cannot_be_stopped_costs_only_its_own_answer(remote: Remote) -> None:
+    """Stands for a process that a dead disk holds: out of the deadline's reach, with its output open."""
+    outputs = remote.batch({"stuck": "setsid sleep 12 & wait", "fine": "echo fine"}, seconds=1)
+    assert outputs["fine"].stdout == "fine\n"
+    assert outputs["stuck"].exit == 124
+    assert "could not be stopped" in outputs["stuck"].stderr
+
+
+def test_stream_above_the_cap(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "STREAM_BYTES", 100_000)
+    output = remote.batch({"a": "head -c 500000 /dev/zero"})["a"]
+    assert (len(output.stdout_bytes), output.truncated) == (100_000, True)
+
+
+def test_nothing_is_written_on_the_host(remote: Remote) -> None:
+    before = {folder: set(os.listdir(folder)) for folder in ("/tmp", "/run/lock", "/dev/shm")}
+    seen = remote.batch({"a": "ls -a /tmp /run/lock /dev/shm", "b": "head -c 1000000 /dev/zero"})["a"].stdout.split()
+    ours = {name for name in seen if "requorum" in name or name.startswith("sh-thd")}
+    known = {name for names in before.values() for name in names}
+    assert not ours - known
+
+
+def test_long_batch(remote: Remote) -> None:
+    commands = {str(n): f"# {'x' * 10_000}\necho {n}" for n in range(30)}
+    assert [output.stdout for output in remote.batch(commands).values()] == [f"{n}\n" for n in range(30)]
+    with pytest.raises(ValueError, match="a command of a batch"):
+        remote.batch({"a": "x" * 100_000})
+
+
+def test_frames_that_are_cut_or_strange_are_missing() -> None:
+    found = wire.frames(b"noise\nM:0:b3V0:ZXJy:3\nM:1:b3V0:ZX\nM:x:::\n", ["a", "b"], mark="M", seconds=2)
+    assert found["a"] == Output(3, "out", "err", False, b"out")
+    assert (found["b"].exit, found["b"].stdout) == (124, "")
+
+
+def test_told_with_the_readable_command(remote: Remote, told: list[CommandEnded], tmp_path: Path) -> None:
+    remote.batch({"a": "echo a"})
+    assert (told[0].command, told[0].stdout) == ("echo a", "a\n")

@@ -1,0 +1,107 @@
+"""Nothing is trusted on first use, and what stops says what to compare and how to go on."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from loopback_sshd import NAME, Sshd, Start, fingerprint, keygen, public
+
+from requorum.inventory import EtcdHost
+from requorum.remote import ChangedHostKey, Remote, UnknownHostKey
+from requorum.remote.known_hosts import lookup
+
+Connect = Callable[[EtcdHost], Remote]
+
+
+def trust(advice: str) -> None:
+    """Type what the advice tells the operator to type."""
+    subprocess.run(["sh", "-c", advice.split("if it is the same: ")[1]], check=True, capture_output=True)
+
+
+def test_unknown_key_stops_and_the_command_given_trusts_it(sshd: Sshd, connect_to: Connect, tmp_path: Path) -> None:
+    known = tmp_path / "known"
+    known.touch()
+    with pytest.raises(UnknownHostKey) as caught:
+        connect_to(sshd.host(known_hosts=known)).run("true")
+    error = caught.value
+    assert error.host == NAME
+    assert fingerprint(sshd.host_key) in error.found
+    assert str(known) in error.expected
+    trust(error.advice)
+    assert connect_to(sshd.host(known_hosts=known)).run("echo in").stdout == "in\n"
+
+
+def test_changed_key_stops_and_the_command_given_replaces_it(sshd: Sshd, connect_to: Connect, tmp_path: Path) -> None:
+    known, other = tmp_path / "known", keygen(tmp_path / "other")
+    known.write_text(f"[127.0.0.1]:{sshd.port} {public(other)}\n")
+    with pytest.raises(ChangedHostKey) as caught:
+        connect_to(sshd.host(known_hosts=known)).run("true")
+    error = caught.value
+    assert fingerprint(other) in error.expected
+    assert "line 1" in error.expected
+    assert fingerprint(sshd.host_key) in error.found
+    trust(error.advice)
+    connect_to(sshd.host(known_hosts=known)).connect()
+
+
+def test_revoked_key_stops(sshd: Sshd, connect_to: Connect, tmp_path: Path) -> None:
+    known = tmp_path / "known"
+    known.write_text(f"@revoked * {public(sshd.host_key)}\n")
+    with pytest.raises(ChangedHostKey, match="revoked"):
+        connect_to(sshd.host(known_hosts=known)).connect()
+
+
+def test_the_name_decides_before_the_address(sshd: Sshd, connect_to: Connect, tmp_path: Path) -> None:
+    """The address has gone to another host whose key is known too: it must not pass for the one that was meant."""
+    known = tmp_path / "known"
+    other = keygen(tmp_path / "other")
+    known.write_text(f"[127.0.0.1]:{sshd.port} {public(sshd.host_key)}\n[{NAME}]:{sshd.port} {public(other)}\n")
+    with pytest.raises(ChangedHostKey):
+        connect_to(sshd.host(known_hosts=known)).connect()
+
+
+@pytest.mark.parametrize("line", ["{name} {key}", "[{name}]:{port} {key}", "*.example.com,!x.example.com {key} note"])
+def test_known_by_name(sshd: Sshd, connect_to: Connect, tmp_path: Path, line: str) -> None:
+    known = tmp_path / "known"
+    known.write_text("# comment\n\n" + line.format(name=NAME, port=sshd.port, key=public(sshd.host_key)) + "\n")
+    connect_to(sshd.host(known_hosts=known)).connect()
+
+
+def test_hashed_entries(sshd: Sshd, connect_to: Connect, tmp_path: Path) -> None:
+    known = tmp_path / "known"
+    known.write_text(f"[127.0.0.1]:{sshd.port} {public(sshd.host_key)}\n")
+    subprocess.run(["ssh-keygen", "-H", "-f", str(known)], check=True, capture_output=True)
+    assert "127.0.0.1" not in known.read_text()
+    connect_to(sshd.host(known_hosts=known)).connect()
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ecdsa", "ed25519"])
+def test_the_kind_of_key_that_is_known_is_asked_for(
+    start_sshd: Start, connect_to: Connect, tmp_path: Path, kind: str
+) -> None:
+    server = start_sshd(keys=("rsa", "ecdsa", "ed25519"))
+    known = tmp_path / "known"
+    known.write_text(f"[127.0.0.1]:{server.port} {public(server.folder / f'host_{kind}')}\n")
+    connect_to(server.host(known_hosts=known)).connect()
+
+
+def test_the_operators_own_file_counts_where_the_inventory_names_none(
+    sshd: Sshd, connect_to: Connect, operator_home: Path
+) -> None:
+    (operator_home / ".ssh/known_hosts").write_text(sshd.known_hosts.read_text())
+    connect_to(sshd.host(known_hosts=None)).connect()
+
+
+def test_negated_and_damaged_lines_know_nothing(tmp_path: Path) -> None:
+    known = tmp_path / "known"
+    known.write_text(
+        "!a.example.com,* ssh-ed25519 AAAA\na.example.com ssh-ed25519 not-base64\n@cert-authority * ssh-ed25519 AAAA\n"
+        "|1|damaged|hash ssh-ed25519 AAAA\na.example.com\n"
+    )
+    assert lookup([known], ["a.example.com"], 22) is None
+    found = lookup([known], ["b.example.com"], 22)
+    assert found is not None
+    assert [key.line for key in found.keys] == [1]

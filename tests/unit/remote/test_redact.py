@@ -1,0 +1,63 @@
+"""Secrets go, what helps a reader stays."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from requorum.remote import redact
+
+KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIsecret\nsecret\n-----END RSA PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"before\n{KEY}\nafter",
+        "-----BEGIN PRIVATE KEY-----\nsecret cut off",
+        f"client-key-data: {base64.b64encode(KEY.encode()).decode()} after",
+        "etcdctl --user root:secret get k",
+        "etcdctl --user=root:secret get k",
+        "etcdctl --user 'root:secret' get k",
+        "tool --password secret",
+        "tool --bearer-token=secret",
+        "ETCDCTL_PASSWORD=secret etcdctl",
+        "ETCDCTL_USER=root:secret etcdctl",
+        "ETCD_SOME_TOKEN='secret words' x",
+        "A=1\0DB_PASSWORD=secret\0B=2",
+        "  password: secret",
+        "Authorization: Bearer secret",
+        "https://user:secret@host:2379/x",
+    ],
+)
+def test_secrets_go(text: str) -> None:
+    hidden = redact(text)
+    assert "secret" not in hidden
+    assert "c2VjcmV0" not in hidden
+    assert "[redacted]" in hidden
+
+
+def test_the_rest_of_the_line_stays() -> None:
+    assert redact("etcdctl --user root:secret get k") == "etcdctl --user root:[redacted] get k"
+    assert redact("A=1\0DB_PASSWORD=secret\0B=2") == "A=1\0DB_PASSWORD=[redacted]\0B=2"
+    assert redact(f"a\n{KEY}\nb") == "a\n[redacted]\nb"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ETCD_INITIAL_CLUSTER_TOKEN=etcd-cluster-1",
+        'ETCD_INITIAL_CLUSTER_TOKEN="etcd-cluster"',
+        "ETCD_AUTH_TOKEN=simple",
+        "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----",
+        base64.b64encode(b"-----BEGIN CERTIFICATE-----\nMII\n" + b"x" * 90).decode(),
+        "--peer-urls=https://10.0.0.1:2380 --user etcd",
+        "https://10.0.0.1:2379/health",
+        "User=etcd",
+        "chown root:etcd /etc/etcd",
+        "initial-cluster-token: etcd-cluster-1",
+    ],
+)
+def test_names_stay(text: str) -> None:
+    assert redact(text) == text
