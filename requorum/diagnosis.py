@@ -6,12 +6,13 @@ Source: the chapter's introduction; PROCEDURE.md, stage 1.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from urllib.parse import urlsplit
 
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.members import Member, MemberList
+from requorum.facts.unit import FENCE
 from requorum.inventory import Inventory
 from requorum.ranking import Candidate, best, candidates, loss_of
 
@@ -101,16 +102,17 @@ def _with_quorum(
     views = {f.name: f.api.members for f in answering if f.api.members is not None}
     lists = {(v.cluster_id, frozenset(m.id for m in v.members)) for v in views.values()}
     if len(lists) > 1:
-        proof = [f"{name} says cluster {v.cluster_id:x}: {_names(v.members)}" for name, v in views.items()]
+        said = [f"{name} says cluster {v.cluster_id:x}: {_names(v.members)}" for name, v in views.items()]
         return _unproven(
-            ("the members that answer do not agree on who is in the cluster", *proof),
+            ("the members that answer do not agree on who is in the cluster", *said),
             ("do not go on by hand either: find out which of them your clients write to, and stop the others",),
         )
     anchor = next((f for f in answering if f.mark and f.mark.survivor == f.name), None) or _leader(answering)
     listed = views[anchor.name]
     places = {m.id: host_of(m, inventory, survey) for m in listed.members}
     failed = [m for m in listed.members if places[m.id] not in {f.name for f in answering}]
-    proof = (f"{len(answering)} of {len(listed.voters)} voting members answer a linearizable read: {_hosts(answering)}",)
+    count = f"{len(answering)} of {len(listed.voters)} voting members"
+    proof = (f"{count} answer a linearizable read: {_hosts(answering)}",)
 
     marked = any(f.mark for f in reached)
     removals: list[Member] = []
@@ -132,7 +134,8 @@ def _with_quorum(
         elif name:
             advice.append(_declare(name, survey))
         else:
-            advice.append(f"the member {member.name or member.hex_id} ({', '.join(member.peer_urls)}) has no host in the inventory: add it")
+            who = f"{member.name or member.hex_id} ({', '.join(member.peer_urls)})"
+            advice.append(f"the member {who} has no host in the inventory: add it")
     in_list = {name for name in places.values() if name}
     absent = {f.name for f in reached if f.name not in in_list or f.name in {places[m.id] for m in removals}}
     joining |= {name for name in absent if _may_join(inventory, name)}
@@ -153,15 +156,9 @@ def _with_quorum(
     )
     voters_failed = [m for m in failed if not m.is_learner and m.client_urls]
     if voters_failed and not (marked and not removals and not advice):
-        said = tuple(f"the member {m.name} on {places[m.id] or 'an unknown host'} does not answer" for m in voters_failed)
-        return _replace(roles, verdict=Verdict.DEGRADED, proof=proof + said)
+        quiet = (f"the member {m.name} on {places[m.id] or 'an unknown host'} does not answer" for m in voters_failed)
+        return replace(roles, verdict=Verdict.DEGRADED, proof=(*proof, *quiet))
     return roles
-
-
-def _replace(diagnosis: Diagnosis, *, verdict: Verdict, proof: tuple[str, ...]) -> Diagnosis:
-    from dataclasses import replace
-
-    return replace(diagnosis, verdict=verdict, proof=proof)
 
 
 def _leader(answering: list[HostFacts]) -> HostFacts:
@@ -178,7 +175,7 @@ def _owed(reached: list[HostFacts], joining: set[str], listed: MemberList) -> li
         if facts.forced or facts.unit.forced:
             owed.append(f"{facts.name} forces a new cluster when it starts")
         if facts.mark:
-            owed.append(f"{facts.name} bears the mark of recovery {facts.mark.recovery}, begun by {facts.mark.operator}")
+            owed.append(f"{facts.name} bears the mark of recovery {facts.mark.recovery} by {facts.mark.operator}")
     return owed
 
 
@@ -216,7 +213,8 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
             proof.append(f"{member.name}: {name} is silent, and declared lost")
         else:
             open_.append(name or f"{member.name} ({', '.join(member.peer_urls)})")
-            proof.append(f"{member.name}: {name or 'a host that the inventory does not have'} is silent: possibly alive")
+            where = name or "a host that the inventory does not have"
+            proof.append(f"{member.name}: {where} is silent: possibly alive")
     if len(intact) >= quorum:
         return _enough_data(inventory, survey, newest, intact, proof)
     if len(intact) + len(open_) >= quorum:
@@ -244,13 +242,16 @@ def _lost(
     able = [c for c in ranked if c.name in intact and not c.refusal]
     refused = [f"{c.name} cannot be the survivor: {c.refusal}" for c in ranked if c.refusal]
     if not able:
-        return _unproven((*proof, *refused), ("no member can be forced safely; restore from a snapshot, or ask for help",))
+        advice = "no member can be forced safely; restore from a snapshot, or ask for help"
+        return _unproven((*proof, *refused), (advice,))
     top = best(able)
     chosen = top
     if inventory.etcd.survivor is not None:
         named = [c for c in able if c.name == inventory.etcd.survivor]
         if not named:
-            return _unproven((*proof, *refused), (f"etcd.survivor names {inventory.etcd.survivor}, which is no candidate; write `survivor: auto` or one of: {', '.join(c.name for c in able)}",))  # fmt: skip
+            names = ", ".join(c.name for c in able)
+            why = f"etcd.survivor names {inventory.etcd.survivor}, which is no candidate"
+            return _unproven((*proof, *refused), (f"{why}; write `survivor: auto` or one of: {names}",))
         chosen = named[0]
         if chosen.rank < top.rank:
             return _unproven(
@@ -282,7 +283,7 @@ def _roles(
 def how_to_start(facts: HostFacts) -> str:
     """What to type on a host whose etcd could simply be started."""
     if facts.unit.fenced:
-        return "take the fence away (rm /etc/systemd/system/etcd.service.d/requorum-fence.conf; systemctl daemon-reload), then systemctl start etcd"
+        return f"take the fence away (rm {FENCE}; systemctl daemon-reload), then systemctl start etcd"
     if facts.unit.masked:
         return "systemctl unmask etcd && systemctl start etcd (it is masked)"
     if facts.unit.is_running:

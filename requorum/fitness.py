@@ -28,7 +28,9 @@ def unfit(facts: HostFacts) -> list[str]:
         facts.conf.get("ETCD_CONFIG_FILE") or ("--config-file" if "-config-file" in facts.unit.exec_start else "")
     )
     if config_file:
-        found.append(f"etcd is started from a YAML file ({config_file}): it would ignore the force, and this is refused")
+        found.append(
+            f"etcd is started from a YAML file ({config_file}): it would ignore the force, and this is refused"
+        )
     if not facts.mark and (facts.forced or facts.conf.get("ETCD_FORCE_NEW_CLUSTER") or "-force-new-cluster" in facts.unit.exec_start):  # fmt: skip
         found.append("somebody has forced a new cluster here already, by flag or by variable: take that away first")
     if facts.conf.get("ETCD_WAL_DIR"):
@@ -55,7 +57,9 @@ def cannot_join(joiner: HostFacts, survivor: HostFacts, certificate_problems: tu
     if joiner.machine.machine_id and joiner.machine.machine_id == survivor.machine.machine_id:
         found.append(f"this is the same machine as {survivor.name} (equal /etc/machine-id)")
     if abs(joiner.machine.clock - survivor.machine.clock) > CLOCK_SECONDS:
-        found.append(f"its clock is {joiner.machine.clock - survivor.machine.clock:+.0f} s from that of {survivor.name}")
+        found.append(
+            f"its clock is {joiner.machine.clock - survivor.machine.clock:+.0f} s from that of {survivor.name}"
+        )
     if not joiner.machine.data_there:
         found.append(f"the data directory {joiner.conf.data_dir} is not there: make it, owned by etcd's user")
     return found

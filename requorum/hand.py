@@ -36,7 +36,13 @@ class Hand:
     """Makes changes for one step, or, in a plan, only believes them."""
 
     def __init__(
-        self, remotes: Mapping[str, Remote], journal: Journal, step: str, *, model: Model | None, alive: Callable[[], bool]
+        self,
+        remotes: Mapping[str, Remote],
+        journal: Journal,
+        step: str,
+        *,
+        model: Model | None,
+        alive: Callable[[], bool],
     ) -> None:
         self._remotes, self._journal, self._step, self._model, self._alive = remotes, journal, step, model, alive
 

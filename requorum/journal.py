@@ -62,7 +62,7 @@ class Journal:
                 number, previous = self._last(file.fileno())
                 fields = {"number": number + 1, "at": utc_now(), "pid": os.getpid(), **as_json(record)}
                 body = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
-                line = f"{body[:-1]},\"previous\":\"{previous}\",\"hash\":\"{_digest(previous, body)}\"}}\n"
+                line = f'{body[:-1]},"previous":"{previous}","hash":"{_digest(previous, body)}"}}\n'
                 file.write(line.encode())
                 file.flush()
                 os.fsync(file.fileno())

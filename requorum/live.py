@@ -8,8 +8,8 @@ import shlex
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from requorum.facts import machine, members, process, unit
 from requorum.facts.bolt import keys_at
 from requorum.facts.data_dir import DataDir
 from requorum.facts.host import HostFacts
-from requorum.facts.machine import CLIENT_PORT, PEER_PORT, Machine
+from requorum.facts.machine import CLIENT_PORT, PEER_PORT
 from requorum.facts.members import MemberList, Status
 from requorum.facts.process import Process
 from requorum.facts.shell import CTL
@@ -47,10 +47,10 @@ class EtcdMember:
 
     @property
     def facts(self) -> HostFacts:
-        """Everything about this host: read now, or, in a plan, what the changes so far would leave."""
+        """This host, read now (machine and certificates as surveyed), or, in a plan, as the changes so far leave it."""
         if self._run.model is not None:
             return self._run.model.facts[self.name]
-        return self._run.surveyor.one(self.name)
+        return self._run.surveyor.again(self.surveyed)
 
     @property
     def surveyed(self) -> HostFacts:
@@ -82,11 +82,6 @@ class EtcdMember:
         return self._read(process.COMMAND, process.parse)
 
     @property
-    def machine(self) -> Machine:
-        """The machine, now."""
-        return self._read(machine.command(str(self._run.inventory.backup.directory)), machine.parse)
-
-    @property
     def members(self) -> MemberList:
         """The member list as this member sees it."""
         return self._read(members.LIST_COMMAND, members.parse_list)
@@ -115,7 +110,8 @@ class EtcdMember:
 
     def left_in_data_directory(self) -> list[str]:
         """What the data directory holds, our own folders apart."""
-        return [name for name in self.machine.data_entries if not name.startswith("openshift-backup")]
+        entries = self._read(f"ls -A {shlex.quote(self.surveyed.conf.data_dir)}", str.splitlines)
+        return [name for name in entries if not name.startswith("openshift-backup")]
 
     def text_of(self, path: PurePosixPath) -> str:
         """A file's content."""
@@ -128,15 +124,16 @@ class EtcdMember:
 
     def open_ports(self) -> set[int]:
         """Which of etcd's ports somebody listens on."""
-        return {CLIENT_PORT, PEER_PORT} & self.machine.ports
+        return {CLIENT_PORT, PEER_PORT} & self._read(machine.PORTS_COMMAND, machine.parse_ports)
 
     def is_fenced(self) -> bool:
         """Down, and no reboot brings it up: no process, ports closed, the fence read by systemd."""
-        return self.unit.fenced and not self.unit.is_running and not self.processes and not self.open_ports()
+        found = self.unit
+        return found.fenced and not found.is_running and not self.processes and not self.open_ports()
 
     def answers(self) -> bool:
         """It answers a linearizable read."""
-        return self._remote.run(members.LINEAR_COMMAND, seconds=30).exit == 0
+        return self._read(members.API_COMMAND, lambda output: members.parse_api(output, "")).answers
 
     def writes(self) -> str:
         """Write a key through this member, read it back, delete it; what was read.
@@ -145,11 +142,14 @@ class EtcdMember:
         """
         if self._run.mode != "recovery":
             raise RuntimeError(f"a write in a run that changes nothing ({self._run.mode})")
-        script = CTL + f"""set -e
+        script = (
+            CTL
+            + f"""set -e
 ctl put {PROBE} "$(uname -n)" >&2
 ctl get {PROBE} --print-value-only
 ctl del {PROBE} >&2
 """
+        )
         return self._read(script, str.strip)
 
     def revision(self) -> int:
@@ -268,7 +268,9 @@ class Cluster:
             revision = survivor.snapshot_revision(str(self.backup.database))
             kept = keys_at(image.read_bytes(), revision)
         held = survivor.keys_at(revision)
-        return sorted(key.decode(errors="replace") for key in kept.keys() | held.keys() if kept.get(key) != held.get(key))
+        return sorted(
+            key.decode(errors="replace") for key in kept.keys() | held.keys() if kept.get(key) != held.get(key)
+        )
 
 
 def _snapshot_revision(output: str) -> int:

@@ -38,9 +38,13 @@ class Lock:
             pid, _, rest = said.partition(" ")
             started, _, who = rest.partition(" ")
             if pid.isdigit() and _start_of(int(pid)) == started:
-                raise Locked(f"another run is under way: {who}, process {pid}. Wait until it has ended, or stop it with Ctrl-C")
+                raise Locked(
+                    f"another run is under way: {who}, process {pid}. Wait until it has ended, or stop it with Ctrl-C"
+                )
             if time.monotonic() > end:
-                raise Locked(f"workers of a killed run ({who}) did not end within {seconds:.0f} s; look for them with ps")
+                raise Locked(
+                    f"workers of a killed run ({who}) did not end within {seconds:.0f} s; look for them with ps"
+                )
             time.sleep(0.1)
         file.truncate(0)
         file.write(f"{os.getpid()} {_start_of(os.getpid())} {owner}\n")

@@ -6,7 +6,7 @@ Source: PROCEDURE.md, stage 1, choice of the survivor; etcd's etcdserver/raft.go
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from requorum.facts.host import HostFacts
 from requorum.facts.members import Member
@@ -56,16 +56,14 @@ def candidates(reached: Sequence[HostFacts]) -> list[Candidate]:
             name=facts.name,
             node_id=data.log.node_id,
             cluster_id=data.log.cluster_id,
-            members=tuple(
-                Member(m.id, m.name, m.peer_urls, m.client_urls, m.is_learner) for m in data.members
-            ),
+            members=tuple(Member(m.id, m.name, m.peer_urls, m.client_urls, m.is_learner) for m in data.members),
             last=data.last,
             commit=data.log.commit,
             consistent_index=data.db.consistent_index or 0,
             revision=data.db.revision,
             refusal="",
         )
-        found.append(_refused(candidate))
+        found.append(_refused(candidate, data.log.stale))
     return sorted(found, key=lambda c: c.rank, reverse=True)
 
 
@@ -81,14 +79,14 @@ def loss_of(survivor: Candidate) -> str:
     return f"the forced start discards {known} on {survivor.name}; what only lost members held is unknown"
 
 
-def _refused(candidate: Candidate) -> Candidate:
-    from dataclasses import replace
-
+def _refused(candidate: Candidate, stale: bool) -> Candidate:
     mine = next((m for m in candidate.members if m.id == candidate.node_id), None)
     if mine is None:
         return replace(candidate, refusal="it is not in its own member list (it was removed); etcd would panic")
     if mine.is_learner:
         return replace(candidate, refusal="it is a learner; etcd would panic")
+    if stale:
+        return replace(candidate, refusal="its log holds stale entries above a received snapshot")
     if candidate.consistent_index > candidate.last[1]:
         return replace(candidate, refusal="its database is ahead of its log")
     # A forced start cuts the log at the commit index and appends the removals there, then a leader's empty entry.

@@ -184,9 +184,7 @@ class Run:
 
     def _command(self, ended: CommandEnded) -> None:
         self.journal.add(
-            CommandRan(
-                self.step, ended.host, ended.command, ended.exit, ended.milliseconds, ended.stdout, ended.stderr
-            )
+            CommandRan(self.step, ended.host, ended.command, ended.exit, ended.milliseconds, ended.stdout, ended.stderr)
         )
 
 
@@ -220,4 +218,3 @@ def _told(facts: HostFacts | Silent) -> tuple[tuple[str, str], ...]:
     if facts.mark:
         told.append(("mark", f"recovery {facts.mark.recovery} by {facts.mark.operator}"))
     return tuple(told)
-

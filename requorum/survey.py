@@ -18,7 +18,7 @@ from requorum.facts import certificates, etcd_conf, machine, mark, members, proc
 from requorum.facts.bolt import Db, read_db
 from requorum.facts.data_dir import DataDir, judge, unreadable
 from requorum.facts.data_error import DataError
-from requorum.facts.host import HostFacts, Silent, commands
+from requorum.facts.host import STEADY, HostFacts, Silent, commands
 from requorum.remote import ChangedHostKey, NotAdmitted, Output, Remote, RemoteError, SudoRefused, UnknownHostKey
 
 Found = TypeVar("Found")
@@ -50,6 +50,11 @@ class Surveyor:
         wanted = commands(self.backup_directory)
         return _parsed(name, self.remotes[name].batch(wanted))
 
+    def again(self, facts: HostFacts) -> HostFacts:
+        """The facts of a host, read again where a recovery can have changed them. Raises RemoteError."""
+        wanted = {noun: text for noun, text in commands(self.backup_directory).items() if noun not in STEADY}
+        return _parsed(facts.name, self.remotes[facts.name].batch(wanted), facts)
+
     def one_or_silent(self, name: str) -> HostFacts | Silent:
         """The facts of one host, or why it is silent. Raises RemoteError where it answers and cannot be understood."""
         try:
@@ -70,10 +75,22 @@ class Surveyor:
 
     def data(self, facts: HostFacts) -> DataDir:
         """What a member's data directory holds. What cannot be read is told in `error`, not raised."""
+        found = self._data_once(facts)
+        # A live file can be read in the middle of a write: what looks damaged is read once more.
+        return self._data_once(facts) if found.error else found
+
+    def _data_once(self, facts: HostFacts) -> DataDir:
         remote = self.remotes[facts.name]
+        db: Db | DataError
         try:
-            return judge(self._segments(remote, facts), self._database(remote, facts))
-        except (DataError, ValueError, RemoteError) as error:
+            db = self._database(remote, facts)
+        except DataError as error:
+            db = error
+        except RemoteError as error:
+            return unreadable(str(error))
+        try:
+            return judge(self._segments(remote, facts), db)
+        except RemoteError as error:
             return unreadable(str(error))
 
     def _segments(self, remote: Remote, facts: HostFacts) -> list[tuple[str, bytes]]:
@@ -106,7 +123,9 @@ class Surveyor:
                 return db
 
 
-def _parsed(name: str, outputs: Mapping[str, Output]) -> HostFacts:
+def _parsed(name: str, outputs: Mapping[str, Output], known: HostFacts | None = None) -> HostFacts:
+    """Facts from the outputs of a batch; what the batch left out is taken from what is known."""
+
     def read(noun: str, parse: Callable[[str], Found]) -> Found:
         output = outputs[noun]
         try:
@@ -126,11 +145,11 @@ def _parsed(name: str, outputs: Mapping[str, Output]) -> HostFacts:
         )
     return HostFacts(
         name=name,
-        machine=read("machine", machine.parse),
+        machine=known.machine if known else read("machine", machine.parse),
         conf=read("conf", etcd_conf.parse),
         unit=read("unit", unit.parse),
         processes=read("process", process.parse),
         api=read("api", lambda output: members.parse_api(output, outputs["api"].stderr)),
-        certificates=read("certificates", certificates.parse),
+        certificates=known.certificates if known else read("certificates", certificates.parse),
         mark=read("mark", mark.parse),
     )

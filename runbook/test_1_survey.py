@@ -11,7 +11,9 @@ from requorum.stages import ACTS, ALWAYS, note, precondition, step
 def test_verdict(cluster: Cluster) -> None:
     """38: the verdict, from every host's facts, allows the runbook to go on."""
     found = cluster.diagnosis
-    with precondition(f"a verdict that allows to go on; it is {found.verdict.value}", otherwise="\n".join(found.advice)):
+    with precondition(
+        f"a verdict that allows to go on; it is {found.verdict.value}", otherwise="\n".join(found.advice)
+    ):
         assert found.path, "\n".join(found.proof)
     if found.acts:
         note(f"survivor {found.survivor}; loss: {found.loss}")
@@ -34,4 +36,6 @@ def test_can_join(etcd: EtcdMember, cluster: Cluster) -> None:
         assert not problems, "\n".join(problems)
     with precondition("the survivor can be reached from here, and this host from the survivor"):
         assert etcd.reaches(survivor.conf.peer_urls) == [], "the survivor's peer port cannot be reached from here"
-        assert cluster.survivor.reaches(etcd.surveyed.conf.peer_urls) == [], "the survivor cannot reach the peer port here"
+        assert cluster.survivor.reaches(etcd.surveyed.conf.peer_urls) == [], (
+            "the survivor cannot reach the peer port here"
+        )

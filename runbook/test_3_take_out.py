@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from requorum import operations
 from requorum.live import Cluster, EtcdMember
-from requorum.stages import ACTS, LOST, QUORUM, action, eventually, postcondition, precondition, step
+from requorum.stages import ACTS, LOST, QUORUM, action, eventually, postcondition, step
 
 
 @step(30, "Fence the host", on="others", when=ACTS, parallel=True)

@@ -14,7 +14,9 @@ def test_stop_survivor(etcd: EtcdMember, cluster: Cluster) -> None:
     """38.1.3. Not before every fence is proven: emptied peers would found a new cluster under the old IDs."""
     with precondition("every other host that can be reached is fenced", after=30):
         assert cluster.unfenced() == []
-    with precondition("quorum is still lost, and the survivor is still the best", otherwise="start what has come back; do not force"):
+    with precondition(
+        "quorum is still lost, and the survivor is still the best", otherwise="start what has come back; do not force"
+    ):
         found = cluster.diagnosed_again()
         assert (found.verdict, found.survivor) == (Verdict.LOST, etcd.name), "\n".join(found.proof)
     with action("stop etcd, so that it writes its commit index") as hand:

@@ -26,7 +26,9 @@ def test_join(etcd: EtcdMember, cluster: Cluster) -> None:
         assert eventually(survivor.answers, within=30) == True  # noqa: E712 (read again until it does)
     with precondition("this host still could be a member"):
         assert not etcd.certificate_problems(), "\n".join(etcd.certificate_problems())
-    with action("add the member, write its etcd.conf, lift its fence, start it, and promote it once it has caught up") as hand:
+    with action(
+        "add the member, write its etcd.conf, lift its fence, start it, and promote it once it has caught up"
+    ) as hand:
         hand.make(operations.membership.add(survivor.facts, etcd.surveyed))
         hand.make(operations.etcd.name_members(etcd.facts, survivor.facts, state="existing"))
         hand.make(operations.fence.lift_fence(etcd.surveyed))

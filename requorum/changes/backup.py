@@ -112,7 +112,9 @@ def _checked(archive: Path) -> str:
                 name = str(PurePosixPath(entry.name))
                 if name == SUMS:
                     lines = stream.read().decode(errors="surrogateescape").splitlines()
-                    listed = {str(PurePosixPath(path)): digest for digest, _, path in (line.partition("  ") for line in lines)}
+                    listed = {
+                        str(PurePosixPath(path)): digest for digest, _, path in (line.partition("  ") for line in lines)
+                    }
                     continue
                 digest = hashlib.sha256()
                 while block := stream.read(1 << 20):

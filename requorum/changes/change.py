@@ -26,18 +26,18 @@ class Answer(Protocol):
     """A command's exit code and output."""
 
     @property
-    def exit(self) -> int: ...  # noqa: D102
+    def exit(self) -> int: ...
     @property
-    def stdout(self) -> str: ...  # noqa: D102
+    def stdout(self) -> str: ...
     @property
-    def stderr(self) -> str: ...  # noqa: D102
+    def stderr(self) -> str: ...
 
 
 class Shell(Protocol):
     """What a change needs of a host."""
 
-    def run(self, script: str, *, seconds: float, change: bool = False) -> Answer: ...  # noqa: D102
-    def fetch(self, script: str, to: Path, *, seconds: float) -> str: ...  # noqa: D102
+    def run(self, script: str, *, seconds: float, change: bool = False) -> Answer: ...
+    def fetch(self, script: str, to: Path, *, seconds: float) -> str: ...
 
 
 class ChangeFailed(Exception):

@@ -31,7 +31,7 @@ class WriteFile(Change):
         return "".join(line if line.endswith("\n") else line + "\n" for line in lines).rstrip() or f"write {self.path}"
 
     def test(self) -> str:
-        return f"[ \"$(sha256sum 2>/dev/null < {quote(self.path)})\" = {quote(_sha(self.content) + '  -')} ]"
+        return f'[ "$(sha256sum 2>/dev/null < {quote(self.path)})" = {quote(_sha(self.content) + "  -")} ]'
 
     def act(self) -> str:
         path = quote(self.path)
@@ -75,7 +75,7 @@ class RemoveFile(Change):
         return f"[ ! -e {quote(self.path)} ]"
 
     def act(self) -> str:
-        return f"rm -f {quote(self.path)} && sync \"$(dirname {quote(self.path)})\""
+        return f'rm -f {quote(self.path)} && sync "$(dirname {quote(self.path)})"'
 
     def after(self, facts: HostFacts) -> HostFacts:
         return replace(facts, mark=None) if self.path == mark.PATH else facts
@@ -92,7 +92,7 @@ class MoveAside(Change):
         return f"mv {self.data_dir}/* {self.to}/    (all but openshift-backup*)"
 
     def test(self) -> str:
-        return f"[ -z \"$({self._left()} | head -c 1)\" ]"
+        return f'[ -z "$({self._left()} | head -c 1)" ]'
 
     def _left(self) -> str:
         return f"find {quote(self.data_dir)} -mindepth 1 -maxdepth 1 ! -name 'openshift-backup*'"

@@ -55,7 +55,7 @@ while :; do
 done"""
 
     def after(self, facts: HostFacts) -> HostFacts:
-        if facts.listed is None or not facts.api.members or facts.api.members.of(self.peer_urls):
+        if facts.api.members is None or facts.api.members.of(self.peer_urls):
             return facts
         added = Member(0, self.name, self.peer_urls, (), self.learner)
         return self._members(facts, lambda members: (*members, added))

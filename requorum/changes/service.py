@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from requorum.changes.change import Change, quote
 from requorum.facts import unit
 from requorum.facts.host import HostFacts
-from requorum.facts.members import Api, Member, MemberList
+from requorum.facts.members import Api, Member, MemberList, Status
 from requorum.facts.process import Process
 
 
@@ -130,5 +130,8 @@ def _alone(facts: HostFacts) -> Api:
     data = facts.data
     if data is None or data.log is None:
         return facts.api
-    me = Member(data.log.node_id, facts.conf.name, facts.conf.peer_urls, facts.conf.client_urls, False)
-    return replace(facts.api, members=MemberList(data.log.cluster_id, (me,)), linear=True, error="")
+    cluster, own = data.log.cluster_id, data.log.node_id
+    me = Member(own, facts.conf.name, facts.conf.peer_urls, facts.conf.client_urls, False)
+    revision = data.db.revision if data.db else 1
+    status = Status(cluster, own, facts.machine.etcd_version, own, revision, data.log.term, data.log.commit, 0, False)
+    return Api(MemberList(cluster, (me,)), status, linear=True, error="")

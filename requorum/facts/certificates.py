@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -131,7 +130,7 @@ def _names(leaf: x509.Certificate) -> set[str]:
         san = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return set()
-    addresses = {str(ipaddress.ip_address(a)) for a in san.get_values_for_type(x509.IPAddress)}
+    addresses = {str(a) for a in san.get_values_for_type(x509.IPAddress)}
     return addresses | set(san.get_values_for_type(x509.DNSName))
 
 
@@ -141,6 +140,8 @@ def parse(output: str) -> Certificates:
     for line in output.splitlines():
         words = line.split(" ")
         if len(words) != 4 or words[0] not in _VARIABLES:
-            raise ValueError(f"expected variable, readable, path and content of a certificate file, found {line[:200]!r}")
+            raise ValueError(
+                f"expected variable, readable, path and content of a certificate file, found {line[:200]!r}"
+            )
         files.append(CertificateFile(words[0], words[2], words[1] == "yes", base64.b64decode(words[3])))
     return Certificates(tuple(files))

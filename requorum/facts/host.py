@@ -15,6 +15,13 @@ from requorum.facts.process import Process
 from requorum.facts.unit import Unit
 
 
+class MissingFact(Exception):
+    """A host did not say what an operation has to know."""
+
+    def __init__(self, host: str, expected: str, found: str) -> None:
+        super().__init__(f"{host}: expected {expected}, found {found or 'no answer'}")
+
+
 @dataclass(frozen=True, slots=True)
 class Silent:
     """A host of the inventory that could not be asked, and why.
@@ -58,9 +65,22 @@ class HostFacts:
         return self.machine.data_has_wal
 
     @property
-    def listed(self) -> Member | None:
-        """This host's own line in the member list that it answers."""
-        return self.api.members.of(self.conf.peer_urls) if self.api.members else None
+    def members(self) -> tuple[Member, ...]:
+        """The members as this one lists them. Raises MissingFact without an answer."""
+        if self.api.members is None:
+            raise MissingFact(self.name, "a member list", self.api.error)
+        return self.api.members.members
+
+    @property
+    def member_id(self) -> int:
+        """This member's ID, as it says itself. Raises MissingFact without an answer."""
+        if self.api.status is None:
+            raise MissingFact(self.name, "an endpoint status", self.api.error)
+        return self.api.status.member_id
+
+
+STEADY = ("machine", "certificates")
+"""Nouns that a recovery does not change, and that cost most to read."""
 
 
 def commands(backup_directory: str) -> dict[str, str]:

@@ -11,6 +11,16 @@ CLIENT_PORT = 2379
 PEER_PORT = 2380
 
 
+PORTS_COMMAND = r"""
+cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4=="0A" {n=split($2,a,":"); print a[n]}' | sort -u | tr '\n' ' '
+"""
+
+
+def parse_ports(output: str) -> frozenset[int]:
+    """The ports that somebody listens on, from hexadecimal. Raises ValueError for anything else."""
+    return frozenset(int(port, 16) for port in output.split())
+
+
 def command(backup_directory: str) -> str:
     """The command that `parse` reads; `backup_directory` is looked at for room, or its nearest parent that is there."""
     return CONF + (
@@ -19,13 +29,14 @@ def command(backup_directory: str) -> str:
 data=$(conf ETCD_DATA_DIR); data=${data%/}
 nearest() { local at=$1; while [ ! -d "$at" ]; do at=$(dirname "$at"); done; printf %s "$at"; }
 free() { df -P -B1 "$(nearest "$1")" | awk 'NR==2 {print $4}'; }
-ports() { cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4=="0A" {n=split($2,a,":"); print a[n]}' | sort -u | tr '\n' ' '; }
 echo "uid=$(id -u)"
 echo "hostname=$(uname -n)"
 echo "machine=$(cat /etc/machine-id 2>/dev/null)"
 echo "boot=$(cat /proc/sys/kernel/random/boot_id)"
 echo "clock=$(date +%s.%N)"
-echo "ports=$(ports)"
+"""
+        + f'echo "ports=$({PORTS_COMMAND.strip()})"\n'
+        + r"""
 echo "etcd=$(etcd --version 2>/dev/null | sed -n 's/^etcd Version: //p')"
 echo "etcdctl=$(ETCDCTL_API=3 etcdctl version 2>/dev/null | sed -n 's/^etcdctl version: //p')"
 echo "data_free=$(free "${data:-/var/lib/etcd}")"
@@ -68,7 +79,7 @@ def parse(output: str) -> Machine:
             machine_id=values["machine"],
             boot_id=values["boot"],
             clock=float(values["clock"]),
-            ports=frozenset(int(port, 16) for port in values["ports"].split()),
+            ports=parse_ports(values["ports"]),
             etcd_version=values["etcd"],
             etcdctl_version=values["etcdctl"],
             data_free=int(values["data_free"]),

@@ -9,8 +9,6 @@ from requorum.facts.shell import CTL
 
 LIST_COMMAND = CTL + "ctl member list -w json"
 STATUS_COMMAND = CTL + "ctl endpoint status -w json"
-LINEAR_COMMAND = CTL + "ctl get --consistency=l requorum/probe -w json"
-"""A linearizable read: only a member that reaches a leader with quorum answers it."""
 API_COMMAND = (
     CTL
     + r"""
@@ -19,6 +17,7 @@ API_COMMAND = (
 status=$(ctl endpoint status -w json) || exit 0
 echo "status=$status"
 case $status in *'"leader":'[1-9]*) ;; *) echo "it knows no leader" >&2; exit 0;; esac
+# A linearizable read: only a member that reaches a leader with quorum answers it.
 ctl get --consistency=l requorum/probe -w json > /dev/null && echo linear=yes &
 list=$(ctl member list -w json) && echo "list=$list"
 wait

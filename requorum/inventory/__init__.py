@@ -1,7 +1,7 @@
 """What the operator declares: the file behind ``--inventory``, read, checked and typed.
 
-    inventory = load(Path("prod.yaml"))     # InventoryError tells every problem at once
-    unresolvable(inventory)                 # asks the resolver; still no host is contacted
+inventory = load(Path("prod.yaml"))     # InventoryError tells every problem at once
+unresolvable(inventory)                 # asks the resolver; still no host is contacted
 """
 
 from __future__ import annotations
@@ -16,8 +16,18 @@ from requorum.inventory.resolve import unresolvable
 from requorum.inventory.schema import read_inventory
 
 __all__ = [
-    "Backup", "Etcd", "EtcdHost", "Inventory", "InventoryError", "MasterHost", "Masters", "Problem", "Runtime", "Ssh",
-    "load", "unresolvable",
+    "Backup",
+    "Etcd",
+    "EtcdHost",
+    "Inventory",
+    "InventoryError",
+    "MasterHost",
+    "Masters",
+    "Problem",
+    "Runtime",
+    "Ssh",
+    "load",
+    "unresolvable",
 ]
 
 

@@ -32,8 +32,12 @@ def read(path: Path) -> bytes:
     except FileNotFoundError:
         raise _whole(path, "a file", "nothing of this name", _nearest(path)) from None
     except PermissionError:
-        raise _whole(path, "a file that can be read", "permission denied",
-                     "run as a user that may read it, or change its mode (`ls -l` tells)") from None
+        raise _whole(
+            path,
+            "a file that can be read",
+            "permission denied",
+            "run as a user that may read it, or change its mode (`ls -l` tells)",
+        ) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise _whole(path, "a file that can be read", printable(reason or repr(error)), "check the path") from None
@@ -55,11 +59,17 @@ def compose(path: Path, data: bytes) -> yaml.Node:
     except RecursionError:
         raise _whole(path, "YAML a few levels deep", "hundreds of levels", _EXAMPLE) from None
     except (ValueError, OverflowError):  # PyYAML lets these out for escapes and directives with absurd numbers
-        raise _whole(path, "YAML", "an escape or a directive with an impossible number", "remove it",
-                     loader.line + 1) from None
+        raise _whole(
+            path, "YAML", "an escape or a directive with an impossible number", "remove it", loader.line + 1
+        ) from None
     if second is not None:
-        raise _whole(path, "one YAML document", "a second one", "keep one; remove the line `---` between them",
-                     second.start_mark.line + 1)
+        raise _whole(
+            path,
+            "one YAML document",
+            "a second one",
+            "keep one; remove the line `---` between them",
+            second.start_mark.line + 1,
+        )
     if root is None or (isinstance(root, yaml.ScalarNode) and root.tag.endswith(":null")):
         raise _whole(path, "an inventory", "an empty file" if not data.strip() else "no content", _EXAMPLE)
     return root
@@ -75,8 +85,9 @@ def _decoded(path: Path, data: bytes) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise _whole(path, "UTF-8 text", f"the byte 0x{error.object[error.start]:02x}",
-                     "save the file as UTF-8", line) from None
+        raise _whole(
+            path, "UTF-8 text", f"the byte 0x{error.object[error.start]:02x}", "save the file as UTF-8", line
+        ) from None
 
 
 def _syntax(path: Path, text: str, error: yaml.MarkedYAMLError) -> InventoryError:

@@ -10,19 +10,27 @@ _RUNTIMES = ("auto", "service")
 def refuse_runtime(value: Value, runtime: str) -> None:
     """Note a problem where etcd runs in a way that this version cannot stop and start."""
     if runtime not in _RUNTIMES:
-        value.complain("auto or service", "this version recovers etcd that runs as a systemd service only",
-                       f"'{runtime}', which is not yet supported")
+        value.complain(
+            "auto or service",
+            "this version recovers etcd that runs as a systemd service only",
+            f"'{runtime}', which is not yet supported",
+        )
 
 
 def refuse_masters(value: Value) -> None:
     """Note a problem: the masters would go on asking members that are gone."""
     value.complain(
-        "no masters", "this version does not edit master-config.yaml yet; remove the field, and after the recovery "
-        "edit etcdClientInfo.urls on every master and restart API and controllers by hand", "masters to be edited")
+        "no masters",
+        "this version does not edit master-config.yaml yet; remove the field, and after the recovery "
+        "edit etcdClientInfo.urls on every master and restart API and controllers by hand",
+        "masters to be edited",
+    )
 
 
 def refuse_ansible_inventory(value: Value) -> None:
     """Note a problem: the Ansible inventory would go on naming members that are gone."""
     value.complain(
-        "no Ansible inventory", "this version does not edit it yet; remove the field, and after the recovery edit the "
-        "group [etcd] by hand", "an Ansible inventory to be edited")
+        "no Ansible inventory",
+        "this version does not edit it yet; remove the field, and after the recovery edit the group [etcd] by hand",
+        "an Ansible inventory to be edited",
+    )

@@ -107,6 +107,8 @@ def _identity(value: Value, folder: Path) -> Path | None:
 
 
 def _known_hosts(value: Value, folder: Path) -> Path | None:
-    fix = ("write the path of the file with the hosts' keys; without this field ~/.ssh/known_hosts and "
-           "/etc/ssh/ssh_known_hosts are used")
+    fix = (
+        "write the path of the file with the hosts' keys; without this field ~/.ssh/known_hosts and "
+        "/etc/ssh/ssh_known_hosts are used"
+    )
     return read_path(value, folder, "a known_hosts file", fix)

@@ -63,14 +63,30 @@ def unresolvable(inventory: Inventory, *, deadline: float = 10.0, ask: Resolver 
         if not answer.addresses and not host.lost:  # the name service may have forgotten a host that is given up
             fault = answer.fault or f"no answer from the resolver within {deadline:g} s"
             fix = "correct the name, write an IP address in the field 'address', or add the name to /etc/hosts"
-            problems.append(Problem(inventory.path, host.line, _field(host), "an address that resolves on this machine",
-                                    f"{shown(target.name)}: {printable(fault)}", fix))
+            problems.append(
+                Problem(
+                    inventory.path,
+                    host.line,
+                    _field(host),
+                    "an address that resolves on this machine",
+                    f"{shown(target.name)}: {printable(fault)}",
+                    fix,
+                )
+            )
         for other in earlier:
             same = answer.addresses & answers[targets[other.name].name].addresses
             if same and target.port == targets[other.name].port:
                 found = f"{shown(target.name)}, at {min(same)} like {shown(other.name)} in line {other.line}"
-                problems.append(Problem(inventory.path, host.line, _field(host), "a machine of its own for every host",
-                                        found, "correct one of the two addresses, or the name service"))
+                problems.append(
+                    Problem(
+                        inventory.path,
+                        host.line,
+                        _field(host),
+                        "a machine of its own for every host",
+                        found,
+                        "correct one of the two addresses, or the name service",
+                    )
+                )
                 break
         earlier.append(host)
     return tuple(problems)

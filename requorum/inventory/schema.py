@@ -73,7 +73,8 @@ def _cluster(value: Value | None) -> str | None:
     if value and name is not None and not _CLUSTER.fullmatch(name):
         value.complain(
             "a name of letters, digits, '.', '_' and '-', at most 63, the first a letter or a digit",
-            "choose a plain name: it becomes a folder's, and is typed before anything destructive")
+            "choose a plain name: it becomes a folder's, and is typed before anything destructive",
+        )
     return name
 
 
@@ -89,8 +90,11 @@ def _etcd(value: Value | None, login: Login, folder: Path) -> Etcd | None:
         fields["hosts"].complain("a host that is not lost", fix, "no host that could survive")
     survivor, rejoin = _survivor(fields.get("survivor"), declared), _rejoin(fields.get("rejoin"), declared)
     if survivor is not None and rejoin is not None and survivor in rejoin:
-        fields["rejoin"].complain("hosts other than the survivor", f"remove {shown(survivor)} from the list: it is a "
-                                  "member throughout", f"the survivor {shown(survivor)}")
+        fields["rejoin"].complain(
+            "hosts other than the survivor",
+            f"remove {shown(survivor)} from the list: it is a member throughout",
+            f"the survivor {shown(survivor)}",
+        )
     hosts = tuple(EtcdHost(host.name, host.address, host.lost, host.ssh, host.value.line) for host in declared)
     return Etcd(runtime, hosts, survivor, rejoin)
 
@@ -133,8 +137,11 @@ def _distinct(hosts: tuple[_Declared, ...]) -> None:
             is_same = same_place(host.address) == same_place(other.address)
             if is_same and not behind_forwarding(host.ssh, other.ssh):
                 found = f"{shown(host.address)}, also that of {shown(other.name)} in line {other.value.line}"
-                host.value.complain("an address of its own for every host",
-                                    "correct one of them, or remove the host that is there twice", found)
+                host.value.complain(
+                    "an address of its own for every host",
+                    "correct one of them, or remove the host that is there twice",
+                    found,
+                )
                 break
 
 
@@ -157,8 +164,11 @@ def _survivor(value: Value | None, hosts: tuple[_Declared, ...]) -> str | None:
         return None
     host = _of_these(value, name, hosts, "auto or a host of this inventory")
     if host is not None and host.lost:
-        value.complain("a survivor that is not lost", f"choose another host or auto, or remove `lost: true` in line "
-                       f"{host.value.line}", f"{shown(name)}, declared lost")
+        value.complain(
+            "a survivor that is not lost",
+            f"choose another host or auto, or remove `lost: true` in line {host.value.line}",
+            f"{shown(name)}, declared lost",
+        )
     return name
 
 
@@ -184,8 +194,11 @@ def _of_these(value: Value, name: str, hosts: tuple[_Declared, ...], expected: s
         if host.name == name:
             return host
     names = tuple(host.name for host in hosts)
-    value.complain(expected, _nearest(name, names, "write a name as it stands in etcd.hosts"),
-                   f"{shown(name)}, which is not in etcd.hosts")
+    value.complain(
+        expected,
+        _nearest(name, names, "write a name as it stands in etcd.hosts"),
+        f"{shown(name)}, which is not in etcd.hosts",
+    )
     return None
 
 

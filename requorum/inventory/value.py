@@ -108,8 +108,9 @@ class Value:
                 self._note(line, "a name (text) before the colon", _described(key), fix)
             elif name in lines:
                 found = f"{shown(name)} a second time; the first is in line {lines[name]}"
-                self.problems.add(line, self._named(name, bracketed), "each name once in a mapping", found,
-                                  "keep one of them")
+                self.problems.add(
+                    line, self._named(name, bracketed), "each name once in a mapping", found, "keep one of them"
+                )
             elif is_merge:
                 merged = self._merged(child, line, bracketed, done, (*above, id(node)))
             else:

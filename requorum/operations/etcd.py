@@ -58,11 +58,9 @@ def name_only_itself(facts: HostFacts) -> list[Change]:
 def name_members(facts: HostFacts, through: HostFacts, *, state: str | None = None) -> list[Change]:
     """38.1.2 and 38.1.4: ETCD_INITIAL_CLUSTER names the members that `through` lists.
 
-    `state`, where given, becomes ETCD_INITIAL_CLUSTER_STATE. Raises ValueError where `through` lists no members.
+    `state`, where given, becomes ETCD_INITIAL_CLUSTER_STATE. Raises MissingFact where `through` lists no members.
     """
-    if through.api.members is None:
-        raise ValueError(f"{through.name} does not say who is a member: {through.api.error}")
-    return _named(facts, through.api.members.members, state)
+    return _named(facts, through.members, state)
 
 
 def _named(facts: HostFacts, members: Iterable[Member], state: str | None) -> list[Change]:

@@ -26,20 +26,21 @@ def remove(through: HostFacts, members: Iterable[Member]) -> list[Change]:
 
 
 def remove_all_but_itself(facts: HostFacts) -> list[Change]:
-    """38.1.3: after a forced start, whoever is still listed beside this member. Raises ValueError without an answer."""
-    if facts.api.members is None or facts.api.status is None:
-        raise ValueError(f"{facts.name} does not say who is a member: {facts.api.error}")
-    own = facts.api.status.member_id
-    return remove(facts, [m for m in facts.api.members.members if m.id != own])
+    """38.1.3: after a forced start, whoever is still listed beside this member. Raises MissingFact without an answer."""
+    return remove(facts, [m for m in facts.members if m.id != facts.member_id])
 
 
 def advertise(facts: HostFacts) -> list[Change]:
-    """38.1.3: the listed peer URL becomes the advertised one; after a force it can read ``http://localhost:2380``."""
-    own = facts.api.status.member_id if facts.api.status else None
-    listed = next((m for m in facts.api.members.members if m.id == own), None) if facts.api.members else None
-    if listed is None or set(listed.peer_urls) == set(facts.conf.peer_urls):
-        return []
-    return [UpdatePeerUrls(facts.name, facts.conf.name, facts.conf.peer_urls, listed.id)]
+    """38.1.3: the listed peer URL becomes the advertised one; after a force it can read ``http://localhost:2380``.
+
+    Raises MissingFact without an answer.
+    """
+    own = [m for m in facts.members if m.id == facts.member_id]
+    return [
+        UpdatePeerUrls(facts.name, facts.conf.name, facts.conf.peer_urls, m.id)
+        for m in own
+        if set(m.peer_urls) != set(facts.conf.peer_urls)
+    ]
 
 
 def _version(text: str) -> tuple[int, ...]:

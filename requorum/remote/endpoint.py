@@ -78,9 +78,13 @@ def _lines(file: Path, depth: int) -> Iterator[str]:
                 yield from _lines(included, depth + 1)
 
 
-def _config() -> paramiko.SSHConfig:
-    """Both files, the user's first: the first value wins."""
-    texts: list[str] = []
+def _config(host: Host) -> paramiko.SSHConfig:
+    """What the inventory says, then both files, the user's first: the first value wins, also for `Match` and ``%h``."""
+    texts = [f"Host {host.name} {host.address}", f"User {host.ssh.user}"]
+    if host.address != host.name:
+        texts.append(f"HostName {host.address}")
+    if host.ssh.port is not None:
+        texts.append(f"Port {host.ssh.port}")
     for file in (USER_CONFIG.expanduser(), SYSTEM_CONFIG):
         if file.is_file():
             texts += ["Host *", *_lines(file, 0)]
@@ -166,17 +170,16 @@ def resolve(host: Host) -> Endpoint:
     Raises RemoteError where ssh_config cannot be read or makes no sense.
     """
     try:
-        config = _config()
+        config = _config(host)
         settings = _Settings(tuple(config.lookup(name) for name in dict.fromkeys((host.name, host.address))))
-        # HostName is read for the host's name only, and only if the inventory gives no address of its own.
-        address = host.address if host.address != host.name else settings.get("hostname") or host.name
+        address = settings.get("hostname") or host.address
         ssh = host.ssh
         identity, known = ssh.identity_file, ssh.known_hosts
         return Endpoint(
             host=host.name,
             address=address,
-            port=ssh.port or settings.port() or 22,
-            user=ssh.user,
+            port=settings.port() or 22,
+            user=settings.get("user") or ssh.user,
             names=tuple(filter(None, dict.fromkeys((settings.get("hostkeyalias"), host.name, address)))),
             known_hosts=settings.known_hosts() if known is None else (known,),
             identities=settings.identities() if identity is None else (identity.expanduser(),),
@@ -184,7 +187,8 @@ def resolve(host: Host) -> Endpoint:
             proxy_command=settings.get("proxycommand"),
             jumps=_jumps(config, host.name, settings, 0),
         )
-    except (OSError, ValueError, KeyError, paramiko.SSHException) as error:
+    except (OSError, ValueError, KeyError, ImportError, paramiko.SSHException) as error:
+        # ImportError: `Match exec` needs a package (invoke) that we do without
         raise RemoteError(
             host.name,
             expected="an ssh_config that can be read",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-# ruff: noqa: N818 -- each name says what happened; only the base class needs to say that it is an error
-
 
 class RemoteError(Exception):
     """A command on a host did not give an answer that can be used.
 
     `host` is its name in the inventory; `expected`, `found` and `advice` are for a reader at 3 a.m.
-    Where it is not one of the subclasses, the command never began on the host.
+    Where it is not one of the subclasses, the command did not begin on the host; or it ended with an exit code that
+    `fetch` cannot use.
     """
 
     def __init__(self, host: str, *, expected: str, found: str, advice: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 import time
@@ -27,6 +26,7 @@ from requorum.remote.session import (
     execute,
     open_session,
 )
+from requorum.remote.whole_file import whole_file
 
 OUTPUT_BYTES = 64 * 1024 * 1024  # kept of each stream
 SHOWN_BYTES = 1024 * 1024  # told of each stream to `on_command`
@@ -157,11 +157,9 @@ class Remote:
 
         Raises what `run` raises, RemoteError for a non-zero exit code, OSError where the file cannot be written here.
         """
-        part = to.with_name(f".{to.name}.part")
         call = _Call((script,), script, wire.new_mark(), seconds)
         stderr = Memory(OUTPUT_BYTES)
-        with open(os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            os.fchmod(file.fileno(), 0o600)
+        with whole_file(to) as file:
             digest = Digest(file.write)
 
             def sinks() -> tuple[Sink, Sink]:
@@ -174,26 +172,14 @@ class Remote:
             def shown() -> tuple[str, str]:
                 return f"[{digest.size} bytes, SHA-256 {digest.sha256}, to {to}]", as_text(stderr.data)
 
-            try:
-                answer = self._told(call, sinks, shown)
-                if answer.exit != 0:
-                    raise RemoteError(
-                        self.name,
-                        expected=f"exit code 0 from `{redact(script)}`",
-                        found=f"exit code {answer.exit}: {redact(as_text(stderr.data)).strip() or 'and no word'}",
-                        advice="nothing was kept here; run the command on the host to see more",
-                    )
-                file.flush()
-                os.fsync(file.fileno())
-            except BaseException:
-                part.unlink()
-                raise
-        part.replace(to)
-        folder = os.open(to.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            answer = self._told(call, sinks, shown)
+            if answer.exit != 0:
+                raise RemoteError(
+                    self.name,
+                    expected=f"exit code 0 from `{redact(script)}`",
+                    found=f"exit code {answer.exit}: {redact(as_text(stderr.data)).strip() or 'and no word'}",
+                    advice="nothing was kept here; run the command on the host to see more",
+                )
         return digest.sha256
 
     def _tell(

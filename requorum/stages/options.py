@@ -32,7 +32,9 @@ def add_options(parser: pytest.Parser) -> None:
     """Requorum's own options."""
     group = parser.getgroup("requorum", "Requorum: an etcd cluster's way back from lost quorum")
     group.addoption("--inventory", action="append", metavar="FILE", help="the cluster: a file as in inventories/")
-    group.addoption("--preconditions", action="store_true", help="check the preconditions of every step; change nothing")
+    group.addoption(
+        "--preconditions", action="store_true", help="check the preconditions of every step; change nothing"
+    )
     group.addoption("--plan", action="store_true", help="show every step, host and change in order; change nothing")
     group.addoption("--confirm", metavar="CLUSTER", help="agree, without a terminal, to the recovery of this cluster")
     group.addoption("--reports", metavar="FOLDER", help="where reports go (default: reports/ in the checkout)")
@@ -66,13 +68,19 @@ def mode_of(config: pytest.Config, where: Literal["runbook", "checks"]) -> Mode:
         )
     for name, flag in _TESTINFRA.items():
         if getattr(option, name, None):
-            raise pytest.UsageError(f"{flag} is not for Requorum: the inventory says which hosts there are and how to reach them")
+            raise pytest.UsageError(
+                f"{flag} is not for Requorum: the inventory says which hosts there are and how to reach them"
+            )
     if getattr(option, "allure_report_dir", None):
-        raise pytest.UsageError("--alluredir is not for Requorum: each run's allure-results/ lie in its folder under reports/")
+        raise pytest.UsageError(
+            "--alluredir is not for Requorum: each run's allure-results/ lie in its folder under reports/"
+        )
     chosen = [flag for flag, given in (("--preconditions", option.preconditions), ("--plan", option.plan)) if given]
     if where == "checks":
         if chosen or option.confirm:
-            raise pytest.UsageError(f"{(chosen or ['--confirm'])[0]} belongs to runbook/: checks/ never change anything")
+            raise pytest.UsageError(
+                f"{(chosen or ['--confirm'])[0]} belongs to runbook/: checks/ never change anything"
+            )
         return "checks"
     if len(chosen) == 2:
         raise pytest.UsageError("--preconditions and --plan are two different runs: give one of them")
@@ -86,7 +94,9 @@ def mode_of(config: pytest.Config, where: Literal["runbook", "checks"]) -> Mode:
             )
     given = [arg for arg in config.args if (config.invocation_params.dir / arg).resolve() != RUNBOOK]
     if given:
-        raise pytest.UsageError(f"{given[0]}: a part of the runbook is refused for a run that changes anything; write `pytest runbook/`")
+        raise pytest.UsageError(
+            f"{given[0]}: a part of the runbook is refused for a run that changes anything; write `pytest runbook/`"
+        )
     return "recovery"
 
 
@@ -108,7 +118,9 @@ def inventory_of(config: pytest.Config) -> Inventory:
         raise pytest.UsageError(f"the inventory is not right; nothing was done\n{error}") from None
     confirm = config.option.confirm
     if confirm is not None and confirm != inventory.cluster:
-        raise pytest.UsageError(f"--confirm {confirm}: the inventory is of cluster {inventory.cluster}; nothing was done")
+        raise pytest.UsageError(
+            f"--confirm {confirm}: the inventory is of cluster {inventory.cluster}; nothing was done"
+        )
     return inventory
 
 

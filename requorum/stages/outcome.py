@@ -52,7 +52,9 @@ def changed_words(journal: Journal) -> str:
     found = counted(journal)
     if found.unknown:
         return f"This run made {found.changed} changes, and the outcome of {found.unknown} is unknown; see the report."
-    return f"This run made {found.changed} changes; see the report." if found.changed else "This run has changed nothing."
+    return (
+        f"This run made {found.changed} changes; see the report." if found.changed else "This run has changed nothing."
+    )
 
 
 def outcome(run: Run, final: Diagnosis, *, stopped: bool) -> Ended:

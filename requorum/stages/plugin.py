@@ -99,7 +99,7 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
 
 def step_of(item: pytest.Item) -> Step:
     """What the decorator says. Raises UsageError for a test that is no step."""
-    found = getattr(getattr(item, "obj", None), ATTRIBUTE, None)
+    found = getattr(_function(item).obj, ATTRIBUTE, None)
     if not isinstance(found, Step):
         raise pytest.UsageError(f"{item.nodeid} is not marked with @step: every test in runbook/ and checks/ is a step")
     return found
@@ -141,11 +141,12 @@ class Steps:
             config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
         for item in items:
-            for definition in getattr(item, "_fixtureinfo").name2fixturedefs.get("host", ())[-1:]:
+            for definition in _function(item)._fixtureinfo.name2fixturedefs.get("host", ())[-1:]:
                 if Path(definition.func.__code__.co_filename).resolve() != options.PROJECT / "conftest.py":
                     raise pytest.UsageError(
-                        f"the `host` fixture of {item.nodeid} is not Requorum's (it comes from {definition.func.__module__}): "
-                        "it would act on this machine. Remove whatever defines it; nothing was done"
+                        f"the `host` fixture of {item.nodeid} is not Requorum's (it comes from "
+                        f"{definition.func.__module__}): it would act on this machine. Remove whatever defines it; "
+                        "nothing was done"
                     )
 
     @pytest.hookimpl(trylast=True)
@@ -157,7 +158,7 @@ class Steps:
     def _planned(self, item: pytest.Item) -> PlannedStep:
         found = step_of(item)
         stage = item.path.stem.removeprefix("test_").replace("_", " ")
-        section = (getattr(item, "obj").__doc__ or "").strip()
+        section = (_function(item).obj.__doc__ or "").strip()
         return PlannedStep(item.name, found.number, found.title, host_of(item), stage, section)
 
     def place_of(self, item: pytest.Item) -> Place:
@@ -191,7 +192,8 @@ class Steps:
             self._ended(pyfuncitem.nodeid, "deferred" if at.deferred else "passed", at.deferred)
             return result
         except StepFailed as failed:
-            self._ended(pyfuncitem.nodeid, "failed", f"{failed.failure}: expected {failed.expected}; found {failed.found}")
+            said = f"{failed.failure}: expected {failed.expected}; found {failed.found}"
+            self._ended(pyfuncitem.nodeid, "failed", said)
             raise
         except Exception as error:
             self._ended(pyfuncitem.nodeid, "failed", f"{type(error).__name__}: {error}")
@@ -204,7 +206,9 @@ class Steps:
             self.run.step = ""
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:  # noqa: E501
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """A failure in words for the reader; a traceback only for what is a bug of ours."""
         report = yield
         error = call.excinfo.value if call.excinfo else None
@@ -217,6 +221,12 @@ class Steps:
     def pytest_unconfigure(self) -> None:
         """Close what is open."""
         self.run.close()
+
+
+def _function(item: pytest.Item) -> pytest.Function:
+    if not isinstance(item, pytest.Function):
+        raise pytest.UsageError(f"{item.nodeid} is no function: every test in runbook/ and checks/ is a step")
+    return item
 
 
 def host_of(item: pytest.Item) -> str:

@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Literal, TypeVar
 
 from requorum.diagnosis import Verdict
+from requorum.facts.host import MissingFact
 from requorum.hand import ChangeStopped, Hand
-from requorum.inventory import InventoryError
 from requorum.journal import JournalError
 from requorum.records import Noted, StepOutcome, Word, WordBegan, WordEnded
 from requorum.remote import RemoteError
@@ -26,7 +26,7 @@ ATTRIBUTE = "__requorum_step__"
 
 @dataclass(frozen=True)
 class Step:
-    """What the decorator says of a step. `on` is a role; `when` the verdicts under which the step belongs to the run."""
+    """What the decorator says: `on` is a role, `when` the verdicts under which the step belongs to the run."""
 
     number: int
     title: str
@@ -145,8 +145,16 @@ class _Word:
         expected, found, advice = (failed.expected, failed.found, failed.advice) if failed else ("", found, "")
         at.run.journal.add(WordEnded(at.id, at.host, self.word, self.text, outcome, expected, found, advice))
 
+    def _finish(self, error: BaseException | None, failure: Failure) -> None:
+        """End the word; raise StepFailed for what a reader can use, and let the rest (Ctrl-C, a bug) go up as it is."""
+        if isinstance(error, _TELLABLE):
+            failed = self._fail(error, failure)
+            self._end("failed", failed)
+            raise failed from None
+        self._end("passed" if error is None else "interrupted")
+
     def _fail(self, error: BaseException, failure: Failure) -> StepFailed:
-        """The failure in words; what no reader can use (a bug of ours) goes up as it is."""
+        """The failure in words."""
         host = now().host if now().host != BASTION else "the machine that runs this"
         if isinstance(error, RemoteError):
             return StepFailed(self.word, failure, error.host, error.expected, error.found, error.advice)
@@ -154,12 +162,14 @@ class _Word:
             failure = "state unknown" if error.unknown else failure
             expected = f"{self.text}: {error.change.shown()}"
             return StepFailed(self.word, failure, error.change.host, expected, error.found, self.advice)
-        if isinstance(error, (JournalError, InventoryError)):
-            return StepFailed(self.word, "nothing changed", host, "a journal that can be written", str(error), self.advice)
+        if isinstance(error, JournalError):
+            wanted = "a journal that can be written"
+            return StepFailed(self.word, "nothing changed", host, wanted, str(error), self.advice)
         return StepFailed(self.word, failure, host, self.text, _message(error), self.advice)
 
 
-_TELLABLE = (AssertionError, RemoteError, ChangeStopped, JournalError)
+_Kind = type[BaseException] | None
+_TELLABLE = (AssertionError, RemoteError, ChangeStopped, JournalError, MissingFact)
 
 
 def _message(error: BaseException) -> str:
@@ -177,7 +187,7 @@ class precondition(_Word):  # noqa: N801 (a word of the runbook's language)
 
     word: Word = "precondition"
 
-    def __init__(self, text: str, *, after: int | None = None, otherwise: str = "mend this, and run the same command again") -> None:  # noqa: E501
+    def __init__(self, text: str, *, after: int | None = None, otherwise: str = "mend this, and run again") -> None:
         super().__init__(text, otherwise)
         self.after = after
 
@@ -185,21 +195,14 @@ class precondition(_Word):  # noqa: N801 (a word of the runbook's language)
         if self._begin().acted:
             raise RuntimeError("a precondition after the action")
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
-        if error is None:
-            self._end("passed")
-            return False
-        if not isinstance(error, _TELLABLE):
-            self._end("interrupted")
-            return False
+    def __exit__(self, kind: _Kind, error: BaseException | None, trace: TracebackType | None) -> bool:
         at = now()
-        if self.after is not None and at.run.mode != "recovery":
+        if isinstance(error, _TELLABLE) and self.after is not None and at.run.mode != "recovery":
             at.deferred = f"{self.text}: step {self.after} establishes it"
             self._end("deferred", found=at.deferred)
             return True
-        failed = self._fail(error, "nothing changed")
-        self._end("failed", failed)
-        raise failed from None
+        self._finish(error, "nothing changed")
+        return False
 
 
 class action(_Word):  # noqa: N801
@@ -220,16 +223,8 @@ class action(_Word):  # noqa: N801
         at.acted = True
         return at.run.hand(at.id)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
-        if error is None:
-            self._end("passed")
-            return False
-        if not isinstance(error, _TELLABLE):
-            self._end("interrupted")
-            return False
-        failed = self._fail(error, "changed, but not as required")
-        self._end("failed", failed)
-        raise failed from None
+    def __exit__(self, kind: _Kind, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._finish(error, "changed, but not as required")
 
 
 class postcondition(_Word):  # noqa: N801
@@ -246,13 +241,5 @@ class postcondition(_Word):  # noqa: N801
             raise NotToday(self.text)
         self._begin()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
-        if error is None:
-            self._end("passed")
-            return False
-        if not isinstance(error, _TELLABLE):
-            self._end("interrupted")
-            return False
-        failed = self._fail(error, "changed, but not as required" if now().acted else "nothing changed")
-        self._end("failed", failed)
-        raise failed from None
+    def __exit__(self, kind: _Kind, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._finish(error, "changed, but not as required" if now().acted else "nothing changed")

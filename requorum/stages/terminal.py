@@ -70,16 +70,25 @@ class Follower:
         elif isinstance(record, StepBegan):
             self._began[record.step] = entry.at
         elif isinstance(record, WaitBegan):
-            self._write(self._line("waiting", entry, record.step, f"{record.what} (at most {record.seconds:.0f} s)"), "")
+            self._write(
+                self._line("waiting", entry, record.step, f"{record.what} (at most {record.seconds:.0f} s)"), ""
+            )
         elif isinstance(record, Noted):
             self._write(self._line("note", entry, record.step, record.text), "")
         elif isinstance(record, ChangeEnded) and self._plan:
-            for line in record.shown.splitlines():
-                self._write(self._line("plan", entry, record.step, f"on {record.host}: {line}"), "")
+            self._print_plan(entry, record)
         elif isinstance(record, WordEnded) and record.outcome == "deferred":
             self._write(self._line("later", entry, record.step, record.found), "")
         elif isinstance(record, StepEnded):
             self._print_end(entry, record)
+
+    def _print_plan(self, entry: Entry, record: ChangeEnded) -> None:
+        planned = self._steps.get(record.step)
+        elsewhere = "" if planned and planned.host == record.host else f"on {record.host}: "
+        first, *rest = record.shown.splitlines()
+        self._write(self._line("plan", entry, record.step, elsewhere + first), "")
+        for line in rest:
+            self._write(f"                       {line}", "")
 
     def _print_end(self, entry: Entry, record: StepEnded) -> None:
         if record.outcome == "blocked":

@@ -192,11 +192,8 @@ def test_proxy_command(sshd: Sshd, connect_to: Connect, operator_home: Path, tmp
         "threading.Thread(target=up, daemon=True).start()\n"
         "while data := s.recv(65536): os.write(1, data)\n"
     )
-    config(
-        operator_home,
-        f"Host {NAME}\n  HostName 127.0.0.1\n  Port {sshd.port}\n  ProxyCommand python3 {relay} %h %p\n",
-    )
-    remote = connect_to(replace(sshd.host(port=None), address=NAME))
+    config(operator_home, f"Host {NAME}\n  ProxyCommand python3 {relay} %h %p\n")
+    remote = connect_to(sshd.host())
     assert remote.run("echo in").stdout == "in\n"
     remote.close()
 
