@@ -31,7 +31,8 @@ def unfit(facts: HostFacts) -> list[str]:
         found.append(
             f"etcd is started from a YAML file ({config_file}): it would ignore the force, and this is refused"
         )
-    if not facts.mark and (facts.forced or facts.conf.get("ETCD_FORCE_NEW_CLUSTER") or "-force-new-cluster" in facts.unit.exec_start):  # fmt: skip
+    on_start_path = facts.conf.get("ETCD_FORCE_NEW_CLUSTER") or "-force-new-cluster" in facts.unit.exec_start
+    if on_start_path or (facts.forced and not facts.mark):
         found.append("somebody has forced a new cluster here already, by flag or by variable: take that away first")
     if facts.conf.get("ETCD_WAL_DIR"):
         found.append("ETCD_WAL_DIR is set: this version of Requorum knows the log inside of the data directory only")

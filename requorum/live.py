@@ -32,7 +32,7 @@ from requorum.survey import Unexpected
 Found = TypeVar("Found")
 
 PROBE = "requorum/probe"
-"""The key that is written, read and deleted to prove that a member writes."""
+"""Below it each member writes, reads and deletes a key of its own, to prove that it writes."""
 
 
 class EtcdMember:
@@ -145,9 +145,10 @@ class EtcdMember:
         script = (
             CTL
             + f"""set -e
-ctl put {PROBE} "$(uname -n)" >&2
-ctl get {PROBE} --print-value-only
-ctl del {PROBE} >&2
+key={PROBE}/$(uname -n)
+ctl put "$key" "$(uname -n)" >&2
+ctl get "$key" --print-value-only
+ctl del "$key" >&2
 """
         )
         return self._read(script, str.strip)
@@ -252,7 +253,7 @@ class Cluster:
         return data.db.revision if data is not None and data.db is not None and not data.error else 0
 
     def copied_revision(self, member: EtcdMember) -> int:
-        """The revision in the copy of a member's database, as etcd's own tool reads it; 0 where there was none to copy."""
+        """The revision in the copy of a member's database, as etcd's own tool reads it; 0 where there is none."""
         return member.snapshot_revision(str(self.backup.database)) if self.surveyed_revision(member) else 0
 
     def snapshot_revision(self, member: EtcdMember, when: str) -> int:

@@ -92,10 +92,8 @@ def _refused(candidate: Candidate, stale: bool) -> Candidate:
     # A forced start cuts the log at the commit index and appends the removals there, then a leader's empty entry.
     # Entries up to the consistent index are never applied to the store: more than those would be writes that vanish.
     room = len(candidate.members) - 1 + 1
-    if candidate.consistent_index - candidate.commit > room:
-        return replace(
-            candidate,
-            refusal=f"its database is {candidate.consistent_index - candidate.commit} entries ahead of its commit index; "
-            "the first writes after a forced start would vanish",
-        )
+    ahead = candidate.consistent_index - candidate.commit
+    if ahead > room:
+        why = f"its database is {ahead} entries ahead of its commit index; the first writes after a force would vanish"
+        return replace(candidate, refusal=why)
     return candidate

@@ -105,11 +105,12 @@ class Surveyor:
 
     def _database(self, remote: Remote, facts: HostFacts) -> Db:
         path = f"{facts.conf.data_dir}/member/snap/db"
+        flags = "iflag=skip_bytes,count_bytes bs=64K status=none"
         reader = read_db()
         wanted = next(reader)
         while True:
             lines = [
-                f"dd if={path} iflag=skip_bytes,count_bytes skip={at} count={size} bs=64K status=none | base64 -w0; echo"
+                f"dd if={path} skip={at} count={size} {flags} | base64 -w0; echo"
                 for at, size in wanted
             ]
             answer = remote.run("set -e -o pipefail\n" + "\n".join(lines), seconds=60)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from requorum import operations
 from requorum.live import Cluster, EtcdMember
-from requorum.stages import ACTS, LOST, QUORUM, action, postcondition, step
+from requorum.stages import ACTS, LOST, QUORUM, action, postcondition, proven, step
 
 
 @step(20, "Sign the host", on="touched", when=ACTS, parallel=True)
@@ -18,11 +18,13 @@ def test_sign(etcd: EtcdMember, cluster: Cluster) -> None:
 
 @step(21, "Back up the configuration", on="touched", when=ACTS, parallel=True)
 def test_back_up_configuration(etcd: EtcdMember, cluster: Cluster) -> None:
-    """38.1.1.1: certificates and configuration differ from member to member; all of them, and a copy away from the host."""
+    """38.1.1.1: certificates and configuration differ per member; all of them, and a copy away from the host."""
     with action("copy /etc/etcd, and fetch the copy") as hand:
         hand.make(operations.backup.keep_configuration(etcd.surveyed, cluster.backup))
     with postcondition("the copy holds etcd.conf as the survey read it"):
         assert etcd.text_of(cluster.backup.configuration / "etcd.conf") == etcd.surveyed.conf.text
+        copy = cluster.backup.fetched_copy(etcd.name, "config")
+        proven(cluster.backup.configuration, copy, "the configuration as surveyed")
 
 
 @step(22, "Back up the data", on="touched", when=LOST, parallel=True)
@@ -33,6 +35,8 @@ def test_back_up_data(etcd: EtcdMember, cluster: Cluster) -> None:
     with postcondition("etcd's own tool reads the copy, at the revision that the survey read"):
         copied, surveyed = cluster.copied_revision(etcd), cluster.surveyed_revision(etcd)
         assert copied == surveyed, f"the copy is at revision {copied}, the survey read {surveyed}"
+        if copied:
+            proven(cluster.backup.data, cluster.backup.fetched_copy(etcd.name, "data"), f"revision {copied}")
 
 
 @step(23, "Save a snapshot", on="survivor", when=QUORUM)
@@ -41,4 +45,6 @@ def test_save_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
     with action("have a member save a snapshot, and fetch it") as hand:
         hand.make(operations.backup.save_snapshot(etcd.surveyed, cluster.backup, "before"))
     with postcondition("etcd's own tool reads it"):
-        assert cluster.snapshot_revision(etcd, "before") > 0
+        revision = cluster.snapshot_revision(etcd, "before")
+        copy = cluster.backup.fetched_copy(etcd.name, "snapshot-before")
+        proven(cluster.backup.snapshot("before"), copy, f"revision {revision}")

@@ -9,7 +9,7 @@ from requorum.stages import ACTS, LOST, QUORUM, action, eventually, postconditio
 
 @step(30, "Fence the host", on="others", when=ACTS, parallel=True)
 def test_fence(etcd: EtcdMember) -> None:
-    """38.1.2: down, and no reboot brings it up. Emptied peers would found a cluster of their own while the survivor stops."""
+    """38.1.2: down, and no reboot brings it up. Emptied peers would found a cluster while the survivor is stopped."""
     with action("raise the fence, stop etcd") as hand:
         hand.make(operations.fence.raise_fence(etcd.surveyed))
     with postcondition("no etcd runs here, its ports are closed, and systemd knows the fence"):

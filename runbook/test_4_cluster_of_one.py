@@ -53,7 +53,10 @@ def test_remove_leftovers(etcd: EtcdMember) -> None:
 
 @step(43, "Take the force away", on="survivor", when=OWED)
 def test_take_force_away(etcd: EtcdMember) -> None:
-    """38.1.3, what the chapter forgets: the next forced start would throw every new member out. Only this proves the force."""
+    """38.1.3, what the chapter forgets: the next forced start would throw every new member out.
+
+    Only this proves the force: killed before its election, the removals are not committed.
+    """
     with precondition("a process that forces has no other voting member beside it", after=42):
         assert not etcd.forced() or etcd.voter_names() == [etcd.surveyed.conf.name]
     with action("remove the force, start etcd without it") as hand:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from requorum import operations
 from requorum.live import Cluster, EtcdMember
-from requorum.stages import ACTS, action, eventually, postcondition, step
+from requorum.stages import ACTS, action, eventually, postcondition, proven, step
 
 
 @step(60, "Name all members in etcd.conf", on="whole", when=ACTS, parallel=True)
@@ -43,7 +43,9 @@ def test_fresh_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
     with action("have a member save a snapshot, and fetch it") as hand:
         hand.make(operations.backup.save_snapshot(etcd.surveyed, cluster.backup, "after"))
     with postcondition("etcd's own tool reads it"):
-        assert cluster.snapshot_revision(etcd, "after") > 0
+        revision = cluster.snapshot_revision(etcd, "after")
+        copy = cluster.backup.fetched_copy(etcd.name, "snapshot-after")
+        proven(cluster.backup.snapshot("after"), copy, f"revision {revision}")
 
 
 @step(64, "Strike the mark", on="touched", when=ACTS, parallel=True)

@@ -37,10 +37,14 @@ class CopyTree(Change):
         source, to, part = quote(self.source), quote(self.to), quote(self.to + ".part")
         return f"""set -o pipefail
 mkdir -p "$(dirname {to})" || return 1
-sums() {{ (cd "$1" && find . -type f ! -name '*.wal' ! -name '*.tmp' ! -path './{self.leave_out}' -print0 | sort -z | xargs -0 -r sha256sum); }}
+sums() {{  # of everything that may not change while it is copied
+  (cd "$1" && find . -type f ! -name '*.wal' ! -name '*.tmp' ! -path './{self.leave_out}' -print0 |
+    sort -z | xargs -0 -r sha256sum)
+}}
 for attempt in 1 2 3 4 5; do
   rm -rf {part} && mkdir -m 0700 {part} || return 1
-  (cd {source} && find . -mindepth 1 -maxdepth 1 ! -name '{self.leave_out}' -print0 | xargs -0 -r cp -a -t {part}) || continue
+  (cd {source} && find . -mindepth 1 -maxdepth 1 ! -name '{self.leave_out}' -print0 |
+    xargs -0 -r cp -a -t {part}) || continue
   [ "$(sums {source})" = "$(sums {part})" ] || continue
   (cd {part} && find . -type f ! -name {SUMS} -print0 | sort -z | xargs -0 -r sha256sum > {SUMS}) || return 1
   find {part} -type f -print0 | xargs -0 -r sync && mv -T {part} {to} && sync "$(dirname {to})" && return 0

@@ -62,7 +62,7 @@ class Certificates:
         return next((f for f in self.files if f.variable == variable), None)
 
     def problems(self, conf: EtcdConf, now: datetime) -> tuple[str, ...]:
-        """What would keep this member from being trusted by its peers and clients at `now`; empty where nothing does."""
+        """What would keep this member from being trusted by peers and clients at `now`; empty where nothing does."""
         found: list[str] = [
             f"{f.path} ({f.variable}) is not there or not readable for etcd" for f in self.files if not f.readable
         ]

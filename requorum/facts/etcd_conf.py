@@ -97,7 +97,7 @@ def _unquoted(value: str, number: int) -> str:
 def parse(text: str) -> EtcdConf:
     """The configuration in `text`. A later assignment of a variable replaces an earlier one, as with systemd.
 
-    Raises ConfError, with the line, where a line is neither a comment nor an assignment, or is continued by a backslash.
+    Raises ConfError, with the line, where it is neither a comment nor an assignment, or is continued by a backslash.
     """
     values: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):

@@ -13,7 +13,8 @@ for folder in /proc/[0-9]*; do
   read -r stat < "$folder/stat" || continue
   set -- ${stat##*) }
   [ "$1" = Z ] && continue
-  printf '%s %s %s %s\\n' "${folder#/proc/}" "${20}" "$(base64 -w0 < "$folder/cmdline")" "$(base64 -w0 < "$folder/environ")"
+  argv=$(base64 -w0 < "$folder/cmdline") && environ=$(base64 -w0 < "$folder/environ") || continue
+  printf '%s %s %s %s\\n' "${folder#/proc/}" "${20}" "$argv" "$environ"
 done
 """
 _FLAG = "--force-new-cluster"

@@ -9,7 +9,10 @@ conf() {{  # the value of a variable of etcd.conf, quotes removed; the last assi
   local value
   value=$(sed -n "s/^[[:space:]]*$1=//p" {PATH} 2>/dev/null | tail -n 1)
   value=${{value%"${{value##*[![:space:]]}}"}}
-  case $value in \"*\") value=${{value#\"}}; value=${{value%\"}};; \'*\') value=${{value#\'}}; value=${{value%\'}};; esac
+  case $value in
+    \"*\") value=${{value#\"}}; value=${{value%\"}};;
+    \'*\') value=${{value#\'}}; value=${{value%\'}};;
+  esac
   printf %s "$value"
 }}
 """

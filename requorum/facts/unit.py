@@ -11,7 +11,10 @@ FORCE = f"/run/systemd/system/{NAME}.d/requorum-force.conf"
 """The force: a drop-in under /run, so that a reboot takes it away by itself."""
 FORCE_ENVIRONMENT = "/run/requorum-force.env"
 
-_PROPERTIES = "LoadState,ActiveState,SubState,UnitFileState,MainPID,Result,FragmentPath,DropInPaths,ExecStart,EnvironmentFiles,User"
+_PROPERTIES = (
+    "LoadState,ActiveState,SubState,UnitFileState,MainPID,Result,"
+    "FragmentPath,DropInPaths,ExecStart,EnvironmentFiles,User"
+)
 COMMAND = f"systemctl show {NAME} --no-pager -p {_PROPERTIES}"
 
 

@@ -13,7 +13,7 @@ CONFIGURATION = PurePosixPath("/etc/etcd")
 
 @dataclass(frozen=True)
 class BackupPlace:
-    """Where the backups of one recovery go: a directory on each host, and a folder here (None: they are not fetched)."""
+    """Where the backups of one recovery go: a directory on each host, and a folder here (None: not fetched)."""
 
     directory: PurePosixPath
     recovery: str
@@ -34,6 +34,10 @@ class BackupPlace:
         """The database in the copy of the data directory."""
         return self.data / "member/snap/db"
 
+    def fetched_copy(self, host: str, what: str) -> Path | None:
+        """The archive here; None where copies are not fetched."""
+        return self.fetched / f"{host}-{what}.tar.gz" if self.fetched else None
+
     def snapshot(self, when: str) -> PurePosixPath:
         """The folder of a snapshot that etcd saved; `when` tells one from another."""
         return self.directory / f"etcd-snapshot-{when}-{self.recovery}"
@@ -41,9 +45,8 @@ class BackupPlace:
 
 def _fetched(facts: HostFacts, copy: PurePosixPath, what: str, place: BackupPlace) -> list[Change]:
     """38.1.1: external storage, here the machine that runs the runbook."""
-    if place.fetched is None:
-        return []
-    return [FetchTree(facts.name, str(copy), str(place.fetched / f"{facts.name}-{what}.tar.gz"))]
+    archive = place.fetched_copy(facts.name, what)
+    return [FetchTree(facts.name, str(copy), str(archive))] if archive else []
 
 
 def keep_configuration(facts: HostFacts, place: BackupPlace) -> list[Change]:

@@ -26,7 +26,7 @@ def remove(through: HostFacts, members: Iterable[Member]) -> list[Change]:
 
 
 def remove_all_but_itself(facts: HostFacts) -> list[Change]:
-    """38.1.3: after a forced start, whoever is still listed beside this member. Raises MissingFact without an answer."""
+    """38.1.3: after a forced start, whoever is still listed beside this member. Raises MissingFact."""
     return remove(facts, [m for m in facts.members if m.id != facts.member_id])
 
 

@@ -1,7 +1,7 @@
 """The pytest plugin: steps, their three words, their order, what may be asked of the command line, what is printed."""
 
 from requorum.diagnosis import Verdict
-from requorum.stages.step import action, note, postcondition, precondition, step
+from requorum.stages.step import action, note, postcondition, precondition, proven, step
 from requorum.stages.waiting import eventually
 
 LOST = frozenset({Verdict.LOST})
@@ -24,5 +24,6 @@ __all__ = [
     "note",
     "postcondition",
     "precondition",
+    "proven",
     "step",
 ]

@@ -19,8 +19,8 @@ RUNBOOK, CHECKS = PROJECT / "runbook", PROJECT / "checks"
 _SUBSETS = {
     "keyword": "-k", "markexpr": "-m", "deselect": "--deselect", "ignore": "--ignore", "ignore_glob": "--ignore-glob",
     "lf": "--lf", "failedfirst": "--ff", "newfirst": "--nf", "stepwise": "--sw", "setuponly": "--setup-only",
-    "setupshow": "--setup-show", "setupplan": "--setup-plan", "pyargs": "--pyargs", "usepdb": "--pdb", "trace": "--trace",
-    "dist_loop": "--looponfail",
+    "setupshow": "--setup-show", "setupplan": "--setup-plan", "pyargs": "--pyargs", "usepdb": "--pdb",
+    "trace": "--trace", "dist_loop": "--looponfail",
 }  # fmt: skip
 _TESTINFRA = {
     "hosts": "--hosts", "connection": "--connection", "sudo": "--sudo", "sudo_user": "--sudo-user",
@@ -46,10 +46,7 @@ def place(config: pytest.Config) -> Literal["runbook", "checks", "elsewhere"]:
     if option.help or option.version or option.showfixtures or option.show_fixtures_per_test or option.markers:
         return "elsewhere"
     paths = [(config.invocation_params.dir / arg.partition("::")[0]).resolve() for arg in config.args]
-    places = {
-        "runbook" if path == RUNBOOK or RUNBOOK in path.parents else "checks" if path == CHECKS or CHECKS in path.parents else "elsewhere"
-        for path in paths
-    }  # fmt: skip
+    places = {_place_of(path) for path in paths}
     if places == {"runbook"}:
         return "runbook"
     if places == {"checks"}:
@@ -59,12 +56,18 @@ def place(config: pytest.Config) -> Literal["runbook", "checks", "elsewhere"]:
     return "elsewhere"
 
 
+def _place_of(path: Path) -> Literal["runbook", "checks", "elsewhere"]:
+    if path == RUNBOOK or RUNBOOK in path.parents:
+        return "runbook"
+    return "checks" if path == CHECKS or CHECKS in path.parents else "elsewhere"
+
+
 def mode_of(config: pytest.Config, where: Literal["runbook", "checks"]) -> Mode:
     """What this run is for; every option that does not fit it is refused. Raises UsageError."""
     option = config.option
     if sys.flags.optimize or config.option.assertmode == "plain":
         raise pytest.UsageError(
-            "python -O, PYTHONOPTIMIZE and --assert=plain switch assertions off, and every precondition would pass: refused"
+            "python -O, PYTHONOPTIMIZE and --assert=plain switch assertions off; every precondition would pass: refused"
         )
     for name, flag in _TESTINFRA.items():
         if getattr(option, name, None):
@@ -105,7 +108,7 @@ def inventory_of(config: pytest.Config) -> Inventory:
     given: list[str] = config.option.inventory or []
     if not given:
         raise pytest.UsageError(
-            "no inventory: say which cluster with --inventory FILE; inventories/external.yaml is a commented example to copy"
+            "no inventory: say which cluster with --inventory FILE; inventories/external.yaml is an example to copy"
         )
     if len(given) > 1:
         raise pytest.UsageError("--inventory was given more than once: one run is for one cluster")

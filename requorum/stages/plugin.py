@@ -7,6 +7,7 @@ import pickle
 import signal
 import sys
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -255,8 +256,9 @@ class Controller(Steps):
         try:
             if self.mode == "recovery" and not self._config.option.collectonly:
                 run.take_lock(seconds=LOCK_SECONDS)
+                _report_killed_runs(run.folder)
             run.look()
-        except (Locked, RemoteError) as error:
+        except (Locked, RemoteError, OSError) as error:
             self._refuse(str(error))
         run.begin()
         run.tell()
@@ -319,17 +321,27 @@ class Controller(Steps):
         acted = self.mode == "recovery" and self.run.proven.acts
         final = self.run.proven
         if acted and not self._stopped:
-            final = Cluster(self.run).diagnosed_again()
+            final = self._looked_again()
         ended = self._end(final)
         if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
             session.exitstatus = ended
+
+    def _looked_again(self) -> Diagnosis:
+        try:
+            return Cluster(self.run).diagnosed_again()
+        except RemoteError as error:
+            self._write(f"the last look failed: {error}", "failed")
+            return replace(self.run.proven, members=())
 
     def _end(self, final: Diagnosis) -> int:
         self._ended_record = outcome(self.run, final, stopped=self._stopped)
         self.run.journal.add(self._ended_record)
         if self._follower is not None and self._follower.started:
             self._follower.stop()
-        self._report = write_all(self.run.folder)
+        try:
+            self._report = str(write_all(self.run.folder))
+        except OSError as error:
+            self._report = f"not written: {error}; python -m requorum.audit {self.run.folder} makes it from the journal"
         return self._ended_record.exit
 
     def pytest_terminal_summary(self) -> None:
@@ -349,6 +361,13 @@ class Controller(Steps):
             for line in self.run.proven.advice:
                 self._write(f"next      {line}", "")
         self._write(f"report    {self._report}", "")
+
+
+def _report_killed_runs(folder: Path) -> None:
+    """A run that was killed could not make its report: it is made from its journal now, under the lock."""
+    for journal in folder.parent.glob("*/journal.jsonl"):
+        if journal.parent != folder and not (journal.parent / "report.html").exists():
+            write_all(journal.parent)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

@@ -5,8 +5,10 @@ The words are plain state of the process: threads do not inherit context variabl
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Literal, TypeVar
 
@@ -14,7 +16,7 @@ from requorum.diagnosis import Verdict
 from requorum.facts.host import MissingFact
 from requorum.hand import ChangeStopped, Hand
 from requorum.journal import JournalError
-from requorum.records import Noted, StepOutcome, Word, WordBegan, WordEnded
+from requorum.records import BackupProven, Noted, StepOutcome, Word, WordBegan, WordEnded
 from requorum.remote import RemoteError
 from requorum.run import BASTION, Run
 
@@ -124,6 +126,16 @@ def note(text: str) -> None:
     """Write a line into the journal, for the terminal and the report."""
     at = now()
     at.run.journal.add(Noted(at.id, at.host, text))
+
+
+def proven(place: PurePosixPath, copy: Path | None, holds: str) -> None:
+    """Write down that a backup counts: where it lies on the host, its copy here (None: not fetched), what it holds."""
+    at = now()
+    digest = ""
+    if copy is not None:
+        digest = hashlib.sha256(copy.read_bytes()).hexdigest()
+    shown = str(copy.relative_to(at.run.folder)) if copy is not None else ""
+    at.run.journal.add(BackupProven(at.id, at.host, str(place), shown, digest, holds))
 
 
 class _Word:
