@@ -6,7 +6,7 @@ import pytest
 import testinfra.host
 
 from requorum.remote import testinfra_host
-from requorum.stages.plugin import steps_of
+from requorum.stages.active import run_of
 
 pytest_plugins = ("requorum.stages.plugin",)
 
@@ -14,4 +14,4 @@ pytest_plugins = ("requorum.stages.plugin",)
 @pytest.fixture
 def host(request: pytest.FixtureRequest, target: str) -> testinfra.host.Host:
     """The host that a step is for, through Requorum's own connection."""
-    return testinfra_host(steps_of(request.config).run.remotes[target])
+    return testinfra_host(run_of(request.config).remotes[target])

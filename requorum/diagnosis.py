@@ -34,7 +34,8 @@ class Verdict(str, Enum):
 class Diagnosis:
     """The verdict and everything that follows from it.
 
-    `path` is False where the runbook refuses to go on; `advice` then says what to do. `removals` are members that a
+    `path` is False where the runbook refuses to go on; `advice` then says what to do. `settling`: enough members run to
+    elect a leader by themselves, and may be about to. `removals` are members that a
     living quorum is to remove. The other tuples name hosts, in the inventory's order: `members` those in the cluster,
     `others` those to keep stopped meanwhile, `joiners` those to take in, `missing` those that cannot be had now.
     """
@@ -50,6 +51,7 @@ class Diagnosis:
     missing: tuple[str, ...] = ()
     removals: tuple[Member, ...] = ()
     path: bool = True
+    settling: bool = False
 
     @property
     def acts(self) -> bool:
@@ -139,7 +141,7 @@ def _with_quorum(
     in_list = {name for name in places.values() if name}
     absent = {f.name for f in reached if f.name not in in_list or f.name in {places[m.id] for m in removals}}
     joining |= {name for name in absent if _may_join(inventory, name)}
-    owed = _owed(reached, joining, listed)
+    owed = _owed(reached, joining, in_list, listed)
     healthy = {f.name for f in answering}
     roles = Diagnosis(
         verdict=Verdict.UNFINISHED if owed else Verdict.HEALTHY,
@@ -165,12 +167,12 @@ def _leader(answering: list[HostFacts]) -> HostFacts:
     return next((f for f in answering if f.api.status and f.api.status.leader == f.api.status.member_id), answering[0])
 
 
-def _owed(reached: list[HostFacts], joining: set[str], listed: MemberList) -> list[str]:
+def _owed(reached: list[HostFacts], joining: set[str], in_list: set[str], listed: MemberList) -> list[str]:
     """What an earlier recovery, or the loss itself, left undone; empty where nothing is."""
     owed = [f"{name} is to rejoin" for name in sorted(joining)]
     owed += [f"the member {m.name or m.hex_id} is a learner, to be promoted" for m in listed.members if m.is_learner]
     for facts in reached:
-        if facts.unit.fenced:
+        if facts.unit.fenced and facts.name in joining | in_list:  # any other host stays fenced
             owed.append(f"{facts.name} is fenced")
         if facts.forced or facts.unit.forced:
             owed.append(f"{facts.name} forces a new cluster when it starts")
@@ -216,7 +218,7 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
             where = name or "a host that the inventory does not have"
             proof.append(f"{member.name}: {where} is silent: possibly alive")
     if len(intact) >= quorum:
-        return _enough_data(inventory, survey, newest, intact, proof)
+        return _enough_data(inventory, survey, newest, intact, quorum, proof)
     if len(intact) + len(open_) >= quorum:
         proof.append(f"{len(intact)} intact and {len(open_)} possibly alive could still be a quorum of {quorum}")
         return _unproven(tuple(proof), tuple(_declare(name, survey) for name in open_))
@@ -225,7 +227,7 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
 
 
 def _enough_data(
-    inventory: Inventory, survey: Survey, newest: Candidate, intact: set[str], proof: list[str]
+    inventory: Inventory, survey: Survey, newest: Candidate, intact: set[str], quorum: int, proof: list[str]
 ) -> Diagnosis:
     facts = survey[newest.name]
     if isinstance(facts, HostFacts) and facts.mark and facts.mark.survivor == newest.name and intact == {newest.name}:
@@ -233,7 +235,9 @@ def _enough_data(
         return _roles(inventory, survey, Verdict.UNFINISHED, newest.name, "none since the forced start", proof)
     starts = tuple(f"{name}: {how_to_start(f)}" for name in sorted(intact) if isinstance(f := survey[name], HostFacts))
     proof.append(f"{len(intact)} members have their data and could simply be started; never force")
-    return Diagnosis(Verdict.RESTARTABLE, tuple(proof), starts, path=False)
+    running = [name for name in intact if isinstance(f := survey[name], HostFacts) and f.processes and not f.forced]
+    settling = len(running) >= quorum
+    return Diagnosis(Verdict.RESTARTABLE, tuple(proof), starts, path=False, settling=settling)
 
 
 def _lost(

@@ -231,11 +231,18 @@ class Cluster:
         """The diagnosis from a survey made now."""
         return diagnose(self.run.inventory, self.run.surveyor.all())
 
-    def hashes(self) -> dict[str, int]:
-        """The hash of what each member holds at one common revision."""
-        names = self.run.hosts("whole")
-        revision = min(self._each(names, EtcdMember.revision).values())
-        return self._each(names, lambda member: member.hash_at(revision))
+    def differing_members(self) -> list[str]:
+        """Which members hold something else than the survivor at one common revision, with their hashes.
+
+        Those of the survey that answered; once the others have joined, all of them.
+        """
+        names = [n for n, joined in self._each(self.run.hosts("whole"), EtcdMember.answers).items() if joined]
+        revision = min(self._each(names, EtcdMember.revision).values(), default=0)
+        hashes = self._each(names, lambda member: member.hash_at(revision))
+        expected = hashes.get(self.diagnosis.survivor)
+        return [
+            f"{name} has hash {found} at revision {revision}" for name, found in hashes.items() if found != expected
+        ]
 
     def listed_peer_urls(self) -> set[str]:
         """The peer URLs of every member, as the survivor lists them."""

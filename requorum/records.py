@@ -19,7 +19,7 @@ Mode = Literal["recovery", "preconditions", "plan", "checks"]
 
 @dataclass(frozen=True)
 class Run:
-    """The first record: who runs what, with which inventory."""
+    """The first record: who runs what, with which inventory. Until the survey says more, a run is its own recovery."""
 
     kind: ClassVar[str] = "run"
     run: str
@@ -46,7 +46,7 @@ class HostSurveyed:
 
 @dataclass(frozen=True)
 class VerdictGiven:
-    """The verdict with its proof in words; `hosts` are those of the inventory."""
+    """The verdict with its proof in words; `hosts` are the inventory's, `recovery` what is begun or carried on."""
 
     kind: ClassVar[str] = "verdict"
     verdict: str
@@ -55,6 +55,7 @@ class VerdictGiven:
     survivor: str
     loss: str
     hosts: tuple[str, ...]
+    recovery: str = ""
 
 
 @dataclass(frozen=True)

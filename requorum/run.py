@@ -6,6 +6,7 @@ import getpass
 import os
 import platform
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -25,6 +26,9 @@ from requorum.records import CommandRan, HostSurveyed, Mode, VerdictGiven
 from requorum.records import Run as RunRecord
 from requorum.remote import CommandEnded, Remote
 from requorum.survey import Surveyor
+
+SETTLE_SECONDS = 15.0
+"""How long members that run, and have no leader, are given: some election timeouts."""
 
 BASTION = "bastion"
 """The machine that runs the runbook, where a step has no host of its own."""
@@ -97,7 +101,7 @@ class Run:
         self.journal.add(
             RunRecord(
                 run=self.name,
-                recovery=self.recovery,
+                recovery=self.name,
                 cluster=self.inventory.cluster,
                 mode=self.mode,
                 operator=self.operator,
@@ -110,9 +114,14 @@ class Run:
         )
 
     def look(self) -> None:
-        """Survey every host and diagnose; both go into the journal."""
-        self.survey = self.surveyor.all()
-        self.diagnosis = diagnose(self.inventory, self.survey)
+        """Survey every host and diagnose. Members that may be electing a leader at this moment are waited for."""
+        end = time.monotonic() + SETTLE_SECONDS
+        while True:
+            self.survey = self.surveyor.all()
+            self.diagnosis = diagnose(self.inventory, self.survey)
+            if not self.diagnosis.settling or time.monotonic() > end:
+                break
+            time.sleep(0.5)
         self.recovery = max((m.recovery for m in self._marks()), default=self.name)
         if self.mode == "plan":
             self.model = Model({name: facts for name, facts in self.survey.items() if isinstance(facts, HostFacts)})
@@ -131,6 +140,7 @@ class Run:
                 survivor=found.survivor,
                 loss=found.loss,
                 hosts=self.inventory.host_names,
+                recovery=self.recovery,
             )
         )
 

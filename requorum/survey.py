@@ -19,7 +19,7 @@ from requorum.facts.bolt import Db, read_db
 from requorum.facts.data_dir import DataDir, judge, unreadable
 from requorum.facts.data_error import DataError
 from requorum.facts.host import STEADY, HostFacts, Silent, commands
-from requorum.remote import ChangedHostKey, NotAdmitted, Output, Remote, RemoteError, SudoRefused, UnknownHostKey
+from requorum.remote import NotAdmitted, Output, Remote, RemoteError, Unreachable
 
 Found = TypeVar("Found")
 
@@ -62,7 +62,7 @@ class Surveyor:
         except Unexpected:
             raise
         except RemoteError as error:
-            alive = isinstance(error, (UnknownHostKey, ChangedHostKey, NotAdmitted, SudoRefused))
+            alive = isinstance(error, NotAdmitted) or not isinstance(error, Unreachable)
             return Silent(name, error.found, error.advice, alive)
 
     def _each(self, names: Iterable[str], read: Callable[[str], Found]) -> dict[str, Found]:
@@ -109,10 +109,7 @@ class Surveyor:
         reader = read_db()
         wanted = next(reader)
         while True:
-            lines = [
-                f"dd if={path} skip={at} count={size} {flags} | base64 -w0; echo"
-                for at, size in wanted
-            ]
+            lines = [f"dd if={path} skip={at} count={size} {flags} | base64 -w0; echo" for at, size in wanted]
             answer = remote.run("set -e -o pipefail\n" + "\n".join(lines), seconds=60)
             if answer.exit != 0:
                 raise DataError(f"{path} cannot be read: {answer.stderr.strip()}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from requorum.fitness import cannot_join, unfit
 from requorum.live import Cluster, EtcdMember
-from requorum.stages import ACTS, ALWAYS, note, precondition, step
+from requorum.stages import ACTS, ALWAYS, ANSWERS, eventually, note, precondition, step
 
 
 @step(10, "Prove the verdict", on="bastion", when=ALWAYS)
@@ -17,6 +17,14 @@ def test_verdict(cluster: Cluster) -> None:
         assert found.path, "\n".join(found.proof)
     if found.acts:
         note(f"survivor {found.survivor}; loss: {found.loss}")
+
+
+@step(13, "Compare the members that answer", on="bastion", when=ANSWERS)
+def test_same_data(cluster: Cluster) -> None:
+    """A quorum that answers is not believed: an emptied member may have rejoined under its old identity (etcd 10254)."""
+    advice = "do not go on by hand either: find out which members hold your data, and stop the others"
+    with precondition("one hash on all members that answer", otherwise=advice):
+        assert eventually(cluster.differing_members, within=15) == []
 
 
 @step(11, "Check that the host may be changed", on="touched", when=ACTS, parallel=True)

@@ -6,7 +6,7 @@ from requorum import operations
 from requorum.diagnosis import Verdict
 from requorum.live import Cluster, EtcdMember
 from requorum.records import WRITABLE
-from requorum.stages import LOST, OWED, action, eventually, note, postcondition, precondition, step
+from requorum.stages import ACTS, LOST, action, eventually, note, postcondition, precondition, step
 
 
 @step(40, "Stop etcd on the survivor", on="survivor", when=LOST)
@@ -51,7 +51,7 @@ def test_remove_leftovers(etcd: EtcdMember) -> None:
         assert etcd.member_names() == [etcd.surveyed.conf.name]
 
 
-@step(43, "Take the force away", on="survivor", when=OWED)
+@step(43, "Take the force away", on="survivor", when=ACTS)
 def test_take_force_away(etcd: EtcdMember) -> None:
     """38.1.3, what the chapter forgets: the next forced start would throw every new member out.
 
@@ -76,7 +76,7 @@ def test_data_is_the_backups(etcd: EtcdMember, cluster: Cluster) -> None:
         assert cluster.keys_unlike_backup() == []
 
 
-@step(45, "Advertise the peer URL", on="survivor", when=OWED)
+@step(45, "Advertise the peer URL", on="survivor", when=ACTS)
 def test_peer_urls(etcd: EtcdMember) -> None:
     """38.1.3: after a force the listed peer URL can read http://localhost:2380."""
     with action("update the listed peer URL where it is not the advertised one") as hand:

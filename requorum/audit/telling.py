@@ -7,7 +7,7 @@ step they are in order, since one process runs it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from requorum.audit.moments import between
 from requorum.audit.story import (
@@ -220,6 +220,8 @@ class _Teller:
             case HostSurveyed():
                 self.hosts.append(Surveyed(entry.at, record))
             case VerdictGiven():
+                if self.run and record.recovery:
+                    self.run = replace(self.run, recovery=record.recovery)
                 self.verdicts.append(Judged(entry.at, record))
             case Confirmed():
                 self.confirmed = Agreed(entry.at, record)

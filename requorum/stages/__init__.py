@@ -5,19 +5,19 @@ from requorum.stages.step import action, note, postcondition, precondition, prov
 from requorum.stages.waiting import eventually
 
 LOST = frozenset({Verdict.LOST})
-OWED = frozenset({Verdict.LOST, Verdict.UNFINISHED})
-"""A recovery that begins, or one that is carried on."""
 ACTS = frozenset({Verdict.LOST, Verdict.UNFINISHED, Verdict.DEGRADED})
 """Whatever the runbook does something about."""
 QUORUM = frozenset({Verdict.UNFINISHED, Verdict.DEGRADED})
-"""A quorum answers, and something is to be done."""
+"""The member list is settled, and something is to be done."""
+ANSWERS = frozenset({Verdict.HEALTHY, Verdict.UNFINISHED, Verdict.DEGRADED})
+"""A quorum answers, or will once the survivor is started."""
 ALWAYS = frozenset(Verdict)
 
 __all__ = [
     "ACTS",
     "ALWAYS",
+    "ANSWERS",
     "LOST",
-    "OWED",
     "QUORUM",
     "action",
     "eventually",

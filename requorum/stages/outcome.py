@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from requorum.diagnosis import Diagnosis, Verdict
 from requorum.journal import Journal
-from requorum.records import WRITABLE, ChangeEnded, ChangeIntended, Confirmed, Ended, Noted, StepEnded
+from requorum.records import WRITABLE, ChangeEnded, ChangeIntended, Ended, Noted, StepEnded
 from requorum.run import Run
 
 DONE, FAILED, INTERRUPTED, REFUSED = 0, 1, 2, 6
@@ -20,7 +20,6 @@ class Counted:
     interrupted: int
     changed: int
     unknown: int
-    refused: bool
     writable_at: str
 
 
@@ -28,7 +27,7 @@ def counted(journal: Journal) -> Counted:
     """Count what happened. Raises JournalError where the journal's chain does not hold."""
     failed = interrupted = changed = 0
     open_: set[tuple[str, str]] = set()
-    refused, writable_at = False, ""
+    writable_at = ""
     for entry in journal.entries():
         record = entry.record
         if isinstance(record, StepEnded):
@@ -40,11 +39,9 @@ def counted(journal: Journal) -> Counted:
             changed += record.result in ("done", "failed")
             if record.result != "unknown":
                 open_.discard((record.step, record.change))
-        elif isinstance(record, Confirmed):
-            refused = not record.given
         elif isinstance(record, Noted) and record.text.startswith(WRITABLE):
             writable_at = entry.at
-    return Counted(failed, interrupted, changed, len(open_), refused, writable_at)
+    return Counted(failed, interrupted, changed, len(open_), writable_at)
 
 
 def changed_words(journal: Journal) -> str:
@@ -57,18 +54,23 @@ def changed_words(journal: Journal) -> str:
     )
 
 
-def outcome(run: Run, final: Diagnosis, *, stopped: bool) -> Ended:
-    """The last record. `final` is the diagnosis at the end, `stopped` that pytest was interrupted."""
+def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = "") -> Ended:
+    """The last record.
+
+    `final` is the diagnosis at the end, None where there is none; `stopped` says that pytest was interrupted, `refused`
+    why the run did not begin.
+    """
     found = counted(run.journal)
-    first = run.proven
-    healthy = final.members if final.verdict in (Verdict.HEALTHY, Verdict.UNFINISHED, Verdict.DEGRADED) else ()
+    first = run.diagnosis
+    answers = final is not None and final.verdict in (Verdict.HEALTHY, Verdict.UNFINISHED, Verdict.DEGRADED)
+    healthy = final.members if final is not None and answers else ()
     total = len(run.inventory.host_names)
     missing = tuple(name for name in run.inventory.host_names if name not in healthy)
-    if stopped or found.interrupted:
+    if refused:
+        result, code, answer = "refused", REFUSED, refused
+    elif stopped or found.interrupted:
         result, code = "interrupted", INTERRUPTED
         answer = "interrupted: run the same command again; it looks first, and carries on"
-    elif found.refused:
-        result, code, answer = "refused", REFUSED, "the operator did not agree; nothing was changed"
     elif found.failed and run.mode == "checks":
         result, code, answer = "failed", FAILED, "a check failed; nothing was changed"
     elif found.failed and not found.changed and not found.unknown:
@@ -87,8 +89,8 @@ def outcome(run: Run, final: Diagnosis, *, stopped: bool) -> Ended:
     return Ended(
         result=result,
         exit=code,
-        verdict=first.verdict.value,
-        survivor=first.survivor,
+        verdict=first.verdict.value if first else "",
+        survivor=first.survivor if first else "",
         healthy=healthy,
         missing=missing,
         writable_at=found.writable_at,

@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import sys
+import tempfile
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from requorum.records import Mode, Planned, PlannedStep, StepBegan, StepEnded, S
 from requorum.remote import RemoteError
 from requorum.run import BASTION, Run, new_run
 from requorum.stages import barriers, options
+from requorum.stages.active import RUN, run_of
 from requorum.stages.confirmation import NotConfirmed, confirm
 from requorum.stages.order import Place
 from requorum.stages.outcome import REFUSED, changed_words, outcome
@@ -66,18 +68,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _activate(config: pytest.Config, steps: Steps) -> None:
+    config.stash[RUN] = steps.run
     config.pluginmanager.register(steps, NAME)
     barriers.install(
         config, steps.place_of, block_on_failure=steps.mode not in ("preconditions", "checks"), on_not_run=steps.not_run
     )
-
-
-def steps_of(config: pytest.Config) -> Steps:
-    """The active plugin. Raises UsageError where Requorum is not active."""
-    steps = config.pluginmanager.getplugin(NAME)
-    if not isinstance(steps, Steps):
-        raise pytest.UsageError("steps run with `pytest runbook/` or `pytest checks/`, and with an inventory")
-    return steps
 
 
 @pytest.fixture
@@ -89,13 +84,13 @@ def target(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def etcd(request: pytest.FixtureRequest, target: str) -> EtcdMember:
     """The etcd of the host that a step is for."""
-    return EtcdMember(steps_of(request.config).run, target)
+    return EtcdMember(run_of(request.config), target)
 
 
 @pytest.fixture
 def cluster(request: pytest.FixtureRequest) -> Cluster:
     """Every host at once."""
-    return Cluster(steps_of(request.config).run)
+    return Cluster(run_of(request.config))
 
 
 def step_of(item: pytest.Item) -> Step:
@@ -239,10 +234,19 @@ class Controller(Steps):
     """The process that leads: it surveys, asks the operator, and tells how it ended."""
 
     def __init__(self, config: pytest.Config, mode: Mode, inventory: Inventory) -> None:
-        super().__init__(config, new_run(mode, inventory, options.reports_of(config), tuple(sys.argv)))
+        super().__init__(config, new_run(mode, inventory, self._reports(config), tuple(sys.argv)))
         self._terminal = self._open_terminal()
         self._follower: Follower | None = None
         self._stopped = False
+
+    @staticmethod
+    def _reports(config: pytest.Config) -> Path:
+        """An outline (--collect-only) is no run: what it writes goes away with it."""
+        if not config.option.collectonly:
+            return options.reports_of(config)
+        folder = tempfile.TemporaryDirectory(prefix="requorum-")
+        config.add_cleanup(folder.cleanup)
+        return Path(folder.name)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -250,34 +254,35 @@ class Controller(Steps):
         signal.signal(signal.SIGTERM, _interrupt)
         reporter = self._config.pluginmanager.getplugin("terminalreporter")
         reporter.showfspath = False
-        reporter.reportchars = ""
+        reporter.reportchars = "w"
         reporter._show_progress_info = False
-        run = self.run
+        run, acts = self.run, self.mode == "recovery" and not self._config.option.collectonly
+        run.begin()
         try:
-            if self.mode == "recovery" and not self._config.option.collectonly:
+            if acts:
                 run.take_lock(seconds=LOCK_SECONDS)
                 _report_killed_runs(run.folder)
             run.look()
-        except (Locked, RemoteError, OSError) as error:
-            self._refuse(str(error))
-        run.begin()
-        run.tell()
-        self._follower = Follower(run.journal, self._write, plan=self.mode == "plan")
-        if self.mode == "recovery" and run.proven.acts and not self._config.option.collectonly:
-            try:
+            run.tell()
+            self._write("", "")
+            self._write(f"cluster  {run.inventory.cluster}: {run.proven.verdict.value}", "bold")
+            for line in run.proven.proof:
+                self._write(f"         {line}", "")
+            self._write("", "")
+            if acts and run.proven.acts:
                 confirm(run, self._config)
-            except NotConfirmed as error:
-                self._end(run.proven)
-                self._refuse(f"not confirmed: {error}")
-        self._write("", "")
-        self._write(f"cluster  {run.inventory.cluster}: {run.proven.verdict.value}", "bold")
-        for line in run.proven.proof:
-            self._write(f"         {line}", "")
-        self._write("", "")
+        except (Locked, RemoteError, NotConfirmed) as error:
+            self._refuse(str(error))
+        self._follower = Follower(run.journal, self._write, plan=self.mode == "plan")
         self._follower.start()
 
     def _refuse(self, why: str) -> NoReturn:
-        pytest.exit(f"{why}\nNothing was changed.", returncode=REFUSED)
+        self._end(self.run.diagnosis, refused=why)
+        self._write("", "")
+        self._write(f"refused   {why}", "failed")
+        self._write("changed   nothing was changed", "")
+        self._write(f"report    {self._report}", "")
+        pytest.exit("refused", returncode=REFUSED)
 
     def _open_terminal(self) -> TerminalWriter:
         """A writer to the real standard output: the follower prints while a step's own output is captured."""
@@ -333,8 +338,8 @@ class Controller(Steps):
             self._write(f"the last look failed: {error}", "failed")
             return replace(self.run.proven, members=())
 
-    def _end(self, final: Diagnosis) -> int:
-        self._ended_record = outcome(self.run, final, stopped=self._stopped)
+    def _end(self, final: Diagnosis | None, *, refused: str = "") -> int:
+        self._ended_record = outcome(self.run, final, stopped=self._stopped, refused=refused)
         self.run.journal.add(self._ended_record)
         if self._follower is not None and self._follower.started:
             self._follower.stop()

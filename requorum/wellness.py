@@ -1,0 +1,69 @@
+"""What a healthy-looking cluster may still have wrong. Pure; each problem says what to do, or stands beside its cure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from requorum.facts import mark, unit
+from requorum.facts.etcd_conf import PATH
+from requorum.facts.host import HostFacts
+from requorum.fitness import CLOCK_SECONDS, cannot_join
+
+CERTIFICATE_DAYS = 30
+"""How long a certificate should still be valid."""
+
+
+def left_behind(facts: HostFacts) -> list[str]:
+    """What an earlier recovery, ours or one by hand, has left on a host: a fence, a force, a mark; empty where nothing."""
+    found = []
+    if facts.unit.fenced:
+        found.append(f"the fence of a recovery: {unit.FENCE}")
+    if facts.forced:
+        found.append("a living etcd that was started with a forced new cluster")
+    if facts.unit.forced:
+        found.append(f"the force of a recovery on the start path: {unit.FORCE}")
+    if facts.conf.get("ETCD_FORCE_NEW_CLUSTER"):
+        found.append(f"ETCD_FORCE_NEW_CLUSTER in {PATH}")
+    if "-force-new-cluster" in facts.unit.exec_start:
+        found.append(f"--force-new-cluster in ExecStart ({', '.join((facts.unit.fragment, *facts.unit.drop_ins))})")
+    if facts.mark:
+        found.append(f"the mark of recovery {facts.mark.recovery} by {facts.mark.operator}: {mark.PATH}")
+    return found
+
+
+def not_at_boot(facts: HostFacts) -> str:
+    """Why etcd does not start when the host boots; empty where it does."""
+    return "" if facts.unit.file_state == "enabled" else f"systemctl is-enabled etcd says {facts.unit.file_state}"
+
+
+def member_lists(reached: Sequence[HostFacts]) -> dict[str, str]:
+    """The cluster's ID and its members as each member that answers lists them; one and the same text where they agree."""
+    return {
+        facts.name: f"cluster {listed.cluster_id:x}: {', '.join(sorted(f'{m.hex_id} {m.name}' for m in listed.members))}"
+        for facts in reached
+        if (listed := facts.api.members) is not None
+    }
+
+
+def clocks_apart(reached: Sequence[HostFacts]) -> list[str]:
+    """The hosts whose clock is more than CLOCK_SECONDS from the middle one of all that were reached."""
+    clocks = sorted(facts.machine.clock for facts in reached)
+    if not clocks:
+        return []
+    middle = clocks[len(clocks) // 2]
+    return [
+        f"{facts.name}: {facts.machine.clock - middle:+.0f} s"
+        for facts in reached
+        if abs(facts.machine.clock - middle) > CLOCK_SECONDS
+    ]
+
+
+def misfits(reached: Sequence[HostFacts]) -> list[str]:
+    """What would keep one host from joining beside another: versions, names, machines; clocks are told apart."""
+    return [
+        f"{joiner.name}: {problem}"
+        for index, survivor in enumerate(reached)
+        for joiner in reached[index + 1 :]
+        for problem in cannot_join(joiner, survivor, ())
+        if not problem.startswith("its clock")
+    ]

@@ -1,0 +1,116 @@
+"""Pytest as an operator starts it: a process of its own, with its own arguments, folder, environment and terminal.
+
+Most are forked from a server that has imported what is not ours (a second each otherwise); `real` starts a new Python.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+RUNBOOK, CHECKS = str(ROOT / "runbook"), str(ROOT / "checks")
+SECONDS = 40
+"""How long one command line may take on a machine that does other things too."""
+TRACES = ("Traceback", "INTERNALERROR", ' File "', "Error:")
+"""What a reader at 3 a.m. must never see. `ERROR:` of pytest is in capitals."""
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["pytest", "paramiko", "yaml"])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Exit code and everything that was printed, in the order in which it came."""
+
+    exit: int
+    output: str
+
+    def assert_told(self, exit: int, *parts: str) -> None:
+        """It ended with `exit`, and said each of `parts`, on one line each, without a traceback."""
+        assert self.exit == exit, self.output
+        for part in parts:
+            assert part in self.output, f"{part!r} is not in\n{self.output}"
+        for trace in TRACES:
+            assert trace not in self.output, self.output
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment without what the pytest that runs us put there, without colour."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "PY_COLORS", "COLUMNS"))}
+    return kept | {"NO_COLOR": "1", "PYTHONPATH": str(ROOT)} | more
+
+
+def _child(args: tuple[str, ...], folder: str, variables: Mapping[str, str], stdin: int, output: str) -> None:
+    """Become that pytest. Runs in the forked process."""
+    os.setsid()
+    out = os.open(output, os.O_WRONLY | os.O_APPEND)
+    source = os.open(os.devnull, os.O_RDONLY) if stdin < 0 else stdin
+    os.dup2(source, 0)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    sys.stdin = os.fdopen(0, "r")
+    sys.stdout = os.fdopen(1, "w", buffering=1)
+    sys.stderr = os.fdopen(2, "w", buffering=1)
+    os.environ.clear()
+    os.environ.update(variables)
+    os.chdir(folder)
+    sys.argv = ["pytest", *args]
+    sys.path[:] = [str(ROOT), *(path for path in sys.path if not path.startswith(str(ROOT)))]
+    import pytest
+
+    code = int(pytest.main(list(args)))
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+@dataclass(frozen=True)
+class Started:
+    """A pytest that runs; what it prints grows in a file."""
+
+    process: BaseProcess
+    file: Path
+
+    @property
+    def output(self) -> str:
+        return self.file.read_text(encoding="utf-8", errors="replace")
+
+    def finish(self) -> Answer:
+        self.process.join(SECONDS)
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join()
+            raise TimeoutError(f"it did not end within {SECONDS} s:\n{self.output}")
+        answer = Answer(self.process.exitcode, self.output)
+        self.file.unlink()
+        return answer
+
+
+def start(*args: str, folder: Path = ROOT, stdin: int = -1, **variables: str) -> Started:
+    """Start `pytest ARGS` in `folder`; without `stdin` (a file descriptor) there is no terminal to ask on."""
+    handle, name = tempfile.mkstemp(prefix="requorum-output-")
+    os.close(handle)
+    process = _SERVER.Process(target=_child, args=(args, str(folder), environment(**variables), stdin, name))
+    process.start()
+    return Started(process, Path(name))
+
+
+def run(*args: str, folder: Path = ROOT, **variables: str) -> Answer:
+    """What `pytest ARGS` answers."""
+    return start(*args, folder=folder, **variables).finish()
+
+
+def real(*args: str, python: tuple[str, ...] = (), folder: Path = ROOT, **variables: str) -> Answer:
+    """The same by a new Python: for what is decided before pytest begins."""
+    done = subprocess.run(
+        [sys.executable, *python, "-m", "pytest", *args], cwd=folder, env=environment(**variables), text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS,
+    )  # fmt: skip
+    return Answer(done.returncode, done.stdout)

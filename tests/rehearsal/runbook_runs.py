@@ -1,0 +1,221 @@
+"""The runbook as an operator starts it, on a lab; what it said; and what must hold of the hosts afterwards.
+
+A lab is broken for real the first time a test asks for it, and put back from a saved state later.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import Lab, saved, wait, writer
+from lab.parallel import in_parallel
+from lab.spec import Host
+from lab.writer import Write
+
+PROJECT = Path(__file__).parents[2]
+SEED = os.environ.get("REQUORUM_SEED", "1")
+"""What is drawn by chance (which hosts are lost) is drawn from this; a failed test is repeated with the same one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One run of the runbook or the checks.
+
+    Attributes:
+        exit: the exit code.
+        output: standard output and standard error, as one text.
+        folder: the run's folder under reports/; None where the run ended before it had one.
+        seconds: how long it took.
+    """
+
+    exit: int
+    output: str
+    folder: Path | None
+    seconds: float
+
+    @property
+    def report(self) -> Path:
+        """report.html."""
+        return self._folder / "report.html"
+
+    @property
+    def journal(self) -> Path:
+        """journal.jsonl."""
+        return self._folder / "journal.jsonl"
+
+    @property
+    def summary(self) -> dict[str, object]:
+        """What summary.json says."""
+        read = json.loads((self._folder / "summary.json").read_text(encoding="utf-8"))
+        assert isinstance(read, dict)
+        return read
+
+    @property
+    def _folder(self) -> Path:
+        assert self.folder is not None, f"the run made no folder; it said:\n{self.output}"
+        return self.folder
+
+
+def chance(*what: object) -> random.Random:
+    """Chance for one purpose, the same for the same seed, in any order of tests."""
+    return random.Random(f"{SEED}:{what}")
+
+
+def reports_of(lab: Lab) -> Path:
+    """Where the runs on this lab keep their folders: one place, so that they know of each other's locks."""
+    return lab.record.directory / "reports"
+
+
+def command(lab: Lab, *arguments: str, inventory: Path | None = None) -> list[str]:
+    """The command line of a run: `runbook/` unless the arguments begin with another place."""
+    place = () if arguments and arguments[0].rstrip("/") in ("runbook", "checks") else ("runbook/",)
+    where = ("--inventory", str(inventory or lab.inventory_path), "--reports", str(reports_of(lab)))
+    return [sys.executable, "-m", "pytest", *place, *arguments, *where]
+
+
+def environment() -> dict[str, str]:
+    """The environment of a run: nothing of the pytest that started it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
+
+
+def folders(lab: Lab) -> set[Path]:
+    """The folders of all runs on this lab so far."""
+    return {journal.parent for journal in reports_of(lab).glob("*/*/journal.jsonl")}
+
+
+def run(lab: Lab, *arguments: str, timeout: float = 240, inventory: Path | None = None) -> Done:
+    """Run `pytest runbook/ --inventory … ARGUMENTS` to its end.
+
+    Args:
+        lab: on which hosts.
+        arguments: further ones; `checks/` as the first one runs the checks.
+        timeout: seconds, then TimeoutExpired.
+        inventory: another one than the lab's own.
+    """
+    before, began = folders(lab), time.monotonic()
+    done = subprocess.run(
+        command(lab, *arguments, inventory=inventory),
+        cwd=PROJECT,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        timeout=timeout,
+        check=False,
+    )
+    new = sorted(folders(lab) - before)
+    assert len(new) <= 1, f"one run made several folders: {new}"
+    return Done(done.returncode, done.stdout, new[0] if new else None, time.monotonic() - began)
+
+
+def assert_told(done: Done, *, exit: int, outcome: str, verdict: str, says: Iterable[str] = ()) -> None:
+    """The run ended so, and says so: exit code, summary.json, report.html, terminal; and no traceback."""
+    assert done.exit == exit, done.output
+    assert "Traceback" not in done.output, done.output
+    summary = done.summary
+    found = (summary["class"], summary["exit"], summary["verdict"], summary["journal_fault"])
+    assert found == (outcome, exit, verdict, ""), done.output
+    assert f"verdict   {verdict}" in done.output, done.output
+    for words in says:
+        assert words in done.output, f"expected {words!r} in:\n{done.output}"
+    page = done.report.read_text(encoding="utf-8")
+    assert verdict in page
+    assert str(done.report) in done.output, done.output
+
+
+def assert_whole(lab: Lab, writes: Iterable[Write], hosts: Sequence[str | Host] | None = None) -> None:
+    """Every member (or those on `hosts`) is healthy, all hold the same, and no acknowledged write is missing."""
+    wanted = list(lab.hosts) if hosts is None else [lab.host(one) for one in hosts]
+    lab.wait_healthy(wanted, within=15)
+    listed = lab.etcdctl(wanted[0], "member list").stdout.splitlines()
+    assert len(listed) == len(wanted), listed
+    assert all(", started, " in line and line.endswith("false") for line in listed), listed
+    _wait_level(lab, wanted)
+    assert writer.differences(lab, wanted) == []
+    assert writer.missing(writes, writer.read_all(lab, wanted[0])) == []
+
+
+def left_behind(lab: Lab) -> list[str]:
+    """What a recovery must not leave: a force on any start path or in a live process, a fence, a mark."""
+    script = r"""
+grep -rnIE 'force.new.cluster' /etc/systemd /run/systemd /usr/lib/systemd/system /etc/etcd /etc/environment -i
+systemctl show etcd --property=ExecStart,Environment,EnvironmentFiles,DropInPaths | grep -iE 'force|requorum'
+for pid in $(pidof etcd); do
+    for file in cmdline environ; do tr '\0' '\n' < /proc/$pid/$file | grep -i force; done
+done
+find /etc/systemd /run/systemd /run/requorum* /var/lib/requorum -iname '*requorum*' 2>/dev/null
+find /etc -name '*.requorum.*'
+systemctl is-enabled etcd | grep -vx enabled
+true
+"""
+    found = in_parallel(lambda host: lab.run(host, script).stdout.splitlines(), lab.hosts)
+    return [f"{host.short}: {line}" for host, lines in zip(lab.hosts, found, strict=True) for line in lines]
+
+
+def state(lab: Lab, name: str, make: Callable[[], Iterable[Write]]) -> list[Write]:
+    """Bring the lab into the state called `name`: made the first time, put back later. Returns its writes."""
+    kept = lab.record.directory / f"writes-{name}.jsonl"
+    if name in saved.names(lab):
+        lab.restore(name)
+        return writer.read(kept)
+    writes = list(make())
+    kept.write_text("".join(json.dumps(_fields(one)) + "\n" for one in writes), encoding="utf-8")
+    lab.save(name)
+    return writes
+
+
+def broken(lab: Lab, hosts: Sequence[str], how: str, *, reboot_survivor: bool = False) -> list[Write]:
+    """200 keys are written, all acknowledged; then `hosts` are broken (see `Lab.break_hosts`). Returns the writes."""
+    name = "-".join([how, *hosts, *(["deaf"] if reboot_survivor else [])])
+
+    def make() -> list[Write]:
+        writes = written(lab)
+        lab.break_hosts(hosts, how, reboot_survivor=reboot_survivor)
+        return writes
+
+    return state(lab, name, make)
+
+
+def written(lab: Lab, count: int = 200, hosts: Sequence[str] | None = None) -> list[Write]:
+    """Write `count` keys, and wait until every member written to holds them: load right through a loss is not this."""
+    path = lab.record.directory / "writes.jsonl"
+    path.unlink(missing_ok=True)
+    client = writer.Writer(lab, path, hosts)
+    writes = client.write(count)
+    client.close()
+    assert [one for one in writes if one.revision is None] == []
+    _wait_level(lab, list(lab.hosts) if hosts is None else [lab.host(one) for one in hosts])
+    return writes
+
+
+def declared_lost(lab: Lab, hosts: Iterable[str], to: Path) -> Path:
+    """The lab's inventory with `lost: true` for some hosts, written to `to`."""
+    text = lab.inventory_path.read_text(encoding="utf-8")
+    for host in map(lab.host, hosts):
+        old = f"{host.name}: {{address: {host.address}}}"
+        assert old in text, text
+        text = text.replace(old, f"{host.name}: {{address: {host.address}, lost: true}}")
+    to.write_text(text, encoding="utf-8")
+    return to
+
+
+def _wait_level(lab: Lab, hosts: Sequence[Host]) -> None:
+    clients = [lab.client(host) for host in hosts]
+    try:
+        wait.until(lambda: len({client.revision() for client in clients}) == 1, "all members at one revision", 10)
+    finally:
+        for client in clients:
+            client.close()
+
+
+def _fields(one: Write) -> dict[str, object]:
+    return {name: getattr(one, name) for name in Write.__slots__}

@@ -1,0 +1,134 @@
+"""Quorum is lost on real hosts, and one command brings the cluster back with every write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from runbook_runs import (
+    Done,
+    assert_told,
+    assert_whole,
+    broken,
+    chance,
+    declared_lost,
+    left_behind,
+    run,
+    state,
+    written,
+)
+
+from lab import Lab, checksums
+from lab.writer import Write
+
+Labs = Callable[..., Lab]
+
+
+def lost_hosts(lab: Lab) -> list[str]:
+    """One more than the cluster can lose, drawn by chance; the same for all tests, which share the broken state."""
+    short = [host.short for host in lab.hosts]
+    return sorted(chance("lost", len(short)).sample(short, len(short) // 2 + 1))
+
+
+def assert_recovered(lab: Lab, done: Done, writes: list[Write]) -> None:
+    number = len(lab.hosts)
+    assert_told(done, exit=0, outcome="recovered", verdict="lost", says=[f"{number} of {number} members"])
+    summary = done.summary
+    assert summary["healthy"] == [host.name for host in lab.hosts]
+    assert summary["missing"] == []
+    assert summary["unknown_changes"] == []
+    assert set(summary["steps"]) <= {"passed"}  # type: ignore[call-overload]
+    assert summary["writable_at"]
+    assert_whole(lab, writes)
+    assert left_behind(lab) == []
+
+
+def recovered(lab: Lab) -> list[Write]:
+    """The lab as a recovery leaves it. Returns the writes."""
+
+    def make() -> list[Write]:
+        writes = broken(lab, lost_hosts(lab), "destroyed")
+        assert run(lab).exit == 0
+        return writes
+
+    return state(lab, "recovered", make)
+
+
+def test_two_of_three_lose_power_and_data(lab3: Lab) -> None:
+    writes = broken(lab3, lost_hosts(lab3), "destroyed")
+    assert_recovered(lab3, run(lab3), writes)
+    lab3.save("recovered")
+
+
+def test_the_survivor_was_rebooted_and_is_deaf(lab3: Lab) -> None:
+    writes = broken(lab3, lost_hosts(lab3), "destroyed", reboot_survivor=True)
+    assert_recovered(lab3, run(lab3), writes)
+
+
+def test_other_hosts_than_the_usual(labs: Labs) -> None:
+    """A user with sudo, another port and data directory, names that are not the hosts', quotes, a plain ExecStart.
+
+    The lab's usual shape is the other one: root, and etcd behind `/bin/bash -c`.
+    """
+    lab = labs(user="ops", ssh_port=2222, data_dir="/srv/etcd", etcd_names="other", quoted=True, exec_start="plain")
+    writes = broken(lab, lost_hosts(lab), "destroyed")
+    assert_recovered(lab, run(lab), writes)
+    conf = lab.run(lost_hosts(lab)[0], "cat /etc/etcd/etcd.conf").stdout
+    assert "ETCD_DATA_DIR=" in conf
+
+
+def test_three_of_five_with_workers(labs: Labs) -> None:
+    lab = labs(members=5)
+    writes = broken(lab, lost_hosts(lab), "destroyed")
+    assert_recovered(lab, run(lab, "-n", "3"), writes)
+
+
+@pytest.mark.parametrize("back", ["wiped", pytest.param("new", marks=pytest.mark.full)])
+def test_two_stay_dead_and_come_back_later(lab3: Lab, tmp_path: Path, back: str) -> None:
+    """Declared lost, they do not hold the cluster back; the same command takes them in when they are there again."""
+    lost = lost_hosts(lab3)
+    survivor = next(host.short for host in lab3.hosts if host.short not in lost)
+    inventory = declared_lost(lab3, lost, tmp_path / "inventory.yaml")
+    writes = broken(lab3, lost, "dead")
+    alone = run(lab3, inventory=inventory)
+    sentence = f"1 of 3 members; run the same command when {', '.join(lost)} are back"
+    assert_told(alone, exit=0, outcome="recovered", verdict="lost", says=[sentence])
+    assert alone.summary["missing"] == [lab3.host(one).name for one in lost]
+    assert_whole(lab3, writes, [survivor])
+    writes += written(lab3, 20, [survivor])
+
+    again = run(lab3, inventory=inventory)  # while they are still away
+    assert_told(again, exit=0, outcome="healthy", verdict="healthy", says=[sentence])
+
+    lab3.boot(*lost, wipe=back == "wiped", new=back == "new")
+    done = run(lab3, inventory=inventory)
+    assert_told(done, exit=0, outcome="recovered", verdict="unfinished", says=["3 of 3 members"])
+    assert_whole(lab3, writes)
+    assert left_behind(lab3) == []
+
+
+def test_afterwards_nothing_forces_and_every_boot_is_well(lab3: Lab) -> None:
+    """Restarts and reboots after a recovery: what a force left on a start path would destroy the cluster now."""
+    writes = recovered(lab3)
+    assert left_behind(lab3) == []
+    for host in lab3.hosts:
+        lab3.run(host, "systemctl restart etcd")
+        lab3.wait_healthy()
+    for host in lab3.hosts:
+        lab3.reboot(host)
+        lab3.wait_healthy()
+    lab3.reboot(*lab3.hosts)
+    assert_whole(lab3, writes)
+    assert left_behind(lab3) == []
+
+
+def test_run_again_on_the_recovered_cluster(lab3: Lab) -> None:
+    writes = recovered(lab3)
+    before = lab3.checksums()
+    done = run(lab3)
+    assert checksums.changes(before, lab3.checksums()) == []
+    said = ["3 of 3 members; nothing to do, nothing was changed"]
+    assert_told(done, exit=0, outcome="healthy", verdict="healthy", says=said)
+    assert done.summary["changes_made"] == 0
+    assert_whole(lab3, writes)
