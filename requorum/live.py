@@ -15,11 +15,13 @@ from typing import TypeVar
 
 from requorum.changes.backup import snapshot_status
 from requorum.diagnosis import Diagnosis, diagnose
-from requorum.facts import machine, members, process, unit
+from requorum.facts import etcd_conf, machine, mark, members, process, unit
 from requorum.facts.bolt import keys_at
 from requorum.facts.data_dir import DataDir
-from requorum.facts.host import HostFacts
+from requorum.facts.etcd_conf import EtcdConf
+from requorum.facts.host import HostFacts, Silent
 from requorum.facts.machine import CLIENT_PORT, PEER_PORT
+from requorum.facts.mark import Mark
 from requorum.facts.members import MemberList, Status
 from requorum.facts.process import Process
 from requorum.facts.shell import CTL
@@ -75,6 +77,16 @@ class EtcdMember:
     def unit(self) -> Unit:
         """etcd.service, now."""
         return self._read(unit.COMMAND, unit.parse)
+
+    @property
+    def conf(self) -> EtcdConf:
+        """etcd.conf, now."""
+        return self._read(etcd_conf.COMMAND, etcd_conf.parse)
+
+    @property
+    def mark(self) -> Mark | None:
+        """The mark of a recovery on this host, now."""
+        return self._read(mark.COMMAND, mark.parse)
 
     @property
     def processes(self) -> tuple[Process, ...]:
@@ -193,6 +205,11 @@ ctl del "$key" >&2
         facts = self.surveyed
         return facts.certificates.problems(facts.conf, datetime.fromtimestamp(facts.machine.clock, timezone.utc))
 
+    def certificates_ending(self, days: float) -> tuple[str, ...]:
+        """The certificates of etcd.conf that end within these days, by this host's clock."""
+        facts = self.surveyed
+        return facts.certificates.ending(datetime.fromtimestamp(facts.machine.clock + days * 86400, timezone.utc))
+
 
 class Cluster:
     """Every host at once."""
@@ -216,6 +233,16 @@ class Cluster:
     def survivor(self) -> EtcdMember:
         """The member whose data is the cluster's."""
         return self.member(self.diagnosis.survivor)
+
+    @property
+    def reached(self) -> list[HostFacts]:
+        """The facts of every host that the survey reached."""
+        return [facts for facts in self.run.survey.values() if isinstance(facts, HostFacts)]
+
+    def silence_of(self, name: str) -> str:
+        """Why a host of the inventory was not reached, and what to do; empty where it was."""
+        facts = self.run.survey[name]
+        return f"{facts.reason}; {facts.advice}" if isinstance(facts, Silent) else ""
 
     def _each(self, names: Iterable[str], read: Callable[[EtcdMember], Found]) -> dict[str, Found]:
         found = [self.member(name) for name in names]

@@ -150,6 +150,7 @@ class Run:
         unlisted = set(found.others)
         chosen: dict[str, set[str]] = {
             BASTION: {BASTION},
+            "inventory": set(self.inventory.host_names),
             "reached": {n for n, f in self.survey.items() if isinstance(f, HostFacts)},
             "members": set(found.members),
             "survivor": {found.survivor},

@@ -96,7 +96,9 @@ class Surveyor:
     def _segments(self, remote: Remote, facts: HostFacts) -> list[tuple[str, bytes]]:
         newest = f"ls | grep '^[0-9a-f-]*[.]wal$' | sort | tail -n {SEGMENTS}"
         # tar's exit 1 says that a file grew while it was read: a live log does, and its reader knows a torn end.
-        script = f"cd {facts.conf.wal_dir} && {{ tar -S -czf - $({newest}) || [ $? -eq 1 ]; }}"
+        script = (
+            f"set -o pipefail; cd {facts.conf.wal_dir} && {{ tar -S -cf - $({newest}) || [ $? -eq 1 ]; }} | gzip -1"
+        )
         with tempfile.TemporaryDirectory() as folder:
             archive = Path(folder) / "wal.tar.gz"
             remote.fetch(script, archive, seconds=120)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from requorum.facts import mark, unit
 from requorum.facts.etcd_conf import PATH
 from requorum.facts.host import HostFacts
-from requorum.fitness import CLOCK_SECONDS, cannot_join
+from requorum.fitness import cannot_join
 
 CERTIFICATE_DAYS = 30
 """How long a certificate should still be valid."""
@@ -45,25 +45,7 @@ def member_lists(reached: Sequence[HostFacts]) -> dict[str, str]:
     }
 
 
-def clocks_apart(reached: Sequence[HostFacts]) -> list[str]:
-    """The hosts whose clock is more than CLOCK_SECONDS from the middle one of all that were reached."""
-    clocks = sorted(facts.machine.clock for facts in reached)
-    if not clocks:
-        return []
-    middle = clocks[len(clocks) // 2]
-    return [
-        f"{facts.name}: {facts.machine.clock - middle:+.0f} s"
-        for facts in reached
-        if abs(facts.machine.clock - middle) > CLOCK_SECONDS
-    ]
-
-
-def misfits(reached: Sequence[HostFacts]) -> list[str]:
-    """What would keep one host from joining beside another: versions, names, machines; clocks are told apart."""
-    return [
-        f"{joiner.name}: {problem}"
-        for index, survivor in enumerate(reached)
-        for joiner in reached[index + 1 :]
-        for problem in cannot_join(joiner, survivor, ())
-        if not problem.startswith("its clock")
-    ]
+def misfits(facts: HostFacts, others: Sequence[HostFacts]) -> list[str]:
+    """What would keep a host from joining beside the others: version, name, machine, clock; empty where nothing would."""
+    found = [problem for other in others if other is not facts for problem in cannot_join(facts, other, ())]
+    return list(dict.fromkeys(found))

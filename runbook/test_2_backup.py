@@ -13,7 +13,7 @@ def test_sign(etcd: EtcdMember, cluster: Cluster) -> None:
     with action("write down which recovery is under way") as hand:
         hand.make(operations.marking.sign(etcd.surveyed, cluster.mark))
     with postcondition("the mark is there"):
-        assert etcd.facts.mark == cluster.mark
+        assert etcd.mark == cluster.mark
 
 
 @step(21, "Back up the configuration", on="touched", when=ACTS, parallel=True)

@@ -32,5 +32,5 @@ def test_drop_others(etcd: EtcdMember) -> None:
     with action("edit ETCD_INITIAL_CLUSTER") as hand:
         hand.make(operations.etcd.name_only_itself(etcd.facts))
     with postcondition("etcd.conf names the survivor alone"):
-        conf = etcd.facts.conf
+        conf = etcd.conf
         assert conf.initial_cluster == ((conf.name, conf.peer_urls[0]),)

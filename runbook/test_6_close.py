@@ -13,18 +13,18 @@ def test_name_all_members(etcd: EtcdMember, cluster: Cluster) -> None:
     with action("edit ETCD_INITIAL_CLUSTER") as hand:
         hand.make(operations.etcd.name_members(etcd.facts, cluster.survivor.facts))
     with postcondition("etcd.conf names every member"):
-        assert {url for _, url in etcd.facts.conf.initial_cluster} == cluster.listed_peer_urls()
+        assert {url for _, url in etcd.conf.initial_cluster} == cluster.listed_peer_urls()
 
 
 @step(61, "Prove the member", on="whole", when=ACTS, parallel=True)
 def test_member(etcd: EtcdMember) -> None:
     """It votes, it writes; no start path forces, no fence is left, and it starts at boot."""
     with postcondition("no start path forces, no fence is left, etcd starts at boot"):
-        facts = etcd.facts
-        assert not facts.forced
-        assert not facts.unit.forced
-        assert not facts.unit.fenced
-        assert facts.unit.file_state == "enabled", f"systemctl is-enabled etcd says {facts.unit.file_state}"
+        unit = etcd.unit
+        assert not etcd.forced()
+        assert not unit.forced
+        assert not unit.fenced
+        assert unit.file_state == "enabled", f"systemctl is-enabled etcd says {unit.file_state}"
     with postcondition("it writes and reads"):
         assert eventually(etcd.writes, within=30) == etcd.surveyed.machine.hostname
 
@@ -53,4 +53,4 @@ def test_strike(etcd: EtcdMember) -> None:
     with action("remove the mark of the recovery") as hand:
         hand.make(operations.marking.strike(etcd.surveyed))
     with postcondition("no mark is left"):
-        assert etcd.facts.mark is None
+        assert etcd.mark is None

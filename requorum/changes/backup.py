@@ -81,7 +81,7 @@ class FetchTree(Change):
         return f"[ -f {quote(self.source)}/{SUMS} ]"
 
     def act(self) -> str:
-        return f"tar -C {quote(self.source)} -S -czf - ."
+        return f"set -o pipefail; tar -C {quote(self.source)} -S -cf - . | gzip -1"
 
     def do(self, shell: Shell) -> bool:
         """Fetch, then check every file's SHA-256. Raises ChangeFailed where one differs or is missing."""

@@ -80,6 +80,17 @@ class Certificates:
                 found += _pair_problems(cert_file, key_file, ca_file, urls, now)
         return tuple(found)
 
+    def ending(self, before: datetime) -> tuple[str, ...]:
+        """The certificates, CAs among them, that are no longer valid at `before`. Raises ValueError for no PEM."""
+        found: list[str] = []
+        for file in self.files:
+            if file.variable.endswith("KEY_FILE") or not file.readable:
+                continue
+            for one in x509.load_pem_x509_certificates(file.pem):
+                if one.not_valid_after_utc <= before:
+                    found.append(f"{file.path} ({file.variable}) ends on {one.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
+        return tuple(dict.fromkeys(found))
+
 
 def _pair_problems(
     cert: CertificateFile, key: CertificateFile, ca: CertificateFile, urls: tuple[str, ...], now: datetime

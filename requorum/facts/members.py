@@ -77,6 +77,8 @@ class Status:
     raft_index: int
     db_bytes: int
     is_learner: bool
+    errors: tuple[str, ...] = ()
+    """Alarms (NOSPACE, CORRUPT). Read here, because `alarm list` is a Raft proposal: it needs quorum, and is logged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ def parse_status(output: str) -> Status:
             raft_index=int(status.get("raftIndex", 0)),
             db_bytes=int(status.get("dbSize", 0)),
             is_learner=bool(status.get("isLearner", False)),
+            errors=tuple(str(error) for error in status.get("errors") or ()),
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ValueError(f"expected an endpoint status in JSON, found {output[:200]!r} ({error})") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Literal
@@ -18,14 +19,20 @@ RUNBOOK, CHECKS = PROJECT / "runbook", PROJECT / "checks"
 
 _SUBSETS = {
     "keyword": "-k", "markexpr": "-m", "deselect": "--deselect", "ignore": "--ignore", "ignore_glob": "--ignore-glob",
-    "lf": "--lf", "failedfirst": "--ff", "newfirst": "--nf", "stepwise": "--sw", "setuponly": "--setup-only",
-    "setupshow": "--setup-show", "setupplan": "--setup-plan", "pyargs": "--pyargs", "usepdb": "--pdb",
-    "trace": "--trace", "dist_loop": "--looponfail",
+    "lf": "--lf", "failedfirst": "--ff", "newfirst": "--nf", "stepwise": "--sw", "stepwise_skip": "--sw-skip",
+    "setupplan": "--setup-plan", "setuponly": "--setup-only", "setupshow": "--setup-show", "pyargs": "--pyargs",
+    "usepdb": "--pdb", "trace": "--trace", "keepduplicates": "--keep-duplicates", "doctestmodules": "--doctest-modules",
+    "allure_features": "--allure-features", "allure_epics": "--allure-epics", "allure_stories": "--allure-stories",
+    "allure_ids": "--allure-ids", "allure_labels": "--allure-label", "allure_severities": "--allure-severities",
 }  # fmt: skip
+"""Options by pytest's name for them that run a part of the steps, or each of them otherwise."""
 _TESTINFRA = {
     "hosts": "--hosts", "connection": "--connection", "sudo": "--sudo", "sudo_user": "--sudo-user",
-    "ansible_inventory": "--ansible-inventory", "ssh_config": "--ssh-config",
+    "ansible_inventory": "--ansible-inventory", "force_ansible": "--force-ansible", "ssh_config": "--ssh-config",
+    "ssh_extra_args": "--ssh-extra-args", "ssh_identity_file": "--ssh-identity-file", "nagios": "--nagios",
 }  # fmt: skip
+_NEEDED = ("python", "terminal", "capture", "assertion", "reports")
+"""Plugins of pytest that a run cannot do without."""
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -65,6 +72,7 @@ def _place_of(path: Path) -> Literal["runbook", "checks", "elsewhere"]:
 def mode_of(config: pytest.Config, where: Literal["runbook", "checks"]) -> Mode:
     """What this run is for; every option that does not fit it is refused. Raises UsageError."""
     option = config.option
+    refuse_without(config, _NEEDED)
     if sys.flags.optimize or config.option.assertmode == "plain":
         raise pytest.UsageError(
             "python -O, PYTHONOPTIMIZE and --assert=plain switch assertions off; every precondition would pass: refused"
@@ -74,6 +82,9 @@ def mode_of(config: pytest.Config, where: Literal["runbook", "checks"]) -> Mode:
             raise pytest.UsageError(
                 f"{flag} is not for Requorum: the inventory says which hosts there are and how to reach them"
             )
+    _refuse_other_machines(config)
+    if getattr(option, "pastebin", None):
+        raise pytest.UsageError("--pastebin is refused: it would publish the names and addresses of your hosts")
     if getattr(option, "allure_report_dir", None):
         raise pytest.UsageError(
             "--alluredir is not for Requorum: each run's allure-results/ lie in its folder under reports/"
@@ -101,6 +112,29 @@ def mode_of(config: pytest.Config, where: Literal["runbook", "checks"]) -> Mode:
             f"{given[0]}: a part of the runbook is refused for a run that changes anything; write `pytest runbook/`"
         )
     return "recovery"
+
+
+def refuse_without(config: pytest.Config, plugins: tuple[str, ...]) -> None:
+    """Raise UsageError where one of these plugins was switched off."""
+    for name in plugins:
+        if config.pluginmanager.is_blocked(name):
+            raise pytest.UsageError(f"-p no:{name} is refused: Requorum cannot do without {name}; leave it out")
+
+
+def refuse_watching(config: pytest.Config) -> None:
+    """Raise UsageError for --looponfail, which would begin before anything is configured."""
+    if getattr(config.option, "looponfail", False) and place(config) != "elsewhere":
+        raise pytest.UsageError("--looponfail is refused: nothing in runbook/ and checks/ is run because a file changed")
+
+
+def _refuse_other_machines(config: pytest.Config) -> None:
+    """Workers hold the run's lock and take its permits, so they run on this machine."""
+    specs: list[str] = getattr(config.option, "tx", None) or []
+    for spec in specs:
+        if not re.fullmatch(r"(\d+\*)?popen", spec):
+            raise pytest.UsageError(f"--tx {spec} is refused: workers run on this machine only; write -n NUMBER")
+    if getattr(config.option, "px", None) or getattr(config.option, "rsyncdir", None):
+        raise pytest.UsageError("--px and --rsyncdir are refused: workers run on this machine only; write -n NUMBER")
 
 
 def inventory_of(config: pytest.Config) -> Inventory:
