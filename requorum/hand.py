@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from requorum.changes import Change, ChangeFailed
 from requorum.facts.host import HostFacts
-from requorum.journal import Journal
+from requorum.journal import Journal, JournalError
 from requorum.records import ChangeEnded, ChangeIntended, ChangeResult
 from requorum.remote import ConnectionLost, Remote, RemoteError
 
@@ -45,6 +45,11 @@ class Hand:
         alive: Callable[[], bool],
     ) -> None:
         self._remotes, self._journal, self._step, self._model, self._alive = remotes, journal, step, model, alive
+        self.began, self._closed = False, False
+
+    def close(self) -> None:
+        """The action is over: nothing more can be made."""
+        self._closed = True
 
     def make(self, changes: Iterable[Change]) -> None:
         """Make each change, in this order; the next only when the one before holds.
@@ -53,6 +58,8 @@ class Hand:
         controller, JournalError where the intent cannot be written (then nothing was done).
         """
         for change in changes:
+            if self._closed:
+                raise RuntimeError(f"a change outside of the step's action: {change.shown()}")
             if self._model is not None:
                 self._believe(change, self._model)
             else:
@@ -70,7 +77,8 @@ class Hand:
     def _make(self, change: Change) -> None:
         if not self._alive():
             raise Orphaned(f"process {os.getpid()} has lost its controller; nothing more is changed")
-        self._journal.add(ChangeIntended(self._step, change.host, change.identity, change.shown()))
+        self._journal.add(ChangeIntended(self._step, change.host, change.identity, change.shown(), change.seconds))
+        self.began = True
         try:
             done = change.do(self._remotes[change.host])
         except ConnectionLost as error:
@@ -79,4 +87,7 @@ class Hand:
         except (ChangeFailed, RemoteError) as error:
             self._ended(change, "failed", str(error))
             raise ChangeStopped(change, str(error), unknown=False) from error
-        self._ended(change, "done" if done else "held")
+        try:
+            self._ended(change, "done" if done else "held")
+        except JournalError as error:
+            raise ChangeStopped(change, f"it was made, and that cannot be written down: {error}", unknown=True) from error

@@ -150,13 +150,17 @@ class CommandRan:
 
 @dataclass(frozen=True)
 class ChangeIntended:
-    """On disk before a change begins. `change` is its identity; `shown` a command or a file difference."""
+    """On disk before a change begins. `change` is its identity, `shown` a command or a file difference.
+
+    `seconds` is how long it may take.
+    """
 
     kind: ClassVar[str] = "change-intended"
     step: str
     host: str
     change: str
     shown: str
+    seconds: float = 0
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def refuse_without(config: pytest.Config, plugins: tuple[str, ...]) -> None:
 def refuse_watching(config: pytest.Config) -> None:
     """Raise UsageError for --looponfail, which would begin before anything is configured."""
     if getattr(config.option, "looponfail", False) and place(config) != "elsewhere":
-        raise pytest.UsageError("--looponfail is refused: nothing in runbook/ and checks/ is run because a file changed")
+        raise pytest.UsageError("--looponfail is refused: a changed file here is no reason to run anything on a host")
 
 
 def _refuse_other_machines(config: pytest.Config) -> None:

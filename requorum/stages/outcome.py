@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
+
 from requorum.diagnosis import Diagnosis, Verdict
 from requorum.journal import Journal
 from requorum.records import WRITABLE, ChangeEnded, ChangeIntended, Ended, Noted, StepEnded
@@ -54,13 +56,14 @@ def changed_words(journal: Journal) -> str:
     )
 
 
-def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = "") -> Ended:
+def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = "", status: int = 0) -> Ended:
     """The last record.
 
     `final` is the diagnosis at the end, None where there is none; `stopped` says that pytest was interrupted, `refused`
-    why the run did not begin.
+    why the run did not begin; `status` is pytest's own exit status.
     """
     found = counted(run.journal)
+    failed = found.failed or status == pytest.ExitCode.TESTS_FAILED  # what a full disk kept out of the journal counts
     first = run.diagnosis
     answers = final is not None and final.verdict in (Verdict.HEALTHY, Verdict.UNFINISHED, Verdict.DEGRADED)
     healthy = final.members if final is not None and answers else ()
@@ -68,14 +71,18 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
     missing = tuple(name for name in run.inventory.host_names if name not in healthy)
     if refused:
         result, code, answer = "refused", REFUSED, refused
+    elif status == pytest.ExitCode.INTERNAL_ERROR:
+        result, code, answer = "internal error", status, "a bug of Requorum's stopped the run; please report it"
+    elif status == pytest.ExitCode.USAGE_ERROR:
+        result, code, answer = "refused", status, "the command line was refused; nothing was changed"
     elif stopped or found.interrupted:
         result, code = "interrupted", INTERRUPTED
         answer = "interrupted: run the same command again; it looks first, and carries on"
-    elif found.failed and run.mode == "checks":
+    elif failed and run.mode == "checks":
         result, code, answer = "failed", FAILED, "a check failed; nothing was changed"
-    elif found.failed and not found.changed and not found.unknown:
+    elif failed and not found.changed and not found.unknown:
         result, code, answer = "refused", REFUSED, "stopped; nothing was changed"
-    elif found.failed:
+    elif failed:
         result, code, answer = "failed", FAILED, "stopped; see the failed step, mend it, and run the same command again"
     elif run.mode != "recovery":
         result, code, answer = run.mode, DONE, f"{run.mode}: nothing was changed"

@@ -26,7 +26,7 @@ from requorum.locking import Locked
 from requorum.records import Mode, Planned, PlannedStep, StepBegan, StepEnded, StepOutcome
 from requorum.remote import RemoteError
 from requorum.run import BASTION, Run, new_run
-from requorum.stages import barriers, options
+from requorum.stages import barriers, guards, options
 from requorum.stages.active import RUN, run_of
 from requorum.stages.confirmation import NotConfirmed, confirm
 from requorum.stages.order import Place
@@ -51,6 +51,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Refuse what would begin before anything is configured."""
+    options.refuse_watching(config)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Look at the command line; become active, or leave pytest as it is."""
     handed = getattr(config, "workerinput", {}).get(HANDED)
@@ -68,6 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _activate(config: pytest.Config, steps: Steps) -> None:
+    options.refuse_without(config, (NAME, barriers.NAME))
     config.stash[RUN] = steps.run
     config.pluginmanager.register(steps, NAME)
     barriers.install(
@@ -106,6 +113,7 @@ class Steps:
 
     def __init__(self, config: pytest.Config, run: Run) -> None:
         self._config = config
+        self._collected: list[pytest.Function] = []
         self.run = run
         self.mode: Mode = run.mode
 
@@ -133,21 +141,18 @@ class Steps:
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave out what no host plays; make sure that `host` is ours."""
         left_out = [item for item in items if step_of(item) and item.name.endswith(f"[{NOWHERE}]")]
+        self._collected = [_function(item) for item in items]
         if left_out:
             config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-        for item in items:
-            for definition in _function(item)._fixtureinfo.name2fixturedefs.get("host", ())[-1:]:
-                if Path(definition.func.__code__.co_filename).resolve() != options.PROJECT / "conftest.py":
-                    raise pytest.UsageError(
-                        f"the `host` fixture of {item.nodeid} is not Requorum's (it comes from "
-                        f"{definition.func.__module__}): it would act on this machine. Remove whatever defines it; "
-                        "nothing was done"
-                    )
+        guards.require_own_host(map(_function, items), options.PROJECT / "conftest.py")
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Write the plan down before the first step."""
+        """Write the plan down before the first step, once it is known to be whole."""
+        if self.mode == "recovery":
+            nowhere = [item for item in self._collected if item.name.endswith(f"[{NOWHERE}]")]
+            guards.require_whole(options.RUNBOOK, self._collected, [*session.items, *nowhere])
         if self._writes_plan:
             self.run.journal.add(Planned(tuple(self._planned(item) for item in session.items)))
 
@@ -234,7 +239,15 @@ class Controller(Steps):
     """The process that leads: it surveys, asks the operator, and tells how it ended."""
 
     def __init__(self, config: pytest.Config, mode: Mode, inventory: Inventory) -> None:
-        super().__init__(config, new_run(mode, inventory, self._reports(config), tuple(sys.argv)))
+        reports = self._reports(config)
+        try:
+            run = new_run(mode, inventory, reports, tuple(sys.argv))
+        except OSError as error:
+            raise pytest.UsageError(
+                f"no folder for this run can be made in {reports} ({error.strerror or error}): free space there, or "
+                "name another with --reports FOLDER; nothing was done"
+            ) from None
+        super().__init__(config, run)
         self._terminal = self._open_terminal()
         self._follower: Follower | None = None
         self._stopped = False
@@ -257,8 +270,8 @@ class Controller(Steps):
         reporter.reportchars = "w"
         reporter._show_progress_info = False
         run, acts = self.run, self.mode == "recovery" and not self._config.option.collectonly
-        run.begin()
         try:
+            run.begin()
             if acts:
                 run.take_lock(seconds=LOCK_SECONDS)
                 _report_killed_runs(run.folder)
@@ -271,7 +284,7 @@ class Controller(Steps):
             self._write("", "")
             if acts and run.proven.acts:
                 confirm(run, self._config)
-        except (Locked, RemoteError, NotConfirmed) as error:
+        except (Locked, RemoteError, NotConfirmed, JournalError) as error:
             self._refuse(str(error))
         self._follower = Follower(run.journal, self._write, plan=self.mode == "plan")
         self._follower.start()
@@ -327,20 +340,23 @@ class Controller(Steps):
         final = self.run.proven
         if acted and not self._stopped:
             final = self._looked_again()
-        ended = self._end(final)
+        ended = self._end(final, status=int(session.exitstatus))
         if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
             session.exitstatus = ended
 
     def _looked_again(self) -> Diagnosis:
         try:
             return Cluster(self.run).diagnosed_again()
-        except RemoteError as error:
+        except (RemoteError, JournalError) as error:
             self._write(f"the last look failed: {error}", "failed")
             return replace(self.run.proven, members=())
 
-    def _end(self, final: Diagnosis | None, *, refused: str = "") -> int:
-        self._ended_record = outcome(self.run, final, stopped=self._stopped, refused=refused)
-        self.run.journal.add(self._ended_record)
+    def _end(self, final: Diagnosis | None, *, refused: str = "", status: int = 0) -> int:
+        self._ended_record = outcome(self.run, final, stopped=self._stopped, refused=refused, status=status)
+        try:
+            self.run.journal.add(self._ended_record)
+        except JournalError as error:
+            self._write(str(error), "failed")
         if self._follower is not None and self._follower.started:
             self._follower.stop()
         try:

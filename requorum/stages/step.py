@@ -100,10 +100,10 @@ class Now:
     id: str
     host: str
     text: str = ""
+    word: Word | None = None
     acted: bool = False
-    postconditions: bool = False
+    proved: bool = False
     deferred: str = ""
-    ended: StepOutcome = "passed"
 
 
 _now: Now | None = None
@@ -148,12 +148,15 @@ class _Word:
 
     def _begin(self) -> Now:
         at = now()
-        at.text = self.text
+        if at.word is not None:
+            raise RuntimeError(f"a {self.word} inside of a{'n' * (at.word == 'action')} {at.word}")
+        at.text, at.word = self.text, self.word
         at.run.journal.add(WordBegan(at.id, at.host, self.word, self.text))
         return at
 
     def _end(self, outcome: StepOutcome, failed: StepFailed | None = None, found: str = "") -> None:
         at = now()
+        at.word = None
         expected, found, advice = (failed.expected, failed.found, failed.advice) if failed else ("", found, "")
         at.run.journal.add(WordEnded(at.id, at.host, self.word, self.text, outcome, expected, found, advice))
 
@@ -171,12 +174,11 @@ class _Word:
         if isinstance(error, RemoteError):
             return StepFailed(self.word, failure, error.host, error.expected, error.found, error.advice)
         if isinstance(error, ChangeStopped):
-            failure = "state unknown" if error.unknown else failure
             expected = f"{self.text}: {error.change.shown()}"
             return StepFailed(self.word, failure, error.change.host, expected, error.found, self.advice)
         if isinstance(error, JournalError):
-            wanted = "a journal that can be written"
-            return StepFailed(self.word, "nothing changed", host, wanted, str(error), self.advice)
+            advice = "free space where the reports are, then run the same command again"
+            return StepFailed(self.word, failure, host, "a journal that can be written", str(error), advice)
         return StepFailed(self.word, failure, host, self.text, _message(error), self.advice)
 
 
@@ -204,8 +206,9 @@ class precondition(_Word):  # noqa: N801 (a word of the runbook's language)
         self.after = after
 
     def __enter__(self) -> None:
-        if self._begin().acted:
-            raise RuntimeError("a precondition after the action")
+        if now().acted or now().proved:
+            raise RuntimeError("a precondition after the action or a postcondition")
+        self._begin()
 
     def __exit__(self, kind: _Kind, error: BaseException | None, trace: TracebackType | None) -> bool:
         at = now()
@@ -227,16 +230,18 @@ class action(_Word):  # noqa: N801
 
     def __enter__(self) -> Hand:
         at = now()
-        if at.acted:
-            raise RuntimeError("a second action in one step")
+        if at.acted or at.proved:
+            raise RuntimeError("a second action in one step, or one after a postcondition")
         if at.run.mode in ("preconditions", "checks"):
             raise NotToday(self.text)
         self._begin()
         at.acted = True
-        return at.run.hand(at.id)
+        self._hand = at.run.hand(at.id)
+        return self._hand
 
     def __exit__(self, kind: _Kind, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._finish(error, "changed, but not as required")
+        self._hand.close()
+        self._finish(error, "state unknown" if self._hand.began else "nothing changed")
 
 
 class postcondition(_Word):  # noqa: N801
@@ -252,6 +257,7 @@ class postcondition(_Word):  # noqa: N801
         if at.run.mode in ("plan", "preconditions"):
             raise NotToday(self.text)
         self._begin()
+        at.proved = True
 
     def __exit__(self, kind: _Kind, error: BaseException | None, trace: TracebackType | None) -> None:
         self._finish(error, "changed, but not as required" if now().acted else "nothing changed")

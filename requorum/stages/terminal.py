@@ -6,15 +6,40 @@ It follows the journal's file, because pytest-xdist's workers cannot print.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 
 from requorum.journal import Entry, Journal, JournalError, Tail
-from requorum.records import ChangeEnded, Noted, Planned, PlannedStep, StepBegan, StepEnded, WaitBegan, WordEnded
+from requorum.records import (
+    ChangeEnded,
+    ChangeIntended,
+    Noted,
+    Planned,
+    PlannedStep,
+    StepBegan,
+    StepEnded,
+    WaitBegan,
+    WordEnded,
+)
 
 INTERVAL = 0.1
 """Seconds between two looks at the journal."""
 
+PATIENCE = 1.5
+"""Seconds after which a change is said to be waited for."""
+
 _WORDS = {"passed": "ok", "failed": "FAILED", "blocked": "blocked", "interrupted": "UNKNOWN", "deferred": "ok"}
+
+
+@dataclass(frozen=True)
+class _Open:
+    """A change that has begun, and when it was seen (monotonic)."""
+
+    entry: Entry
+    record: ChangeIntended
+    since: float
 
 
 class Follower:
@@ -25,6 +50,7 @@ class Follower:
         self._steps: dict[str, PlannedStep] = {}
         self._began: dict[str, str] = {}
         self._blocked = 0
+        self._open: dict[tuple[str, str], _Open] = {}
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="requorum-terminal", daemon=True)
 
@@ -48,6 +74,7 @@ class Follower:
             try:
                 for entry in self._tail.new():
                     self._print(entry)
+                self._print_patience()
             except JournalError as error:
                 self._write(f"the journal cannot be followed: {error}", "failed")
                 return
@@ -75,12 +102,24 @@ class Follower:
             )
         elif isinstance(record, Noted):
             self._write(self._line("note", entry, record.step, record.text), "")
-        elif isinstance(record, ChangeEnded) and self._plan:
-            self._print_plan(entry, record)
+        elif isinstance(record, ChangeIntended):
+            self._open[record.step, record.change] = _Open(entry, record, time.monotonic())
+        elif isinstance(record, ChangeEnded):
+            self._open.pop((record.step, record.change), None)
+            if self._plan:
+                self._print_plan(entry, record)
         elif isinstance(record, WordEnded) and record.outcome == "deferred":
             self._write(self._line("later", entry, record.step, record.found), "")
         elif isinstance(record, StepEnded):
             self._print_end(entry, record)
+
+    def _print_patience(self) -> None:
+        """A change that takes its time is said, once."""
+        for key, at in list(self._open.items()):
+            if time.monotonic() - at.since > PATIENCE:
+                del self._open[key]
+                what = at.record.shown.partition("\n")[0]
+                self._write(self._line("waiting", at.entry, key[0], f"{what} (at most {at.record.seconds:.0f} s)"), "")
 
     def _print_plan(self, entry: Entry, record: ChangeEnded) -> None:
         planned = self._steps.get(record.step)
@@ -101,6 +140,4 @@ class Follower:
 
 
 def _seconds(began: str, ended: str) -> float:
-    from datetime import datetime
-
     return (datetime.fromisoformat(ended[:-1]) - datetime.fromisoformat(began[:-1])).total_seconds()

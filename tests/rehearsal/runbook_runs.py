@@ -152,7 +152,7 @@ systemctl show etcd --property=ExecStart,Environment,EnvironmentFiles,DropInPath
 for pid in $(pidof etcd); do
     for file in cmdline environ; do tr '\0' '\n' < /proc/$pid/$file | grep -i force; done
 done
-find /etc/systemd /run/systemd /run/requorum* /var/lib/requorum -iname '*requorum*' 2>/dev/null
+find /etc/systemd /run/systemd /run/requorum* /var/lib/requorum ! -type d -path '*requorum*' 2>/dev/null
 find /etc -name '*.requorum.*'
 systemctl is-enabled etcd | grep -vx enabled
 true

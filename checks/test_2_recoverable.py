@@ -1,0 +1,33 @@
+"""Could this cluster be recovered, if it lost its quorum today? Read-only; of use every day."""
+
+from __future__ import annotations
+
+from requorum.fitness import unfit
+from requorum.live import Cluster, EtcdMember
+from requorum.stages import ALWAYS, precondition, step
+from requorum.wellness import misfits
+
+
+@step(20, "The host could be recovered", on="reached", when=ALWAYS, parallel=True)
+def test_fit(etcd: EtcdMember) -> None:
+    """Root, etcdctl, a service that reads etcd.conf, room for a backup of twice the data."""
+    with precondition("a host that can be changed safely"):
+        problems = unfit(etcd.surveyed)
+        assert not problems, "\n".join(problems)
+
+
+@step(21, "The host could join the others", on="reached", when=ALWAYS, parallel=True)
+def test_could_join(etcd: EtcdMember, cluster: Cluster) -> None:
+    """One version, names of their own, clocks within some seconds."""
+    with precondition("a host that can become a member beside any other"):
+        problems = misfits(etcd.surveyed, cluster.reached)
+        assert not problems, "\n".join(problems)
+
+
+@step(22, "The host reaches the others", on="reached", when=ALWAYS, parallel=True)
+def test_reaches_others(etcd: EtcdMember, cluster: Cluster) -> None:
+    """Peers talk on port 2380, both ways; a port that is closed is reached, one behind a firewall is not."""
+    with precondition("a way to every other host's peer port", otherwise="open port 2380 between the hosts"):
+        urls = [url for facts in cluster.reached if facts.name != etcd.name for url in facts.conf.peer_urls]
+        unreached = etcd.reaches(urls)
+        assert not unreached, f"not reached from here: {', '.join(unreached)}"

@@ -1,0 +1,61 @@
+"""A run is stopped in the middle of a change; the same command, typed at once, ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from killed_runs import SIGNALS, Point, assert_no_overlap, assert_reported, stopped
+from runbook_runs import assert_told, assert_whole, broken, chance, left_behind, run
+
+from lab import Lab
+
+POINTS: dict[int, tuple[Point, ...]] = {
+    3: (Point("test_fence"), Point("test_fence", 3), Point("test_fence", 6), Point("test_drop_others")),
+    4: (
+        Point("test_stop_survivor"),
+        Point("test_force_new_cluster"),
+        Point("test_force_new_cluster", 4),
+        Point("test_take_force_away"),
+        Point("test_take_force_away", 4),
+        Point("test_take_force_away", 5),
+    ),
+    5: (Point("test_move_data_aside"), *(Point("test_join", change) for change in (1, 2, 3, 5, 6, 7, 9))),
+}
+"""Stage → moments in it; one is drawn for each combination."""
+
+COMBINATIONS = list(itertools.product(SIGNALS, (0, 3), POINTS))
+# In CI one combination of each stage; which one is drawn.
+SAMPLE = {chance("ci", stage).choice([one for one in COMBINATIONS if one[2] == stage]) for stage in POINTS}
+
+
+@pytest.mark.parametrize(
+    ("how", "workers", "stage"),
+    [pytest.param(*one, marks=[] if one in SAMPLE else pytest.mark.full) for one in COMBINATIONS],
+)
+def test_the_same_command_carries_on(lab3: Lab, tmp_path: Path, how: str, workers: int, stage: int) -> None:
+    point = chance(how, workers, stage).choice(POINTS[stage])
+    lost = sorted(chance("lost", 3).sample([host.short for host in lab3.hosts], 2))
+    writes = broken(lab3, lost, "destroyed")
+    arguments = ("-n", str(workers))
+
+    first = stopped(lab3, how, point.reached, *arguments, output=tmp_path / "first")
+    again = run(lab3, *arguments)
+
+    assert "Traceback" not in first.output, first.output
+    if how in ("ctrl-c", "sigterm"):
+        assert first.exit == 2, first.output
+        assert "interrupted: run the same command again" in first.output, first.output
+    else:
+        assert first.exit == -9, first.output
+    assert again.exit == 0, again.output
+    verdict = str(again.summary["verdict"])
+    assert verdict in ("lost", "unfinished")
+    assert_told(again, exit=0, outcome="recovered", verdict=verdict, says=["3 of 3 members"])
+    assert_no_overlap(first, again)
+    interrupted = assert_reported(first)
+    if how != "kill-controller" or workers == 0:  # there, its workers may finish the step that they are in
+        assert any(step.startswith(f"{point.step}[") for step in interrupted), first.output
+    assert_whole(lab3, writes)
+    assert left_behind(lab3) == []

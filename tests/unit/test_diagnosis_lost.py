@@ -1,0 +1,253 @@
+"""No quorum answers: lost, restartable, unproven, and who survives (PROCEDURE.md, stage 1)."""
+
+from __future__ import annotations
+
+import pytest
+from builders import (
+    FIVE,
+    data,
+    deaf,
+    emptied,
+    facts,
+    inventory,
+    members,
+    name,
+    names,
+    node,
+    peer,
+    silent,
+    stopped,
+    survey,
+)
+
+from requorum.diagnosis import Verdict, diagnose
+from requorum.facts.data_dir import unreadable
+from requorum.facts.host import HostFacts, Silent
+from requorum.facts.members import Member
+from requorum.facts.unit import FENCE
+from requorum.inventory import Inventory
+
+
+def said(lines: tuple[str, ...]) -> str:
+    return "\n".join(lines)
+
+
+def test_lost_two_of_three_emptied() -> None:
+    found = diagnose(inventory(), survey(deaf(0), emptied(1), emptied(2)))
+    assert found.verdict is Verdict.LOST
+    assert found.acts
+    assert found.survivor == name(0)
+    assert (found.members, found.others, found.joiners, found.missing) == (names(0), names(1, 2), names(1, 2), ())
+    assert "what only lost members held is unknown" in found.loss
+    assert "at most 1 of the 2 members that a quorum needs can ever answer" in found.proof
+
+
+def test_lost_two_of_three_silent_and_declared() -> None:
+    found = diagnose(inventory(lost=[1, 2]), survey(deaf(0), silent(1), silent(2)))
+    assert found.verdict is Verdict.LOST
+    assert (found.others, found.joiners, found.missing) == ((), (), names(1, 2))
+
+
+def test_lost_only_the_hosts_named_in_rejoin_join() -> None:
+    found = diagnose(inventory(rejoin=[2]), survey(deaf(0), emptied(1), emptied(2)))
+    assert (found.others, found.joiners, found.missing) == (names(1, 2), names(2), names(1))
+
+
+def test_lost_three_of_five() -> None:
+    five = members(*FIVE)
+    hosts = [deaf(0, data(0, five)), deaf(1, data(1, five, last=(2, 101))), emptied(2), emptied(3), silent(4)]
+    found = diagnose(inventory(5, lost=[4]), survey(*hosts))
+    assert (found.verdict, found.survivor) == (Verdict.LOST, name(1))
+    assert (found.others, found.joiners, found.missing) == (names(0, 2, 3), names(0, 2, 3), names(4))
+
+
+def test_two_lost_of_five_is_not_lost() -> None:
+    five = members(*FIVE)
+    hosts = [*(deaf(n, data(n, five)) for n in range(3)), emptied(3), emptied(4)]
+    assert diagnose(inventory(5), survey(*hosts)).verdict is Verdict.RESTARTABLE
+
+
+@pytest.mark.parametrize(
+    ("why", "words"),
+    [
+        (stopped(1), "systemctl start etcd"),
+        (stopped(1, masked=True), "systemctl unmask etcd && systemctl start etcd"),
+        (stopped(1, fenced=True), FENCE),
+        (deaf(1), "activating (start)"),
+    ],
+)
+def test_restartable_says_how_to_start(why: HostFacts, words: str) -> None:
+    found = diagnose(inventory(), {**survey(deaf(0), emptied(2)), name(1): why})
+    assert (found.verdict, found.path) == (Verdict.RESTARTABLE, False)
+    assert not found.acts
+    assert words in said(found.advice)
+    assert "never force" in said(found.proof)
+
+
+def test_restartable_although_declared_lost() -> None:
+    """Forcing would throw away what the member that came back had acknowledged."""
+    found = diagnose(inventory(lost=[1, 2]), survey(deaf(0), stopped(1), silent(2)))
+    assert (found.verdict, found.path) == (Verdict.RESTARTABLE, False)
+
+
+def test_unproven_by_silence() -> None:
+    found = diagnose(inventory(), survey(deaf(0), silent(1), silent(2)))
+    assert (found.verdict, found.path) == (Verdict.UNPROVEN, False)
+    assert f"`{name(1)}: {{…, lost: true}}`" in said(found.advice)
+    assert f"`{name(2)}: {{…, lost: true}}`" in said(found.advice)
+
+
+def test_unproven_by_one_silent_host_that_could_make_the_quorum() -> None:
+    found = diagnose(inventory(lost=[2]), survey(deaf(0), silent(1), silent(2)))
+    assert found.verdict is Verdict.UNPROVEN
+    assert name(1) in said(found.advice)
+    assert name(2) not in said(found.advice)
+
+
+def test_unproven_by_silent_hosts_that_are_a_quorum_among_themselves() -> None:
+    """The one that answers is emptied: nothing on it says who is in the cluster."""
+    found = diagnose(inventory(), survey(emptied(0), silent(1), silent(2)))
+    assert (found.verdict, found.path) == (Verdict.UNPROVEN, False)
+    assert "no reached host holds readable data of a member" in found.proof
+
+
+def test_unproven_by_a_member_that_the_inventory_does_not_have() -> None:
+    """The quorum is counted from the member list, never from the hosts of the inventory."""
+    listed = members(0, 7, 8)
+    found = diagnose(inventory(1), survey(deaf(0, data(0, listed))))
+    assert (found.verdict, found.path) == (Verdict.UNPROVEN, False)
+    assert f"m7 ({peer(7)})" in said(found.advice)
+    assert "etcd.hosts" in said(found.advice)
+
+
+def test_unproven_by_a_host_key_although_declared_lost() -> None:
+    found = diagnose(inventory(lost=[1, 2]), survey(deaf(0), silent(1, alive=True), silent(2)))
+    assert (found.verdict, found.path) == (Verdict.UNPROVEN, False)
+    assert "known_hosts" in said(found.advice)
+
+
+def test_unproven_by_two_clusters() -> None:
+    found = diagnose(inventory(), survey(deaf(0), deaf(1, data(1, cluster=0xC2)), emptied(2)))
+    assert (found.verdict, found.path) == (Verdict.UNPROVEN, False)
+    assert f"{name(1)} holds data of cluster c2" in found.proof
+
+
+def test_unproven_when_nobody_can_be_reached() -> None:
+    found = diagnose(inventory(lost=[0, 1, 2]), survey(silent(0), silent(1), silent(2)))
+    assert (found.verdict, found.path) == (Verdict.UNPROVEN, False)
+    assert "no route to host" in said(found.advice)
+
+
+def test_unproven_when_no_data_can_be_read_says_why() -> None:
+    hosts = [facts(n, data=unreadable("the database cannot be read: I/O error")) for n in range(3)]
+    found = diagnose(inventory(), survey(*hosts))
+    assert found.verdict is Verdict.UNPROVEN
+    assert f"{name(0)}: the database cannot be read: I/O error" in found.proof
+
+
+def five_with(*extra: HostFacts, survivor: int | None = None) -> tuple[Inventory, dict[str, HostFacts | Silent]]:
+    """Five members, three emptied or worse; the tests differ in what members 0 and 1 hold."""
+    hosts = survey(*(emptied(n) for n in FIVE))
+    return inventory(5, survivor=survivor), hosts | survey(*extra)
+
+
+def held(
+    n: int, listed: tuple[Member, ...] = members(*FIVE), *, last: tuple[int, int] = (2, 100), commit: int = 99,
+    consistent: int = 99, revision: int = 50, stale: bool = False,
+) -> HostFacts:  # fmt: skip
+    return deaf(n, data(n, listed, last=last, commit=commit, consistent=consistent, revision=revision, stale=stale))
+
+
+@pytest.mark.parametrize(
+    ("less", "more"),
+    [
+        ({"commit": 98, "consistent": 98}, {"commit": 99, "consistent": 98}),
+        ({"commit": 98, "consistent": 98}, {"commit": 97, "consistent": 99}),
+        ({"last": (2, 200)}, {"last": (3, 100)}),
+        ({"last": (2, 100)}, {"last": (2, 101)}),
+        ({"revision": 50}, {"revision": 51}),
+    ],
+)
+def test_the_survivor_holds_the_most(less: dict[str, object], more: dict[str, object]) -> None:
+    for pair in ((held(0, **less), held(1, **more)), (held(1, **less), held(0, **more))):
+        best = pair[1]
+        found = diagnose(*five_with(*pair))
+        assert found.verdict is Verdict.LOST
+        assert found.survivor == best.name
+
+
+def test_equal_members_the_first_of_the_inventory_survives() -> None:
+    found = diagnose(*five_with(held(1), held(0)))
+    assert found.survivor == name(0)
+
+
+def test_a_named_survivor_that_holds_as_much_is_taken() -> None:
+    found = diagnose(*five_with(held(0), held(1), survivor=1))
+    assert (found.verdict, found.survivor) == (Verdict.LOST, name(1))
+
+
+def test_a_named_survivor_that_holds_less_is_refused() -> None:
+    found = diagnose(*five_with(held(0), held(1, last=(2, 90), commit=90, consistent=90), survivor=1))
+    assert (found.verdict, found.path) == (Verdict.UNPROVEN, False)
+    assert f"{name(0)} holds more" in said(found.proof)
+    assert "survivor: auto" in said(found.advice)
+
+
+def test_a_named_survivor_without_data_is_refused() -> None:
+    found = diagnose(*five_with(held(0), held(1), survivor=2))
+    assert (found.verdict, found.path) == (Verdict.UNPROVEN, False)
+    assert f"one of: {', '.join(names(0, 1))}" in said(found.advice)
+
+
+def test_a_learner_never_survives() -> None:
+    listed = members(0, 1, 2, 3, learners=[3])
+    hosts = [
+        held(0, listed=listed, last=(2, 90), commit=90, consistent=90),
+        emptied(1),
+        emptied(2),
+        held(3, listed=listed),
+    ]
+    found = diagnose(inventory(4), survey(*hosts))
+    assert (found.verdict, found.survivor) == (Verdict.LOST, name(0))
+    assert f"{name(3)} cannot be the survivor: it is a learner; etcd would panic" in found.proof
+
+
+def test_a_learner_does_not_count_for_the_quorum() -> None:
+    listed = members(0, 1, 2, 3, learners=[3])
+    hosts = [held(0, listed=listed), emptied(1), emptied(2), held(3, listed=listed)]
+    assert "a quorum is 2" in said(diagnose(inventory(4), survey(*hosts)).proof)
+
+
+def test_a_removed_member_never_survives() -> None:
+    """Member 2 was removed before the loss; its own, older log may not know it, its newer database does."""
+    without = members(0, 1)
+    gone = data(2, without, removed=(node(2),))
+    found = diagnose(inventory(), survey(deaf(0, data(0, without)), emptied(1), stopped(2, gone)))
+    assert (found.verdict, found.survivor) == (Verdict.LOST, name(0))
+    assert "it was removed" in said(found.proof)
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ({"stale": True}, "stale entries"),
+        ({"consistent": 101, "commit": 100}, "ahead of its log"),
+        ({"consistent": 100, "commit": 94}, "6 entries ahead of its commit index"),
+    ],
+)
+def test_data_that_etcd_would_not_survive_is_refused(bad: dict[str, object], words: str) -> None:
+    found = diagnose(*five_with(held(0, last=(2, 50), commit=50, consistent=50), held(1, **bad)))
+    assert found.survivor == name(0)
+    assert words in said(found.proof)
+
+
+def test_the_database_may_be_ahead_by_as_many_entries_as_the_force_appends() -> None:
+    """The removals of the four others, and the leader's empty entry."""
+    found = diagnose(*five_with(held(0), held(1, consistent=100, commit=95)))
+    assert found.survivor == name(1)
+
+
+def test_nobody_left_that_can_be_forced() -> None:
+    found = diagnose(*five_with(held(0, stale=True)))
+    assert (found.verdict, found.path) == (Verdict.UNPROVEN, False)
+    assert "restore from a snapshot" in said(found.advice)
