@@ -18,11 +18,11 @@ class Orphaned(Exception):
 
 
 class ChangeStopped(Exception):
-    """A change did not come to its end. `unknown` says that it may or may not have been made."""
+    """A change did not come to its end: it may or may not have been made, whole or in part."""
 
-    def __init__(self, change: Change, found: str, *, unknown: bool) -> None:
+    def __init__(self, change: Change, found: str) -> None:
         super().__init__(found)
-        self.change, self.found, self.unknown = change, found, unknown
+        self.change, self.found = change, found
 
 
 @dataclass
@@ -83,11 +83,12 @@ class Hand:
             done = change.do(self._remotes[change.host])
         except ConnectionLost as error:
             self._ended(change, "unknown", str(error))
-            raise ChangeStopped(change, str(error), unknown=True) from error
+            raise ChangeStopped(change, str(error)) from error
         except (ChangeFailed, RemoteError) as error:
             self._ended(change, "failed", str(error))
-            raise ChangeStopped(change, str(error), unknown=False) from error
+            raise ChangeStopped(change, str(error)) from error
         try:
             self._ended(change, "done" if done else "held")
         except JournalError as error:
-            raise ChangeStopped(change, f"it was made, and that cannot be written down: {error}", unknown=True) from error
+            found = f"it was made, and that cannot be written down: {error}"
+            raise ChangeStopped(change, found) from error

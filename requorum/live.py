@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from requorum.changes.backup import snapshot_status
+from requorum.changes.backup import SUMS, snapshot_status
 from requorum.diagnosis import Diagnosis, diagnose
 from requorum.facts import etcd_conf, machine, mark, members, process, unit
 from requorum.facts.bolt import keys_at
@@ -125,9 +125,14 @@ class EtcdMember:
         entries = self._read(f"ls -A {shlex.quote(self.surveyed.conf.data_dir)}", str.splitlines)
         return [name for name in entries if not name.startswith("openshift-backup")]
 
-    def text_of(self, path: PurePosixPath) -> str:
-        """A file's content."""
-        return self._read(f"cat {shlex.quote(str(path))}", str)
+    def conf_in(self, copy: PurePosixPath) -> EtcdConf:
+        """The etcd.conf in a copy of /etc/etcd."""
+        return self._read(f"cat {shlex.quote(str(copy / 'etcd.conf'))}", etcd_conf.parse)
+
+    def damaged_in(self, copy: PurePosixPath) -> list[str]:
+        """What a copied folder no longer holds as it was copied, by its checksums; empty where all is well."""
+        script = f"cd {shlex.quote(str(copy))} && {{ sha256sum --quiet --check {SUMS} 2>&1 || [ $? -eq 1 ]; }}"
+        return self._read(script, str.splitlines, seconds=300)
 
     def peer_urls(self) -> set[str]:
         """The peer URLs that the member list has for this member."""

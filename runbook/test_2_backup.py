@@ -21,8 +21,10 @@ def test_back_up_configuration(etcd: EtcdMember, cluster: Cluster) -> None:
     """38.1.1.1: certificates and configuration differ per member; all of them, and a copy away from the host."""
     with action("copy /etc/etcd, and fetch the copy") as hand:
         hand.make(operations.backup.keep_configuration(etcd.surveyed, cluster.backup))
-    with postcondition("the copy holds etcd.conf as the survey read it"):
-        assert etcd.text_of(cluster.backup.configuration / "etcd.conf") == etcd.surveyed.conf.text
+    with postcondition("the copy is this member's, and holds every file as it was copied"):
+        # Not as it is now: a recovery that is carried on has edited etcd.conf since.
+        assert etcd.damaged_in(cluster.backup.configuration) == []
+        assert etcd.conf_in(cluster.backup.configuration).name == etcd.surveyed.conf.name
         copy = cluster.backup.fetched_copy(etcd.name, "config")
         proven(cluster.backup.configuration, copy, "the configuration as surveyed")
 
@@ -32,9 +34,10 @@ def test_back_up_data(etcd: EtcdMember, cluster: Cluster) -> None:
     """38.1.1.2: database and write-ahead log of every member that has any, and a copy away from the host."""
     with action("copy the data directory, and fetch the copy") as hand:
         hand.make(operations.backup.keep_data(etcd.surveyed, cluster.backup))
-    with postcondition("etcd's own tool reads the copy, at the revision that the survey read"):
+    with postcondition("etcd's own tool reads the copy, at a revision that the survey read or passed"):
+        # Below it where the copy is an interrupted run's: a clean stop since then may have written a newer one.
         copied, surveyed = cluster.copied_revision(etcd), cluster.surveyed_revision(etcd)
-        assert copied == surveyed, f"the copy is at revision {copied}, the survey read {surveyed}"
+        assert min(1, surveyed) <= copied <= surveyed, f"the copy is at revision {copied}, the survey read {surveyed}"
         if copied:
             proven(cluster.backup.data, cluster.backup.fetched_copy(etcd.name, "data"), f"revision {copied}")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tarfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -110,24 +112,30 @@ def _checked(archive: Path) -> str:
     try:
         with tarfile.open(archive, "r:gz") as tar:
             for entry in tar:
-                stream = tar.extractfile(entry) if entry.isfile() else None
+                stream = tar.extractfile(entry) if entry.isfile() or entry.islnk() else None
                 if stream is None:
                     continue
                 name = str(PurePosixPath(entry.name))
                 if name == SUMS:
                     lines = stream.read().decode(errors="surrogateescape").splitlines()
-                    listed = {
-                        str(PurePosixPath(path)): digest for digest, _, path in (line.partition("  ") for line in lines)
-                    }
+                    listed = dict(_sum(line) for line in lines)
                     continue
                 digest = hashlib.sha256()
                 while block := stream.read(1 << 20):
                     digest.update(block)
                 found[name] = digest.hexdigest()
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         return f"{archive} is no whole archive: {error}"
     wrong = sorted(name for name in found.keys() | listed.keys() if found.get(name) != listed.get(name))
     return f"{archive}: not what the host copied: {', '.join(wrong[:5])}" if wrong or not listed else ""
+
+
+def _sum(line: str) -> tuple[str, str]:
+    """Name and checksum from a line of sha256sum, which begins with a backslash where the name is escaped."""
+    digest, _, name = line.partition("  ")
+    if digest.startswith("\\"):
+        digest, name = digest[1:], re.sub(r"\\(.)", lambda m: {"n": "\n", "r": "\r"}.get(m[1], m[1]), name)
+    return str(PurePosixPath(name)), digest
 
 
 @dataclass(frozen=True)

@@ -34,24 +34,27 @@ class WriteFile(Change):
         return f'[ "$(sha256sum 2>/dev/null < {quote(self.path)})" = {quote(_sha(self.content) + "  -")} ]'
 
     def act(self) -> str:
-        path = quote(self.path)
         guard = ""
         if self.before is not None:
-            guard = f"""[ "$(sha256sum < {path})" = {quote(_sha(self.before) + "  -")} ] || {{
-  echo "{self.path} is not what it was when it was read: somebody else edits it" >&2; return 1; }}
+            guard = f"""[ "$(sha256sum < "$path")" = {quote(_sha(self.before) + "  -")} ] || {{
+  echo "$path is not what it was when it was read: somebody else edits it" >&2; return 1; }}
 """
-        return f"""{guard}
+        return f"""path={quote(self.path)}
+{guard}
 set -o pipefail
-mkdir -p "$(dirname {path})" || return 1
-new=$(mktemp {path}.requorum.XXXXXX) || return 1
+[ -L "$path" ] && [ -f "$path" ] && path=$(readlink -f "$path")  # a link to a file stays a link
+mkdir -p "$(dirname "$path")" || return 1
+new=$(mktemp "$path.requorum.XXXXXX") || return 1
 printf %s {base64.b64encode(self.content.encode()).decode()} | base64 -d > "$new" || {{ rm -f "$new"; return 1; }}
-if [ -e {path} ]; then
-  chown --reference={path} "$new" && chmod --reference={path} "$new" || {{ rm -f "$new"; return 1; }}
-  {_LABELLED} && chcon --reference={path} "$new"
+if [ -f "$path" ]; then
+  chown --reference="$path" "$new" && chmod --reference="$path" "$new" || {{ rm -f "$new"; return 1; }}
+  if {_LABELLED} && [ "$(stat -c %C "$path")" != "$(stat -c %C "$new")" ]; then
+    chcon --reference="$path" "$new" || {{ rm -f "$new"; return 1; }}
+  fi
 else
-  chmod {self.mode} "$new"
+  chmod {self.mode} "$new" || {{ rm -f "$new"; return 1; }}
 fi
-sync "$new" && mv -fT "$new" {path} && sync "$(dirname {path})" || {{ rm -f "$new"; return 1; }}
+sync "$new" && mv -fT "$new" "$path" && sync "$(dirname "$path")" || {{ rm -f "$new"; return 1; }}
 """
 
     def after(self, facts: HostFacts) -> HostFacts:
@@ -72,7 +75,7 @@ class RemoveFile(Change):
         return f"rm {self.path}"
 
     def test(self) -> str:
-        return f"[ ! -e {quote(self.path)} ]"
+        return f"[ ! -e {quote(self.path)} ] && [ ! -L {quote(self.path)} ]"
 
     def act(self) -> str:
         return f'rm -f {quote(self.path)} && sync "$(dirname {quote(self.path)})"'
@@ -92,7 +95,7 @@ class MoveAside(Change):
         return f"mv {self.data_dir}/* {self.to}/    (all but openshift-backup*)"
 
     def test(self) -> str:
-        return f'[ -z "$({self._left()} | head -c 1)" ]'
+        return f'left=$({self._left()}) && [ -z "$left" ]'
 
     def _left(self) -> str:
         return f"find {quote(self.data_dir)} -mindepth 1 -maxdepth 1 ! -name 'openshift-backup*'"

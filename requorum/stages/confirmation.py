@@ -44,20 +44,23 @@ def confirm(run: Run, config: pytest.Config) -> None:
         return agreed("`confirm: false` in the inventory")
     if config.option.confirm == run.inventory.cluster:
         return agreed(f"--confirm {config.option.confirm}")
-    if not sys.stdin.isatty():
+    typed = _typed(f"\n{asked(run)}\n\nType the cluster's name to go on ({run.inventory.cluster}): ", config)
+    if typed is None:
         run.journal.add(Confirmed("no terminal to ask on", run.operator, False))
         raise NotConfirmed(f"without a terminal say --confirm {run.inventory.cluster}; nothing was changed")
-    capture = config.pluginmanager.getplugin("capturemanager")
-    if capture is not None:
-        capture.suspend_global_capture(in_=True)
-    try:
-        typed = input(f"\n{asked(run)}\n\nType the cluster's name to go on ({run.inventory.cluster}): ")
-    except EOFError:
-        typed = ""
-    finally:
-        if capture is not None:
-            capture.resume_global_capture()
     run.journal.add(Confirmed("typed on the terminal", run.operator, typed.strip() == run.inventory.cluster))
     if typed.strip() != run.inventory.cluster:
         raise NotConfirmed(f"expected {run.inventory.cluster!r}, found {typed.strip()!r}; nothing was changed")
     return None
+
+
+def _typed(question: str, config: pytest.Config) -> str | None:
+    """What the operator typed, empty at the end of the input; None without a terminal to ask on."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    capture.suspend_global_capture(in_=True)  # first: what pytest puts in the place of a terminal is none
+    try:
+        return input(question) if sys.stdin.isatty() else None
+    except EOFError:
+        return ""
+    finally:
+        capture.resume_global_capture()

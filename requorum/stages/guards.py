@@ -12,7 +12,8 @@ import pytest
 def require_own_host(items: Iterable[pytest.Function], conftest: Path) -> None:
     """Raise UsageError where a step's `host` is not the fixture that `conftest` defines."""
     for item in items:
-        for definition in item._fixtureinfo.name2fixturedefs.get("host", ())[-1:]:
+        # Also where no step asks for it: testinfra's own fixtures and modules would.
+        for definition in (item.session._fixturemanager.getfixturedefs("host", item) or ())[-1:]:
             if Path(definition.func.__code__.co_filename).resolve() != conftest:
                 raise pytest.UsageError(
                     f"the `host` fixture of {item.nodeid} is not Requorum's (it comes from "

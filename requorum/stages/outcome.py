@@ -46,14 +46,19 @@ def counted(journal: Journal) -> Counted:
     return Counted(failed, interrupted, changed, len(open_), writable_at)
 
 
+def has_ended(journal: Journal, nodeid: str) -> bool:
+    """The end of this step is written down."""
+    step = nodeid.rpartition("::")[2]
+    return any(isinstance(entry.record, StepEnded) and entry.record.step == step for entry in journal.entries())
+
+
 def changed_words(journal: Journal) -> str:
     """What this run has changed so far, for a failure's text."""
     found = counted(journal)
+    made = f"{found.changed} change{'' if found.changed == 1 else 's'}"
     if found.unknown:
-        return f"This run made {found.changed} changes, and the outcome of {found.unknown} is unknown; see the report."
-    return (
-        f"This run made {found.changed} changes; see the report." if found.changed else "This run has changed nothing."
-    )
+        return f"This run made {made}, and the outcome of {found.unknown} is unknown; see the report."
+    return f"This run made {made}; see the report." if found.changed else "This run has changed nothing so far."
 
 
 def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = "", status: int = 0) -> Ended:

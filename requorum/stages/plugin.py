@@ -23,14 +23,14 @@ from requorum.inventory import Inventory
 from requorum.journal import JournalError
 from requorum.live import Cluster, EtcdMember
 from requorum.locking import Locked
-from requorum.records import Mode, Planned, PlannedStep, StepBegan, StepEnded, StepOutcome
+from requorum.records import Mode, Noted, Planned, PlannedStep, StepBegan, StepEnded, StepOutcome
 from requorum.remote import RemoteError
 from requorum.run import BASTION, Run, new_run
 from requorum.stages import barriers, guards, options
 from requorum.stages.active import RUN, run_of
 from requorum.stages.confirmation import NotConfirmed, confirm
 from requorum.stages.order import Place
-from requorum.stages.outcome import REFUSED, changed_words, outcome
+from requorum.stages.outcome import REFUSED, changed_words, has_ended, outcome
 from requorum.stages.step import ATTRIBUTE, NotToday, Now, Step, StepFailed, enter
 from requorum.stages.terminal import Follower
 
@@ -152,7 +152,11 @@ class Steps:
         """Write the plan down before the first step, once it is known to be whole."""
         if self.mode == "recovery":
             nowhere = [item for item in self._collected if item.name.endswith(f"[{NOWHERE}]")]
-            guards.require_whole(options.RUNBOOK, self._collected, [*session.items, *nowhere])
+            try:
+                guards.require_whole(options.RUNBOOK, self._collected, [*session.items, *nowhere])
+            except pytest.UsageError as error:
+                self.run.journal.add(Noted("", BASTION, str(error)))  # what a worker raises is not printed
+                raise
         if self._writes_plan:
             self.run.journal.add(Planned(tuple(self._planned(item) for item in session.items)))
 
@@ -325,6 +329,8 @@ class Controller(Steps):
         if report.skipped and isinstance(report.longrepr, tuple) and barriers.BLOCKED in report.longrepr[2]:
             self._ended(report.nodeid, "blocked", report.longrepr[2].removeprefix(barriers.BLOCKED))
         elif report.failed and barriers.INTERRUPTED in str(report.longrepr):
+            if has_ended(self.run.journal, report.nodeid):
+                return  # the step's own process could still write it down
             self._ended(report.nodeid, "interrupted", str(report.longrepr))
 
     def pytest_keyboard_interrupt(self) -> None:

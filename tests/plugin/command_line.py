@@ -48,12 +48,11 @@ def environment(**more: str) -> dict[str, str]:
     return kept | {"NO_COLOR": "1", "PYTHONPATH": str(ROOT)} | more
 
 
-def _child(args: tuple[str, ...], folder: str, variables: Mapping[str, str], stdin: int, output: str) -> None:
+def _child(args: tuple[str, ...], folder: str, variables: Mapping[str, str], stdin: str, output: str) -> None:
     """Become that pytest. Runs in the forked process."""
     os.setsid()
     out = os.open(output, os.O_WRONLY | os.O_APPEND)
-    source = os.open(os.devnull, os.O_RDONLY) if stdin < 0 else stdin
-    os.dup2(source, 0)
+    os.dup2(os.open(stdin, os.O_RDWR), 0)
     os.dup2(out, 1)
     os.dup2(out, 2)
     sys.stdin = os.fdopen(0, "r")
@@ -93,8 +92,8 @@ class Started:
         return answer
 
 
-def start(*args: str, folder: Path = ROOT, stdin: int = -1, **variables: str) -> Started:
-    """Start `pytest ARGS` in `folder`; without `stdin` (a file descriptor) there is no terminal to ask on."""
+def start(*args: str, folder: Path = ROOT, stdin: str = os.devnull, **variables: str) -> Started:
+    """Start `pytest ARGS` in `folder`; `stdin` may be a terminal to ask on."""
     handle, name = tempfile.mkstemp(prefix="requorum-output-")
     os.close(handle)
     process = _SERVER.Process(target=_child, args=(args, str(folder), environment(**variables), stdin, name))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 from builders import (
     FIVE,
@@ -55,16 +58,17 @@ def test_lost_only_the_hosts_named_in_rejoin_join() -> None:
 
 def test_lost_three_of_five() -> None:
     five = members(*FIVE)
-    hosts = [deaf(0, data(0, five)), deaf(1, data(1, five, last=(2, 101))), emptied(2), emptied(3), silent(4)]
-    found = diagnose(inventory(5, lost=[4]), survey(*hosts))
+    left = (deaf(0, data(0, five)), deaf(1, data(1, five, last=(2, 101))))
+    found = diagnose(inventory(5, lost=[4]), survey(*left, emptied(2), emptied(3), silent(4)))
     assert (found.verdict, found.survivor) == (Verdict.LOST, name(1))
     assert (found.others, found.joiners, found.missing) == (names(0, 2, 3), names(0, 2, 3), names(4))
 
 
 def test_two_lost_of_five_is_not_lost() -> None:
     five = members(*FIVE)
-    hosts = [*(deaf(n, data(n, five)) for n in range(3)), emptied(3), emptied(4)]
-    assert diagnose(inventory(5), survey(*hosts)).verdict is Verdict.RESTARTABLE
+    hosts = [deaf(n, data(n, five)) for n in range(3)]
+    found = diagnose(inventory(5), survey(*hosts, emptied(3), emptied(4)))
+    assert found.verdict is Verdict.RESTARTABLE
 
 
 @pytest.mark.parametrize(
@@ -161,19 +165,19 @@ def held(
 @pytest.mark.parametrize(
     ("less", "more"),
     [
-        ({"commit": 98, "consistent": 98}, {"commit": 99, "consistent": 98}),
-        ({"commit": 98, "consistent": 98}, {"commit": 97, "consistent": 99}),
-        ({"last": (2, 200)}, {"last": (3, 100)}),
-        ({"last": (2, 100)}, {"last": (2, 101)}),
-        ({"revision": 50}, {"revision": 51}),
+        (partial(held, commit=98, consistent=98), partial(held, commit=99, consistent=98)),
+        (partial(held, commit=98, consistent=98), partial(held, commit=97, consistent=99)),
+        (partial(held, last=(2, 200)), partial(held, last=(3, 100))),
+        (partial(held, last=(2, 100)), partial(held, last=(2, 101))),
+        (partial(held, revision=50), partial(held, revision=51)),
     ],
 )
-def test_the_survivor_holds_the_most(less: dict[str, object], more: dict[str, object]) -> None:
-    for pair in ((held(0, **less), held(1, **more)), (held(1, **less), held(0, **more))):
-        best = pair[1]
-        found = diagnose(*five_with(*pair))
-        assert found.verdict is Verdict.LOST
-        assert found.survivor == best.name
+@pytest.mark.parametrize(("worse", "better"), [(0, 1), (1, 0)])
+def test_the_survivor_holds_the_most(
+    less: Callable[[int], HostFacts], more: Callable[[int], HostFacts], worse: int, better: int
+) -> None:
+    found = diagnose(*five_with(less(worse), more(better)))
+    assert (found.verdict, found.survivor) == (Verdict.LOST, name(better))
 
 
 def test_equal_members_the_first_of_the_inventory_survives() -> None:
@@ -214,8 +218,8 @@ def test_a_learner_never_survives() -> None:
 
 def test_a_learner_does_not_count_for_the_quorum() -> None:
     listed = members(0, 1, 2, 3, learners=[3])
-    hosts = [held(0, listed=listed), emptied(1), emptied(2), held(3, listed=listed)]
-    assert "a quorum is 2" in said(diagnose(inventory(4), survey(*hosts)).proof)
+    found = diagnose(inventory(4), survey(held(0, listed), emptied(1), emptied(2), held(3, listed)))
+    assert "a quorum is 2" in said(found.proof)
 
 
 def test_a_removed_member_never_survives() -> None:
@@ -230,13 +234,13 @@ def test_a_removed_member_never_survives() -> None:
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
-        ({"stale": True}, "stale entries"),
-        ({"consistent": 101, "commit": 100}, "ahead of its log"),
-        ({"consistent": 100, "commit": 94}, "6 entries ahead of its commit index"),
+        (held(1, stale=True), "stale entries"),
+        (held(1, consistent=101, commit=100), "ahead of its log"),
+        (held(1, consistent=100, commit=94), "6 entries ahead of its commit index"),
     ],
 )
-def test_data_that_etcd_would_not_survive_is_refused(bad: dict[str, object], words: str) -> None:
-    found = diagnose(*five_with(held(0, last=(2, 50), commit=50, consistent=50), held(1, **bad)))
+def test_data_that_etcd_would_not_survive_is_refused(bad: HostFacts, words: str) -> None:
+    found = diagnose(*five_with(held(0, last=(2, 50), commit=50, consistent=50), bad))
     assert found.survivor == name(0)
     assert words in said(found.proof)
 
@@ -251,3 +255,8 @@ def test_nobody_left_that_can_be_forced() -> None:
     found = diagnose(*five_with(held(0, stale=True)))
     assert (found.verdict, found.path) == (Verdict.UNPROVEN, False)
     assert "restore from a snapshot" in said(found.advice)
+
+
+@pytest.mark.parametrize(("second", "settling"), [(deaf(1), True), (stopped(1), False)])
+def test_members_that_run_may_be_about_to_elect(second: HostFacts, settling: bool) -> None:
+    assert diagnose(inventory(), survey(deaf(0), second, emptied(2))).settling is settling

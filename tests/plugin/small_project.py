@@ -1,0 +1,201 @@
+"""A small project with the real plugin: three hosts that are never connected to, four steps, and changes in memory.
+
+The survey and the verdict are given (VERDICT, environment); everything after them is Requorum's own. FAULTS
+(environment, JSON) says what goes wrong: {"20 b": "precondition"}.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import command_line
+from command_line import Answer, Started
+
+from requorum.journal import Journal
+
+CONFTEST = '''
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import testinfra.host
+
+from requorum.diagnosis import Diagnosis, Verdict
+from requorum.hand import Model
+from requorum.live import Cluster
+from requorum.remote import testinfra_host
+from requorum.run import Run
+from requorum.stages import options
+from requorum.stages.active import run_of
+
+HERE = Path(__file__).parent
+options.PROJECT, options.RUNBOOK, options.CHECKS = HERE, HERE / "runbook", HERE / "checks"
+pytest_plugins = ("requorum.stages.plugin",)
+
+
+def look(run):
+    verdict = Verdict(os.environ.get("VERDICT", "lost"))
+    run.model = Model(dict.fromkeys("abc")) if run.mode == "plan" else None
+    run.survey, run.recovery = {}, run.name
+    run.diagnosis = Diagnosis(
+        verdict, ("as the test says",), survivor="a", loss="none", members=("a",), others=("b", "c"),
+        joiners=("b", "c"),
+    )
+
+
+Run.look = look
+Cluster.diagnosed_again = lambda cluster: replace(
+    cluster.diagnosis, verdict=Verdict.HEALTHY, members=("a", "b", "c")
+)
+
+
+@pytest.fixture
+def host(request: pytest.FixtureRequest, target: str) -> testinfra.host.Host:
+    return testinfra_host(run_of(request.config).remotes[target])
+'''
+
+STEPS = '''
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from requorum.changes import Change, ChangeFailed
+from requorum.remote import ConnectionLost
+from requorum.stages import ALWAYS, LOST, action, postcondition, precondition, step
+
+HERE = Path(__file__).parent.parent
+FAULTS = json.loads(os.environ.get("FAULTS", "{}"))
+
+
+@dataclass(frozen=True)
+class Touch(Change):
+    number: int
+    fault: str
+
+    def shown(self):
+        return f"touch /{self.number}" + " " * (20000 if self.fault == "full" else 0)
+
+    def test(self):
+        raise NotImplementedError
+
+    act = test
+
+    def after(self, facts):
+        return facts
+
+    def do(self, shell):
+        if self.fault == "failed":
+            raise ChangeFailed("exit 1: touch: read-only file system")
+        if self.fault == "unknown":
+            raise ConnectionLost(self.host, expected="an answer", found="none", advice="look")
+        if self.fault == "interrupt":
+            raise KeyboardInterrupt
+        (HERE / "made" / f"{self.number} {self.host}").touch()
+        end = time.monotonic() + 20
+        while self.fault == "wait" and not (HERE / "go").exists():
+            if time.monotonic() > end:
+                raise TimeoutError("waited 20 s for the test")
+            time.sleep(0.01)
+        return True
+
+
+def fill_the_disk():
+    with (Path(os.environ["DISK"]) / "filler").open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(65536))
+        except OSError:
+            pass
+
+
+def go_through(number, host):
+    fault = FAULTS.get(f"{number} {host}", "")
+    with precondition("the host is ready", after=10, otherwise="make it ready, and run again"):
+        assert fault != "precondition", f"{host} is not ready"
+    if fault == "full":
+        fill_the_disk()
+    with action("touch it") as hand:
+        hand.make([Touch(host, number, fault)])
+    with postcondition("it is touched"):
+        assert fault != "postcondition", "it is gone again"
+
+
+@step(10, "Look", on="bastion", when=ALWAYS)
+def test_look(cluster):
+    with precondition("a verdict that allows to go on", otherwise="bring up more hosts"):
+        assert FAULTS.get("10 bastion") != "precondition", "too few hosts"
+
+
+@step(20, "Touch the others", on="others", when=LOST, parallel=True)
+def test_others(etcd):
+    go_through(20, etcd.name)
+
+
+@step(30, "Touch the survivor", on="survivor", when=LOST, destructive=True)
+def test_survivor(etcd):
+    go_through(30, etcd.name)
+
+
+@step(40, "Touch one by one", on="joiners", when=LOST)
+def test_joiners(etcd):
+    go_through(40, etcd.name)
+'''
+
+Kind = TypeVar("Kind")
+ORDER = ["20 b", "20 c", "30 a", "40 b", "40 c"]
+
+
+@dataclass
+class Project:
+    """The project in its folder, and where its reports go."""
+
+    folder: Path
+    reports: Path
+    started: list[Started] = field(default_factory=list)
+
+    def start(self, *args: str, stdin: str = "/dev/null", verdict: str = "lost", **faults: str) -> Started:
+        """Start `pytest runbook/ ARGS`; a fault's name is ``at_20_b``."""
+        given = {key.removeprefix("at_").replace("_", " "): fault for key, fault in faults.items()}
+        reports = () if "--reports" in args else ("--reports", str(self.reports))
+        self.started.append(
+            command_line.start(
+                "runbook/", "--inventory=inventory.yaml", *reports, *args, folder=self.folder, stdin=stdin,
+                FAULTS=json.dumps(given), VERDICT=verdict, DISK=str(self.reports),
+            )
+        )  # fmt: skip
+        return self.started[-1]
+
+    def run(self, *args: str, verdict: str = "lost", **faults: str) -> Answer:
+        """What it answers; the operator has agreed."""
+        return self.start("--confirm=small", *args, verdict=verdict, **faults).finish()
+
+    @property
+    def made(self) -> list[str]:
+        """The changes that were made, by step and host."""
+        return sorted(path.name for path in (self.folder / "made").iterdir())
+
+    def records(self, kind: type[Kind]) -> list[Kind]:
+        """The journal's records of one kind, of the newest run; its chain of hashes is checked."""
+        newest = max(self.reports.glob("small/*/journal.jsonl"), key=lambda path: path.stat().st_mtime_ns)
+        return [entry.record for entry in Journal(newest).entries() if isinstance(entry.record, kind)]
+
+
+def make(folder: Path, reports: Path) -> Project:
+    """Write the project to `folder`."""
+    for name in ("runbook", "made"):
+        (folder / name).mkdir()
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\n")
+    (folder / "conftest.py").write_text(CONFTEST)
+    (folder / "runbook" / "test_1_all.py").write_text(STEPS)
+    (folder / "inventory.yaml").write_text(
+        "cluster: small\netcd: {hosts: {a: {address: 127.0.0.1}, b: {address: 127.0.0.2}, c: {address: 127.0.0.3}}}\n"
+    )
+    return Project(folder, reports)

@@ -1,0 +1,383 @@
+"""Steps and their three words, the confirmation, what is printed and the exit codes: the real plugin, hosts left out."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import small_project
+from command_line import Started
+from small_project import ORDER, Project
+
+from requorum.changes import Change
+from requorum.diagnosis import Diagnosis, Verdict
+from requorum.facts.host import HostFacts
+from requorum.inventory import load
+from requorum.records import ChangeEnded, ChangeIntended, Confirmed, Ended, Mode, StepEnded, WordEnded
+from requorum.run import Run
+from requorum.stages import action, note, postcondition, precondition
+from requorum.stages.step import NotToday, Now, StepFailed, enter
+
+LINE = re.compile(r"\d\d:\d\d:\d\dZ (ok|FAILED|UNKNOWN|later|waiting|note|plan) +\d+  \S+: \S.*")
+"""What the follower prints for a step."""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    (tmp_path / "project").mkdir()
+    made = small_project.make(tmp_path / "project", tmp_path / "reports")
+    yield made
+    for started in made.started:
+        if started.process.is_alive():
+            started.process.kill()
+            started.process.join()
+
+
+def until(condition: Callable[[], bool], started: Started, what: str) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        if time.monotonic() > deadline or started.process.exitcode is not None:
+            raise TimeoutError(f"{what} did not come:\n{started.output}")
+        time.sleep(0.01)
+
+
+# One process, no pytest below: the words
+
+
+class Touch(Change):
+    """A change that only counts."""
+
+    made = 0
+
+    def shown(self) -> str:
+        return "touch /x"
+
+    def test(self) -> str:
+        return "false"
+
+    def act(self) -> str:
+        return "true"
+
+    def after(self, facts: HostFacts) -> HostFacts:
+        return facts
+
+    def do(self, shell: object) -> bool:
+        Touch.made += 1
+        return True
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Callable[[Mode], Now]]:
+    """Begin a step on host a of a cluster that lost its quorum."""
+    file = tmp_path / "inventory.yaml"
+    file.write_text("cluster: small\netcd: {hosts: {a: {address: 127.0.0.1}}}\n")
+    Touch.made = 0
+
+    def step(mode: Mode) -> Now:
+        found = Diagnosis(Verdict.LOST, ("as the test says",), survivor="a")
+        run = Run(mode, load(file), tmp_path, "run", "op@here", os.getpid(), (), {}, found)
+        at = Now(run, "test_x[a]", "a")
+        enter(at)
+        return at
+
+    yield step
+    enter(None)
+
+
+def test_precondition_action_postcondition_is_the_order(begin: Callable[[Mode], Now]) -> None:
+    begin("recovery")
+    with precondition("it may begin"):
+        pass
+    with action("do it") as hand:
+        hand.make([Touch("a")])
+    with postcondition("it is done"):
+        pass
+    assert Touch.made == 1
+
+
+@pytest.mark.parametrize("first", [action, postcondition])
+def test_a_precondition_comes_first(
+    begin: Callable[[Mode], Now], first: type[action] | type[postcondition]
+) -> None:
+    begin("recovery")
+    with first("something"):
+        pass
+    with pytest.raises(RuntimeError, match="a precondition after the action or a postcondition"), precondition("late"):
+        raise AssertionError("it was entered")
+
+
+@pytest.mark.parametrize("first", [action, postcondition])
+def test_there_is_one_action_before_the_postconditions(
+    begin: Callable[[Mode], Now], first: type[action] | type[postcondition]
+) -> None:
+    begin("recovery")
+    with first("something"):
+        pass
+    with pytest.raises(RuntimeError, match="a second action in one step, or one after a postcondition"), action("two"):
+        raise AssertionError("it was entered")
+
+
+def test_no_word_is_inside_of_another(begin: Callable[[Mode], Now]) -> None:
+    begin("recovery")
+    with pytest.raises(RuntimeError, match="an? action inside of a precondition"), precondition("a"), action("b"):
+        raise AssertionError("it was entered")
+    begin("recovery")
+    with pytest.raises(RuntimeError, match="a postcondition inside of an action"), action("a"), postcondition("b"):
+        raise AssertionError("it was entered")
+
+
+def test_no_word_is_said_outside_of_a_step() -> None:
+    for word in (precondition("a"), action("a"), postcondition("a")):
+        with pytest.raises(RuntimeError, match="outside of a step"), word:
+            raise AssertionError("it was entered")
+    with pytest.raises(RuntimeError, match="outside of a step"):
+        note("x")
+
+
+def test_the_writer_is_of_no_use_outside_of_the_action(begin: Callable[[Mode], Now]) -> None:
+    begin("recovery")
+    with action("do it") as hand:
+        hand.make([])
+    with pytest.raises(RuntimeError, match="a change outside of the step's action: touch /x"):
+        hand.make([Touch("a")])
+    assert Touch.made == 0
+
+
+@pytest.mark.parametrize("mode", ["preconditions", "checks"])
+def test_an_action_is_not_entered_where_nothing_is_to_be_changed(begin: Callable[[Mode], Now], mode: Mode) -> None:
+    begin(mode)
+    with pytest.raises(NotToday), action("do it"):
+        raise AssertionError("it was entered")
+
+
+def test_a_precondition_without_after_is_never_deferred(begin: Callable[[Mode], Now]) -> None:
+    begin("preconditions")
+    with pytest.raises(StepFailed) as failed, precondition("it may begin"):
+        raise AssertionError("it may not")
+    assert failed.value.failure == "nothing changed"
+
+
+def test_in_a_recovery_nothing_is_deferred(begin: Callable[[Mode], Now]) -> None:
+    begin("recovery")
+    with pytest.raises(StepFailed), precondition("it may begin", after=10):
+        raise AssertionError("it may not")
+
+
+def test_a_change_that_is_made_and_cannot_be_written_down_is_unknown(
+    begin: Callable[[Mode], Now], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = begin("recovery")
+    add = at.run.journal.add
+
+    def full(record: object) -> None:
+        if isinstance(record, ChangeEnded):
+            from requorum.journal import JournalError
+
+            raise JournalError("no space left")
+        add(record)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(at.run.journal, "add", full)
+    with pytest.raises(StepFailed) as failed, action("do it") as hand:
+        hand.make([Touch("a"), Touch("a")])
+    assert failed.value.failure == "state unknown"
+    assert "it was made, and that cannot be written down: no space left" in failed.value.found
+    assert Touch.made == 1
+
+
+# Whole runs: what fails, and what is said of it
+
+
+def test_a_run_goes_through_its_steps_in_order(project: Project) -> None:
+    answer = project.run()
+    answer.assert_told(0, "3 of 3 members", "report.html")
+    assert project.made == ORDER
+    assert [record.host for record in project.records(StepEnded)] == ["bastion", "b", "c", "a", "b", "c"]
+    assert [(record.result, record.exit) for record in project.records(Ended)] == [("recovered", 0)]
+
+
+@pytest.mark.parametrize("args", [("-p", "no:xdist"), ("-n3",)], ids=["plain", "n3"])
+def test_lines_are_whole_in_order_and_without_colour(project: Project, args: tuple[str, ...]) -> None:
+    """In a file, with workers: nothing is mixed up, nothing is cut."""
+    answer = project.run(*args)
+    assert answer.exit == 0, answer.output
+    assert "\x1b" not in answer.output
+    lines = [line for line in answer.output.splitlines() if re.match(r"\d\d:\d\d:\d\dZ", line)]
+    assert len(lines) == 6, answer.output
+    assert all(LINE.fullmatch(line) for line in lines), lines
+    numbers = [int(line.split()[2]) for line in lines]
+    assert numbers == sorted(numbers)
+
+
+def test_a_failing_precondition_says_what_where_and_what_next(project: Project) -> None:
+    answer = project.run(at_10_bastion="precondition")
+    answer.assert_told(
+        6, "precondition does not hold on the machine that runs this", "expected: a verdict that allows to go on",
+        "found:    too few hosts", "This step changed nothing. This run has changed nothing so far.",
+        "next:     bring up more hosts", "blocked  5 further steps", "result    stopped; nothing was changed",
+    )  # fmt: skip
+    assert project.made == []
+    assert project.records(ChangeIntended) == []
+    assert [record.outcome for record in project.records(StepEnded)] == ["failed", *["blocked"] * 5]
+
+
+def test_a_precondition_that_fails_on_one_host_lets_its_siblings_finish(project: Project) -> None:
+    answer = project.run(at_20_b="precondition")
+    answer.assert_told(
+        1, "precondition does not hold on b", "found:    b is not ready", "next:     make it ready, and run again"
+    )
+    assert project.made == ["20 c"]
+
+
+def test_a_failing_postcondition_says_that_the_step_changed_something(project: Project) -> None:
+    answer = project.run(at_30_a="postcondition")
+    answer.assert_told(
+        1, "postcondition does not hold on a", "expected: it is touched", "found:    it is gone again",
+        "This step changed what it had to, and the result is not as required. This run made 3 changes; see the report.",
+    )  # fmt: skip
+    assert project.made == ["20 b", "20 c", "30 a"]
+
+
+@pytest.mark.parametrize("fault", ["failed", "unknown"])
+def test_an_action_that_does_not_come_to_its_end_leaves_an_unknown_state(project: Project, fault: str) -> None:
+    answer = project.run(at_30_a=fault)
+    answer.assert_told(1, "action does not hold on a", "touch /30", "The state is UNKNOWN", "run the same command again")
+    assert [record.result for record in project.records(ChangeEnded)] == ["done", "done", fault]
+    assert project.made == ["20 b", "20 c"]
+
+
+def test_preconditions_defers_what_an_earlier_step_establishes(project: Project) -> None:
+    answer = project.run("--preconditions", at_20_b="precondition")
+    answer.assert_told(0, "later    20  b: the host is ready: step 10 establishes it", "nothing was changed")
+    assert project.made == []
+    assert {record.word for record in project.records(WordEnded)} == {"precondition"}
+    deferred = [record for record in project.records(StepEnded) if record.outcome == "deferred"]
+    assert [record.step for record in deferred] == ["test_others[b]"]
+
+
+def test_preconditions_looks_at_every_step_whatever_fails(project: Project) -> None:
+    answer = project.run("--preconditions", at_10_bastion="precondition")
+    answer.assert_told(6, "found:    too few hosts")
+    assert [record.outcome for record in project.records(StepEnded)] == ["failed", *["passed"] * 5]
+
+
+@pytest.mark.parametrize(("verdict", "steps"), [("healthy", 1), ("degraded", 1), ("lost", 6)])
+def test_a_step_belongs_to_the_run_where_the_verdict_calls_for_it(project: Project, verdict: str, steps: int) -> None:
+    answer = project.run(verdict=verdict)
+    assert answer.exit == 0, answer.output
+    assert len(project.records(StepEnded)) == steps
+    assert len(project.made) == steps - 1
+
+
+# Interrupted
+
+
+@pytest.mark.parametrize("args", [(), ("-n2",)], ids=["plain", "n2"])
+def test_ctrl_c_in_an_action_is_written_down_as_interrupted(project: Project, args: tuple[str, ...]) -> None:
+    started = project.start("--confirm=small", *args, at_30_a="wait")
+    until(lambda: "30 a" in project.made, started, "the action")
+    assert started.process.pid is not None
+    os.killpg(started.process.pid, signal.SIGINT)
+    if args:
+        (project.folder / "go").touch()  # a worker is between two bytecodes only when the test lets it
+    answer = started.finish()
+    assert answer.exit == 2, answer.output
+    assert "interrupted: run the same command again" in answer.output
+    assert project.made == ["20 b", "20 c", "30 a"]
+    ends = {record.step: record.outcome for record in project.records(StepEnded)}
+    assert ends["test_survivor[a]"] in ("interrupted", "passed") if args else ends["test_survivor[a]"] == "interrupted"
+    assert ends["test_joiners[b]"] == ends["test_joiners[c]"] == "blocked"
+    assert len(project.records(StepEnded)) == 6
+    assert [(record.result, record.exit) for record in project.records(Ended)] == [("interrupted", 2)]
+
+
+def test_a_second_run_is_refused_while_the_first_goes_on(project: Project) -> None:
+    first = project.start("--confirm=small", at_20_b="wait")
+    until(lambda: "20 b" in project.made, first, "the action")
+    second = project.run()
+    second.assert_told(6, "another run is under way", "nothing was changed")
+    (project.folder / "go").touch()
+    assert first.finish().exit == 0
+
+
+def test_a_full_disk_stops_before_the_change(project: Project) -> None:
+    """No record, no change: the journal lies on a file system that is full when the intent is to be written."""
+    project.reports.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(project.reports)], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr!r}")
+    try:
+        answer = project.run(at_30_a="full")
+    finally:
+        subprocess.run(["umount", "-l", str(project.reports)], check=True)
+    assert project.made == ["20 b", "20 c"]
+    answer.assert_told(1, "journal.jsonl cannot be written: No space left on device")
+
+
+def test_no_room_for_reports_is_a_usage_error(project: Project) -> None:
+    project.reports.write_text("a file, no folder")
+    answer = project.run()
+    answer.assert_told(4, f"no folder for this run can be made in {project.reports}", "--reports FOLDER")
+
+
+# The operator's word
+
+
+@pytest.mark.parametrize(
+    ("typed", "exit", "said"),
+    [
+        ("small\n", 0, "3 of 3 members"),
+        ("  small \n", 0, "3 of 3 members"),
+        ("smal\n", 6, "expected 'small', found 'smal'"),
+        ("y\n", 6, "expected 'small', found 'y'"),
+        ("\x04", 6, "expected 'small', found ''"),
+    ],
+    ids=["right", "spaces", "wrong", "yes", "end-of-file"],
+)
+def test_the_operator_types_the_cluster_s_name(project: Project, typed: str, exit: int, said: str) -> None:
+    controller, terminal = pty.openpty()
+    started = project.start(stdin=os.ttyname(terminal))
+    until(lambda: "Type the cluster's name to go on (small):" in started.output, started, "the question")
+    for line in ("Survivor:  a.", "Fenced:    b, c", "there is no way back to the old one", "Rejoining: b, c."):
+        assert line in started.output
+    assert project.records(ChangeIntended) == []
+    os.write(controller, typed.encode())
+    answer = started.finish()
+    os.close(controller)
+    os.close(terminal)
+    answer.assert_told(exit, said)
+    assert project.made == (ORDER if exit == 0 else [])
+    assert [record.given for record in project.records(Confirmed)] == [exit == 0]
+    assert [record.exit for record in project.records(Ended)] == [exit]
+
+
+def test_without_a_terminal_nothing_is_begun(project: Project) -> None:
+    answer = project.start().finish()
+    answer.assert_told(6, "without a terminal say --confirm small", "nothing was changed")
+    assert project.made == []
+    assert [(record.result, record.exit) for record in project.records(Ended)] == [("refused", 6)]
+    summary = next(project.reports.glob("small/*/summary.json"))
+    assert json.loads(summary.read_text())["exit"] == 6
+
+
+def test_the_inventory_may_say_that_nobody_is_asked(project: Project) -> None:
+    with (project.folder / "inventory.yaml").open("a") as file:
+        file.write("confirm: false\n")
+    assert project.start().finish().exit == 0
+    assert [record.how for record in project.records(Confirmed)] == ["`confirm: false` in the inventory"]
+
+
+@pytest.mark.parametrize("args", [("--plan",), ("--preconditions",), ("--collect-only",)])
+def test_nobody_is_asked_where_nothing_is_changed(project: Project, args: tuple[str, ...]) -> None:
+    answer = project.start(*args).finish()
+    assert "--confirm" not in answer.output
+    assert project.made == []

@@ -1,0 +1,256 @@
+"""Changes of files, really made under bash in a folder of the test's own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from builders import conf, facts, mark, name
+from local_shell import LocalShell, stand_in
+
+from requorum.changes import ChangeFailed, MoveAside, RemoveFile, WriteFile
+from requorum.facts import etcd_conf
+from requorum.facts import mark as marks
+
+HOST = name(0)
+AWKWARD = 'KEY=a\'b "c" $HOME `id` \\ %s\nñ — no final newline'
+
+
+@pytest.fixture
+def shell() -> LocalShell:
+    return LocalShell()
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for 16 KiB. Needs root."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tiny", folder], capture_output=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"cannot mount a file system here: {done.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_write_makes_the_file_and_its_folder(tmp_path: Path, shell: LocalShell) -> None:
+    path = tmp_path / "a folder" / "it's.conf"
+    change = WriteFile(HOST, str(path), AWKWARD, mode="0600")
+    assert change.do(shell)
+    assert path.read_bytes() == AWKWARD.encode()
+    assert path.stat().st_mode & 0o7777 == 0o600
+    assert not change.do(shell)
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_write_keeps_owner_and_mode(tmp_path: Path, shell: LocalShell) -> None:
+    path = tmp_path / "etcd.conf"
+    path.write_text("A=1\n")
+    path.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(path, 1234, 2345)
+    before = path.stat()
+    assert WriteFile(HOST, str(path), "A=2\n", before="A=1\n").do(shell)
+    after = path.stat()
+    assert path.read_text() == "A=2\n"
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert after.st_ino != before.st_ino  # replaced, never written into: a reader sees the old or the new
+
+
+def test_write_touches_no_file_that_somebody_else_edited(tmp_path: Path, shell: LocalShell) -> None:
+    path = tmp_path / "etcd.conf"
+    path.write_text("A=theirs\n")
+    with pytest.raises(ChangeFailed, match="somebody else edits it"):
+        WriteFile(HOST, str(path), "A=2\n", before="A=1\n").do(shell)
+    assert path.read_text() == "A=theirs\n"
+    assert os.listdir(tmp_path) == ["etcd.conf"]
+
+
+def test_write_that_is_there_already_holds_whatever_was_before(tmp_path: Path, shell: LocalShell) -> None:
+    """A resumed run: the file is as it should be, and no more as it was when it was read."""
+    path = tmp_path / "etcd.conf"
+    path.write_text("A=2\n")
+    assert not WriteFile(HOST, str(path), "A=2\n", before="A=1\n").do(shell)
+
+
+def test_write_makes_no_file_where_the_one_that_was_read_is_gone(tmp_path: Path, shell: LocalShell) -> None:
+    with pytest.raises(ChangeFailed):
+        WriteFile(HOST, str(tmp_path / "etcd.conf"), "A=2\n", before="A=1\n").do(shell)
+    assert os.listdir(tmp_path) == []
+
+
+def test_write_on_a_full_disk_keeps_the_old_file_whole(tiny: Path, shell: LocalShell) -> None:
+    path = tiny / "etcd.conf"
+    path.write_text("A=1\n")
+    with pytest.raises(ChangeFailed, match="No space left"):
+        WriteFile(HOST, str(path), "A" * 40_000, before="A=1\n").do(shell)
+    assert path.read_text() == "A=1\n"
+    assert os.listdir(tiny) == ["etcd.conf"]
+
+
+def test_write_keeps_a_link_and_writes_what_it_points_at(tmp_path: Path, shell: LocalShell) -> None:
+    """/etc/etcd/etcd.conf may be a link into a folder that a tool of theirs manages."""
+    target = tmp_path / "managed" / "etcd.conf"
+    target.parent.mkdir()
+    target.write_text("A=1\n")
+    target.chmod(0o640)
+    link = tmp_path / "etcd.conf"
+    link.symlink_to("managed/etcd.conf")
+    assert WriteFile(HOST, str(link), "A=2\n", before="A=1\n").do(shell)
+    assert link.is_symlink()
+    assert target.read_text() == "A=2\n"
+    assert target.stat().st_mode & 0o7777 == 0o640
+
+
+def labelled(folder: Path) -> None:
+    """Commands as on a host with SELinux, where a new file gets another label than the one that it replaces."""
+    stand_in(folder, "getenforce", "echo Enforcing")
+    stand_in(folder, "stat", "case $3 in *.requorum.*) echo tmp_t;; *) echo etc_t;; esac")
+
+
+def test_write_keeps_the_selinux_label(tmp_path: Path) -> None:
+    """No SELinux here: its commands are stood in for, and say what they were asked."""
+    labelled(tmp_path / "bin")
+    stand_in(tmp_path / "bin", "chcon", f'echo "$1" >> {tmp_path}/asked')
+    path = tmp_path / "etcd.conf"
+    path.write_text("A=1\n")
+    assert WriteFile(HOST, str(path), "A=2\n").do(LocalShell(tmp_path / "bin"))
+    assert (tmp_path / "asked").read_text() == f"--reference={path}\n"
+
+
+def test_write_that_cannot_label_leaves_the_old_file(tmp_path: Path) -> None:
+    """etcd.conf with a wrong label is one that etcd may not read."""
+    labelled(tmp_path / "bin")
+    stand_in(tmp_path / "bin", "chcon", "echo no >&2; exit 1")
+    path = tmp_path / "etcd.conf"
+    path.write_text("A=1\n")
+    with pytest.raises(ChangeFailed):
+        WriteFile(HOST, str(path), "A=2\n").do(LocalShell(tmp_path / "bin"))
+    assert path.read_text() == "A=1\n"
+    assert sorted(os.listdir(tmp_path)) == ["bin", "etcd.conf"]
+
+
+def test_write_is_shown_as_a_difference() -> None:
+    shown = WriteFile(HOST, "/etc/x", "a\nB\n", before="a\nb\n").shown()
+    assert shown.splitlines()[:2] == ["--- /etc/x", "+++ /etc/x"]
+    assert "-b\n+B" in shown
+    assert WriteFile(HOST, "/etc/x", "new").shown().splitlines() == [
+        "--- /dev/null",
+        "+++ /etc/x",
+        "@@ -0,0 +1 @@",
+        "+new",
+    ]
+
+
+def test_after_write_and_remove() -> None:
+    old = facts(0)
+    text = conf(0, (0,)).text
+    assert WriteFile(HOST, etcd_conf.PATH, text).after(old).conf == etcd_conf.parse(text)
+    signed = WriteFile(HOST, marks.PATH, mark().text()).after(old)
+    assert signed.mark == mark()
+    assert RemoveFile(HOST, marks.PATH).after(signed) == old
+    assert WriteFile(HOST, "/etc/other", "x").after(old) == old
+    assert RemoveFile(HOST, "/etc/other").after(old) == old
+
+
+def test_write_replaces_a_link_to_what_is_no_file(tmp_path: Path, shell: LocalShell) -> None:
+    """A drop-in linked to /dev/null is one that somebody switched off; /dev/null itself must stay what it is."""
+    link = tmp_path / "fence.conf"
+    link.symlink_to("/dev/null")
+    assert WriteFile(HOST, str(link), "[Unit]\n").do(shell)
+    assert not link.is_symlink()
+    assert link.stat().st_mode & 0o7777 == 0o644  # not that of /dev/null
+    assert Path("/dev/null").is_char_device()
+
+
+def test_remove(tmp_path: Path, shell: LocalShell) -> None:
+    path = tmp_path / "it's a file"
+    path.touch()
+    change = RemoveFile(HOST, str(path))
+    assert change.do(shell)
+    assert not path.exists()
+    assert not change.do(shell)
+    assert change.shown() == f"rm {path}"
+
+
+def test_remove_of_a_broken_link(tmp_path: Path, shell: LocalShell) -> None:
+    path = tmp_path / "link"
+    path.symlink_to("nowhere")
+    assert RemoveFile(HOST, str(path)).do(shell)
+    assert not path.is_symlink()
+
+
+def data_dir(folder: Path) -> Path:
+    found = folder / "etcd data"
+    (found / "member" / "wal").mkdir(parents=True)
+    (found / "member" / "wal" / "0.wal").write_text("log")
+    (found / ".hidden").write_text("x")
+    (found / "openshift-backup-20261105").mkdir()
+    found.chmod(0o700)
+    return found
+
+
+def test_move_aside_takes_everything_but_backups(tmp_path: Path, shell: LocalShell) -> None:
+    folder = data_dir(tmp_path)
+    if os.geteuid() == 0:
+        os.chown(folder, 1234, 2345)
+    to = folder / "openshift-backup-requorum-r1"
+    change = MoveAside(HOST, str(folder), str(to))
+    assert change.do(shell)
+    assert sorted(os.listdir(folder)) == ["openshift-backup-20261105", "openshift-backup-requorum-r1"]
+    assert (to / "1" / "member" / "wal" / "0.wal").read_text() == "log"
+    assert (to / "1" / ".hidden").read_text() == "x"
+    kept, made = folder.stat(), (to / "1").stat()
+    assert (made.st_mode, made.st_uid, made.st_gid) == (kept.st_mode, kept.st_uid, kept.st_gid)
+    assert not change.do(shell)
+
+
+def test_move_aside_a_second_time_overwrites_nothing(tmp_path: Path, shell: LocalShell) -> None:
+    """A joiner started and failed: it left files under the same names."""
+    folder = data_dir(tmp_path)
+    to = folder / "openshift-backup-requorum-r1"
+    change = MoveAside(HOST, str(folder), str(to))
+    change.do(shell)
+    (folder / "member").mkdir()
+    (folder / "member" / "second").touch()
+    assert change.do(shell)
+    assert (to / "1" / "member" / "wal" / "0.wal").read_text() == "log"
+    assert (to / "2" / "member" / "second").exists()
+
+
+def test_move_aside_goes_on_after_an_interrupted_pass(tmp_path: Path, shell: LocalShell) -> None:
+    folder = data_dir(tmp_path)
+    to = folder / "openshift-backup-requorum-r1"
+    (to / "1").mkdir(parents=True)
+    (folder / ".hidden").rename(to / "1" / ".hidden")
+    assert MoveAside(HOST, str(folder), str(to)).do(shell)
+    assert sorted(p.name for p in to.glob("*/*")) == [".hidden", "member"]
+
+
+def test_move_aside_of_a_mount_point_moves_its_contents(tiny: Path, shell: LocalShell) -> None:
+    (tiny / "member").mkdir()
+    device = tiny.stat().st_dev
+    to = tiny / "openshift-backup-requorum-r1"
+    assert MoveAside(HOST, str(tiny), str(to)).do(shell)
+    assert (to / "1" / "member").stat().st_dev == device
+    assert os.listdir(tiny) == [to.name]
+
+
+def test_move_aside_of_an_empty_folder_holds(tmp_path: Path, shell: LocalShell) -> None:
+    assert not MoveAside(HOST, str(tmp_path), f"{tmp_path}/openshift-backup-requorum-r1").do(shell)
+    assert os.listdir(tmp_path) == []
+
+
+def test_move_aside_of_a_folder_that_is_not_there_is_told(tmp_path: Path, shell: LocalShell) -> None:
+    gone = tmp_path / "gone"
+    with pytest.raises(ChangeFailed, match="is not there"):
+        MoveAside(HOST, str(gone), f"{gone}/openshift-backup-requorum-r1").do(shell)
+
+
+def test_after_move_aside_there_is_no_data() -> None:
+    moved = MoveAside(HOST, "/var/lib/etcd", "/var/lib/etcd/openshift-backup-requorum-r1").after(facts(0))
+    assert not moved.has_data
+    assert moved.machine.data_entries == ()
