@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from lab import requirements, saved, spec, state, writer
+from lab import rehearse, requirements, saved, spec, state, writer
 from lab.cluster import HOWS, Lab
 from lab.errors import LabError
 from lab.spec import Spec
@@ -125,6 +125,10 @@ def _install(arguments: argparse.Namespace) -> None:
     _say(f"installed: {', '.join(packages)}" if packages else "nothing is missing")
 
 
+def _rehearse(arguments: argparse.Namespace) -> int:
+    return rehearse.rehearse(arguments.name, _say)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lab", description="Real hosts to rehearse a recovery on.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -167,20 +171,30 @@ def _parser() -> argparse.ArgumentParser:
     compare = command("compare", _compare, "compare the members key by key, and with the acknowledgements")
     compare.add_argument("record", type=Path, nargs="?", help="what `write` recorded")
     command("down", _down, "remove a lab and everything it made")
+    text = "build a lab, break its quorum, run the runbook, compare the data, take the lab down"
+    rehearsal = command("rehearse", _rehearse, text, of_a_lab=False)
+    rehearsal.add_argument("--name", default="rehearsal", help="name of the lab, made for this (default: rehearsal)")
     command("check", _check, "say whether a lab can run here", of_a_lab=False)
     command("install", _install, "install the Debian packages a lab needs", of_a_lab=False)
     return parser
 
 
 def main(words: list[str]) -> int:
-    """Run one command; return its exit code (0; 1: not done, with the reason on stderr; 2: wrong command line)."""
+    """Run one command; return its exit code (0; 1: not done, with the reason on stderr; 2: wrong command line).
+
+    `rehearse` returns the runbook's exit code where that is not 0.
+    """
     arguments = _parser().parse_args(words)
+    code: int | None = None
     try:
-        arguments.does(arguments)
+        code = arguments.does(arguments)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("lab: interrupted; nothing was cleaned up: python -m lab down", file=sys.stderr)
+        if arguments.does is _rehearse:
+            print("lab: interrupted; the lab of the rehearsal is gone", file=sys.stderr)
+        else:
+            print("lab: interrupted; nothing was cleaned up: python -m lab down", file=sys.stderr)
         return 130
-    return 0
+    return code or 0

@@ -60,12 +60,20 @@ def require() -> None:
         raise LabError(sentence)
 
 
+def cannot_install() -> str | None:
+    """One sentence that says why packages cannot be installed here, or None if they can."""
+    if os.geteuid() != 0:
+        return "Packages can be installed by root only."
+    if shutil.which("apt-get") is None:
+        return "There is no apt-get here: the lab can install its packages on Debian and Ubuntu only."
+    return None
+
+
 def install() -> list[str]:
     """Install the missing packages with apt-get; return their names."""
-    if os.geteuid() != 0:
-        raise LabError("Packages can be installed by root only.")
-    if shutil.which("apt-get") is None:
-        raise LabError("There is no apt-get here: the lab can install its packages on Debian and Ubuntu only.")
+    sentence = cannot_install()
+    if sentence:
+        raise LabError(sentence)
     packages = missing_packages()
     if packages:
         quiet = {"DEBIAN_FRONTEND": "noninteractive"}
