@@ -89,11 +89,4 @@ def _refused(candidate: Candidate, stale: bool) -> Candidate:
         return replace(candidate, refusal="its log holds stale entries above a received snapshot")
     if candidate.consistent_index > candidate.last[1]:
         return replace(candidate, refusal="its database is ahead of its log")
-    # A forced start cuts the log at the commit index and appends the removals there, then a leader's empty entry.
-    # Entries up to the consistent index are never applied to the store: more than those would be writes that vanish.
-    room = len(candidate.members) - 1 + 1
-    ahead = candidate.consistent_index - candidate.commit
-    if ahead > room:
-        why = f"its database is {ahead} entries ahead of its commit index; the first writes after a force would vanish"
-        return replace(candidate, refusal=why)
     return candidate

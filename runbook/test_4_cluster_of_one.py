@@ -25,7 +25,20 @@ def test_stop_survivor(etcd: EtcdMember, cluster: Cluster) -> None:
         assert eventually(etcd.open_ports, within=30) == set()
 
 
-@step(41, "Force a new cluster on the survivor", on="survivor", when=LOST, destructive=True)
+@step(41, "Keep what the database holds", on="survivor", when=LOST)
+def test_keep_what_the_database_holds(etcd: EtcdMember) -> None:
+    """A forced start cuts the log at its commit index on disk, which lags behind the database after a power loss."""
+    with precondition("etcd is stopped on the survivor", after=40):
+        assert etcd.processes == ()
+    with action("raise the commit index to what the database holds") as hand:
+        hand.make(operations.etcd.keep_what_the_database_holds(etcd.surveyed, etcd.data))
+    with postcondition("the log is whole, and its commit index is not behind the database"):
+        data = etcd.data
+        assert not data.error, data.error
+        assert (data.commit or 0) >= (data.consistent_index or 0), data.words
+
+
+@step(42, "Force a new cluster on the survivor", on="survivor", when=LOST, destructive=True)
 def test_force_new_cluster(etcd: EtcdMember, cluster: Cluster) -> None:
     """38.1.3: etcd starts forced: it keeps its data and forgets the other members. The point of no return."""
     with precondition("etcd is stopped on the survivor", after=40):
@@ -42,7 +55,7 @@ def test_force_new_cluster(etcd: EtcdMember, cluster: Cluster) -> None:
         assert eventually(etcd.voter_names, within=60) == [etcd.surveyed.conf.name]
 
 
-@step(42, "Remove learners that outlived the force", on="survivor", when=LOST)
+@step(43, "Remove learners that outlived the force", on="survivor", when=LOST)
 def test_remove_leftovers(etcd: EtcdMember) -> None:
     """A forced start keeps learners (3.4, 3.5), and beside one no other can be added."""
     with action("remove every other member that is listed") as hand:
@@ -51,13 +64,13 @@ def test_remove_leftovers(etcd: EtcdMember) -> None:
         assert etcd.member_names() == [etcd.surveyed.conf.name]
 
 
-@step(43, "Take the force away", on="survivor", when=ACTS)
+@step(44, "Take the force away", on="survivor", when=ACTS)
 def test_take_force_away(etcd: EtcdMember) -> None:
     """38.1.3, what the chapter forgets: the next forced start would throw every new member out.
 
     Only this proves the force: killed before its election, the removals are not committed.
     """
-    with precondition("a process that forces has no other voting member beside it", after=42):
+    with precondition("a process that forces has no other voting member beside it", after=43):
         assert not etcd.forced() or etcd.voter_names() == [etcd.surveyed.conf.name]
     with action("remove the force, start etcd without it") as hand:
         hand.make(operations.etcd.take_force_away(etcd.facts))
@@ -69,14 +82,14 @@ def test_take_force_away(etcd: EtcdMember) -> None:
         note(WRITABLE)
 
 
-@step(44, "Prove the survivor's data against the backup", on="survivor", when=LOST)
+@step(45, "Prove the survivor's data against the backup", on="survivor", when=LOST)
 def test_data_is_the_backups(etcd: EtcdMember, cluster: Cluster) -> None:
     """38.1.3: what the survivor holds at the backup's revision is what the backup holds, key by key."""
     with postcondition("no key differs at the backup's revision"):
         assert cluster.keys_unlike_backup() == []
 
 
-@step(45, "Advertise the peer URL", on="survivor", when=ACTS)
+@step(46, "Advertise the peer URL", on="survivor", when=ACTS)
 def test_peer_urls(etcd: EtcdMember) -> None:
     """38.1.3: after a force the listed peer URL can read http://localhost:2380."""
     with action("update the listed peer URL where it is not the advertised one") as hand:

@@ -22,7 +22,7 @@ def test_move_data_aside(etcd: EtcdMember, cluster: Cluster) -> None:
 def test_join(etcd: EtcdMember, cluster: Cluster) -> None:
     """38.1.4: one host at a time, as a learner first: a joiner that does not start cannot take the quorum away."""
     survivor = cluster.survivor
-    with precondition("the cluster answers", after=43):
+    with precondition("the cluster answers", after=44):
         assert eventually(survivor.answers, within=30) == True  # noqa: E712 (read again until it does)
     with precondition("this host still could be a member"):
         assert not etcd.certificate_problems(), "\n".join(etcd.certificate_problems())

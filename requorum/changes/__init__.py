@@ -3,6 +3,7 @@
 from requorum.changes.backup import CopyTree, FetchTree, SaveSnapshot
 from requorum.changes.change import Change, ChangeFailed, Shell
 from requorum.changes.files import MoveAside, RemoveFile, WriteFile
+from requorum.changes.log import RaiseCommit
 from requorum.changes.membership import AddMember, PromoteMember, RemoveMember, UpdatePeerUrls
 from requorum.changes.service import EnableEtcd, ReloadUnits, StartEtcd, StopEtcd
 
@@ -15,6 +16,7 @@ __all__ = [
     "FetchTree",
     "MoveAside",
     "PromoteMember",
+    "RaiseCommit",
     "ReloadUnits",
     "RemoveFile",
     "RemoveMember",

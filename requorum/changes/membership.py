@@ -63,7 +63,13 @@ done"""
 
 @dataclass(frozen=True)
 class PromoteMember(MemberChange):
-    """Make a learner a voter. etcd itself refuses while it is behind: that is waited for."""
+    """Make a learner a voter, once it holds what this member holds.
+
+    etcd refuses only while the learner's log is behind. What a log that was cut does not hold, no learner replays, and
+    etcd does not notice (etcd issue 14009): so its revision is looked at first.
+    """
+
+    client_urls: tuple[str, ...]
 
     def shown(self) -> str:
         return f"etcdctl member promote <ID of {self.name}>"
@@ -75,6 +81,12 @@ class PromoteMember(MemberChange):
         return f"""id=$({self.listed()} | cut -d, -f1)
 [ -n "$id" ] || {{ echo "no member has the peer URL {",".join(self.peer_urls)}" >&2; return 1; }}
 end=$((SECONDS + {int(self.seconds)}))
+revision() {{ ctl endpoint status -w json | grep -o '"revision":[0-9]*' | head -n 1 | cut -d: -f2; }}
+mine=$(revision)
+until its=$(ENDPOINTS={quote(",".join(self.client_urls))} revision 2>/dev/null) && [ "${{its:-0}}" -ge "${{mine:?}}" ]; do
+  [ $SECONDS -lt $end ] || {{ echo "the learner holds revision ${{its:-none}}, this member $mine" >&2; return 1; }}
+  sleep 0.05
+done
 while :; do
   said=$(ctl member promote "$id" 2>&1) && return 0
   case $said in

@@ -37,6 +37,16 @@ class ConfChange:
 
 
 @dataclass(frozen=True, slots=True)
+class LogEnd:
+    """Where the newest segment's records end, the checksum there, and the size of the file, in bytes."""
+
+    segment: str
+    offset: int
+    crc: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """What the log says.
 
@@ -61,6 +71,7 @@ class Log:
     snapshot_term: int
     conf_changes: tuple[ConfChange, ...]
     needs_more: bool
+    end: LogEnd
 
     @property
     def tail(self) -> int:
@@ -93,6 +104,7 @@ def read_log(segments: Sequence[tuple[str, bytes]]) -> Log:
     state, metadata = Message(), Message()
     items: list[_Entry | _Snapshot] = []
     torn = False
+    end = LogEnd("", 0, 0, 0)
     crc: int | None = None
     for position, (name, content) in enumerate(ordered):
         segment = read_segment(name, content, crc, newest=position == len(ordered) - 1)
@@ -115,10 +127,11 @@ def read_log(segments: Sequence[tuple[str, bytes]]) -> Log:
             else:
                 raise DataError(f"{name}: expected a record of type 1 to 5, found type {kind}")
         crc, torn = segment.crc, segment.torn
+        end = LogEnd(name, segment.end, segment.crc or 0, segment.size)
     if not metadata.numbers:
         raise DataError(f"{ordered[-1][0]}: expected the member's identity in its first records, found none")
     first_name = _parse_name(ordered[0][0])
-    return _replay(items, state, metadata, torn, before=max(0, first_name[1] - 1), oldest=first_name[0] == 0)
+    return _replay(items, state, metadata, torn, end, before=max(0, first_name[1] - 1), oldest=first_name[0] == 0)
 
 
 def is_segment(name: str) -> bool:
@@ -151,7 +164,14 @@ def _entry(buffer: bytes) -> _Entry:
 
 
 def _replay(
-    items: list[_Entry | _Snapshot], state: Message, metadata: Message, torn: bool, before: int, oldest: bool
+    items: list[_Entry | _Snapshot],
+    state: Message,
+    metadata: Message,
+    torn: bool,
+    end: LogEnd,
+    *,
+    before: int,
+    oldest: bool,
 ) -> Log:
     """Lay the entries over each other as etcd's ReadAll and Raft's log do. `before`: last index before the segments."""
     commit = state.number(3)
@@ -200,6 +220,7 @@ def _replay(
         snapshot_term=snapshot.term,
         conf_changes=tuple(change for entry in entries if entry.type for change in _conf_changes(entry)),
         needs_more=last_term is None,
+        end=end,
     )
 
 

@@ -24,11 +24,16 @@ _FRAME = struct.Struct("<Q")
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Type and data of the records whose checksums are right, and the last checksum (None: not even a first record)."""
+    """Type and data of the records whose checksums are right, the last checksum (None: not even a first record).
+
+    `end` is the byte behind the last of them, `size` the file's.
+    """
 
     records: tuple[tuple[int, bytes], ...]
     crc: int | None
     torn: bool
+    end: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +74,19 @@ def read_segment(name: str, content: bytes, crc: int | None, *, newest: bool) ->
             )
         crc = first.crc
     good: list[tuple[int, bytes]] = []
+    last = 0
     for record, expected in zip(records, running(data, crc or 0), strict=True):
         if record.crc != expected:
             found = f"a record with the checksum {record.crc:08x} where {expected:08x} is right"
             end = _End(record.at, found, _has_zero_sector(content, record.at + 8, record.end))
             break
-        crc = expected
+        crc, last = expected, record.end
         if record.type != CRC:
             good.append((record.type, record.data))
     if end and not (newest and end.torn):
         why = "newer segments follow" if end.torn else "it is damaged, not half written"
         raise DataError(f"{name}: at byte {end.at}: expected a whole record, found {end.found}; {why}")
-    return Segment(tuple(good), crc, torn=end is not None)
+    return Segment(tuple(good), crc, end is not None, last, len(content))
 
 
 def _frames(content: bytes) -> tuple[list[_Record], _End | None]:

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from requorum.changes import Change, EnableEtcd, MoveAside, ReloadUnits, RemoveFile, StartEtcd, StopEtcd, WriteFile
+from requorum.changes import (
+    Change,
+    EnableEtcd,
+    MoveAside,
+    RaiseCommit,
+    ReloadUnits,
+    RemoveFile,
+    StartEtcd,
+    StopEtcd,
+    WriteFile,
+)
 from requorum.facts import etcd_conf, unit
-from requorum.facts.host import HostFacts
+from requorum.facts.data_dir import DataDir
+from requorum.facts.host import HostFacts, MissingFact
 from requorum.facts.members import Member
+from requorum.facts.wal_record import state_record
 
 _ELECTION = ("heartbeat-interval", "election-timeout")
 
@@ -15,6 +27,23 @@ _ELECTION = ("heartbeat-interval", "election-timeout")
 def stop(facts: HostFacts) -> list[Change]:
     """Stop etcd, cleanly: it writes its commit index."""
     return [StopEtcd(facts.name)]
+
+
+def keep_what_the_database_holds(facts: HostFacts, data: DataDir) -> list[Change]:
+    """Raise the commit index on disk to the last entry that the database holds; nothing to do where it is there.
+
+    etcd does not sync a record that only moves the commit index: after a power loss the database of a member is usually
+    ahead of it. A forced start cuts the log at the commit index, and whoever joins then replays a log that lacks those
+    entries (seen: joiners without the last write). They were committed, or the database would not hold them.
+    Source: TAIL.md, rules 6 and 8; etcd issue 14009, PR 20055. Raises MissingFact where the data cannot be read.
+    """
+    if data.error or data.log is None or data.consistent_index is None:
+        raise MissingFact(facts.name, "a readable log and database", data.error)
+    log, commit = data.log, data.consistent_index
+    if commit <= log.commit:
+        return []
+    record = state_record(log.term, log.vote, commit, log.end.crc)
+    return [RaiseCommit(facts.name, f"{facts.conf.wal_dir}/{log.end.segment}", log.end.offset, log.end.size, record)]
 
 
 def force_new_cluster(facts: HostFacts) -> list[Change]:

@@ -17,7 +17,8 @@ def add(through: HostFacts, joiner: HostFacts) -> list[Change]:
 
 def promote(through: HostFacts, joiner: HostFacts) -> list[Change]:
     """Make a learner that has caught up a voting member."""
-    return [PromoteMember(through.name, joiner.conf.name, joiner.conf.peer_urls)]
+    conf = joiner.conf
+    return [PromoteMember(through.name, conf.name, conf.peer_urls, conf.client_urls)]
 
 
 def remove(through: HostFacts, members: Iterable[Member]) -> list[Change]:

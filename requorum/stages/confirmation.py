@@ -25,7 +25,7 @@ def asked(run: Run) -> str:
             f"Survivor:  {found.survivor}. Its data becomes the cluster.",
             f"Loss:      {found.loss}.",
             f"Fenced:    {', '.join(found.others) or 'no host'} (etcd stopped, across reboots too, until they join).",
-            "Step 41 forces a new cluster on the survivor: from there on there is no way back to the old one.",
+            "Step 42 forces a new cluster on the survivor: from there on there is no way back to the old one.",
         ]
     elif found.removals:
         lines.append(f"Removed:   {', '.join(m.name for m in found.removals)} leave the member list.")

@@ -23,7 +23,7 @@ from requorum.inventory import Inventory
 from requorum.journal import JournalError
 from requorum.live import Cluster, EtcdMember
 from requorum.locking import Locked
-from requorum.records import Mode, Noted, Planned, PlannedStep, StepBegan, StepEnded, StepOutcome
+from requorum.records import Mode, Noted, Noted, Planned, PlannedStep, StepBegan, StepEnded, StepOutcome
 from requorum.remote import RemoteError
 from requorum.run import BASTION, Run, new_run
 from requorum.stages import barriers, guards, options
@@ -188,6 +188,8 @@ class Steps:
         at = Now(self.run, pyfuncitem.name, host_of(pyfuncitem))
         self.run.step = pyfuncitem.name
         self.run.journal.add(StepBegan(at.id, at.host))
+        if step_of(pyfuncitem).destructive:
+            self.run.journal.add(Noted(at.id, at.host, "the point of no return: the old cluster ends here"))
         enter(at)
         try:
             try:
@@ -329,9 +331,17 @@ class Controller(Steps):
         if report.skipped and isinstance(report.longrepr, tuple) and barriers.BLOCKED in report.longrepr[2]:
             self._ended(report.nodeid, "blocked", report.longrepr[2].removeprefix(barriers.BLOCKED))
         elif report.failed and barriers.INTERRUPTED in str(report.longrepr):
-            if has_ended(self.run.journal, report.nodeid):
-                return  # the step's own process could still write it down
-            self._ended(report.nodeid, "interrupted", str(report.longrepr))
+            if not has_ended(self.run.journal, report.nodeid):  # the step's own process may have written it down
+                self._ended(report.nodeid, "interrupted", str(report.longrepr))
+
+    def _ended(self, nodeid: str, how: StepOutcome, reason: str) -> None:
+        """Steps that ran know of a full disk by themselves; the account of the others must not end in an error."""
+        try:
+            super()._ended(nodeid, how, reason)
+        except JournalError as error:
+            if self.run.step:
+                raise
+            self._write(f"not written down: {nodeid.rpartition('::')[2]} {how}: {error}", "failed")
 
     def pytest_keyboard_interrupt(self) -> None:
         """The run ends here, whatever its steps say."""
