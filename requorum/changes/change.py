@@ -87,7 +87,7 @@ act() {{
 }}
 if holds; then echo {quote(_HELD)}; exit 0; fi
 act; code=$?
-end=$((SECONDS + {int(self.seconds)}))
+end=$((SECONDS + {int(self.seconds)} + 1))  # bash counts whole seconds
 until holds; do
   if [ $code -ne 0 ] || [ $SECONDS -ge $end ]; then
     echo "requorum: it does not hold (the action's exit code was $code)" >&2

@@ -210,7 +210,7 @@ def test_lines_are_whole_in_order_and_without_colour(project: Project, args: tup
     assert answer.exit == 0, answer.output
     assert "\x1b" not in answer.output
     lines = [line for line in answer.output.splitlines() if re.match(r"\d\d:\d\d:\d\dZ", line)]
-    assert len(lines) == 6, answer.output
+    assert len(lines) == 7, answer.output  # six steps, and the note of the point of no return
     assert all(LINE.fullmatch(line) for line in lines), lines
     numbers = [int(line.split()[2]) for line in lines]
     assert numbers == sorted(numbers)

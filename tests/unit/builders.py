@@ -19,7 +19,7 @@ from requorum.facts.mark import Mark
 from requorum.facts.members import Api, Member, MemberList, Status
 from requorum.facts.process import Process
 from requorum.facts.unit import FENCE, FORCE, Unit
-from requorum.facts.wal import ConfChange, Log
+from requorum.facts.wal import ConfChange, Log, LogEnd
 from requorum.inventory import Etcd, EtcdHost, Inventory, Ssh
 
 CLUSTER = 0xC1
@@ -131,6 +131,7 @@ def data(
         node_id=node(n), cluster_id=cluster, term=last[0], vote=0, commit=commit, first_index=1, last_index=last[1],
         last_term=last[0], torn=False, stale=stale, snapshot_index=0, snapshot_term=0, conf_changes=changes,
         needs_more=False,
+        end=LogEnd("", 0, 0, 0),
     )  # fmt: skip
     db = Db(
         page_size=4096, txid=9, consistent_index=consistent, term=None, revision=revision, compact_revision=0,

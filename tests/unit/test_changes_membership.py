@@ -26,10 +26,13 @@ def etcdctl(folder: Path, script: str, *listed: str) -> LocalShell:
     """A host whose etcdctl lists the file `list`, and answers every other `member` command by `script`."""
     (folder / "list").write_text("".join(listed))
     (folder / "asked").touch()
+    (folder / "its").write_text('[{"revision":7}]')
     stand_in(
         folder / "bin", "etcdctl",
         f"""cd {folder}; [ "$ETCDCTL_API" = 3 ] || exit 9
-while [ "$1" != member ]; do shift; done
+endpoints=$1
+while [ "$1" != member ] && [ "$1" != endpoint ]; do shift; done
+[ "$1" = endpoint ] && {{ case $endpoints in *{client(1)}*) cat its;; *) echo '[{{"revision":7}}]';; esac; exit; }}
 [ "$2" = list ] && {{ cat list; exit; }}
 echo "$*" >> asked; n=$(wc -l < asked)
 {script}""",
@@ -87,15 +90,24 @@ def test_a_peer_url_that_begins_like_another_is_another(tmp_path: Path) -> None:
 def test_promote_waits_until_it_has_caught_up(tmp_path: Path) -> None:
     refuse = "[ $n -gt 3 ] || { echo 'can only promote a learner member which is in sync with leader' >&2; exit 1; }"
     shell = etcdctl(tmp_path, f"{refuse}\nsed -i 's/true$/false/' list", line(0), line(1, learner=True))
-    change = PromoteMember(HOST, "m1", (peer(1),))
+    change = PromoteMember(HOST, "m1", (peer(1),), (client(1),))
     assert change.do(shell)
     assert not change.do(shell)
     assert set(asked(tmp_path)) == {f"member promote {node(1):x}"}
 
 
+def test_promote_never_takes_a_learner_that_holds_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PromoteMember, "seconds", 1)
+    shell = etcdctl(tmp_path, "exit 0", line(0), line(1, learner=True))
+    (tmp_path / "its").write_text('[{"revision":6}]')
+    with pytest.raises(ChangeFailed, match="the learner holds revision 6, this member 7"):
+        PromoteMember(HOST, "m1", (peer(1),), (client(1),)).do(shell)
+    assert asked(tmp_path) == []
+
+
 def test_promote_of_nobody_is_told(tmp_path: Path) -> None:
     with pytest.raises(ChangeFailed, match="no member has the peer URL"):
-        PromoteMember(HOST, "m1", (peer(1),)).do(etcdctl(tmp_path, "exit 1", line(0)))
+        PromoteMember(HOST, "m1", (peer(1),), (client(1),)).do(etcdctl(tmp_path, "exit 1", line(0)))
     assert asked(tmp_path) == []
 
 
@@ -139,7 +151,7 @@ WITH_LEARNER = healthy(0, (member(0), member(1, learner=True)))
     [
         (RemoveMember(HOST, "m1", (peer(1),), node(1)), healthy(0, members(0, 1)), ALONE),
         (RemoveMember(HOST, "m1", (peer(1),), node(1)), ALONE, ALONE),
-        (PromoteMember(HOST, "m1", (peer(1),)), WITH_LEARNER, healthy(0, members(0, 1))),
+        (PromoteMember(HOST, "m1", (peer(1),), (client(1),)), WITH_LEARNER, healthy(0, members(0, 1))),
         (UpdatePeerUrls(HOST, "m0", (peer(5),), node(0)), ALONE, None),
         (AddMember(HOST, "m0", (peer(0),)), ALONE, ALONE),
     ],

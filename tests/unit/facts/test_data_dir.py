@@ -11,13 +11,13 @@ from wal_writer import FIRST, Writer
 from requorum.facts.bolt import Db, DbMember, read_image
 from requorum.facts.data_dir import DataDir, judge, unreadable
 from requorum.facts.data_error import DataError
-from requorum.facts.wal import ConfChange, Log
+from requorum.facts.wal import ConfChange, Log, LogEnd
 
 ONE = DbMember(1, "one", ("http://one:2380",), ("http://one:2379",), False)
 TWO = DbMember(2, "two", ("http://two:2380",), (), True)
 LOG = Log(
     node_id=1, cluster_id=5, term=3, vote=1, commit=20, first_index=1, last_index=25, last_term=3, torn=False,
-    stale=False, snapshot_index=0, snapshot_term=0, conf_changes=(), needs_more=False,
+    stale=False, snapshot_index=0, snapshot_term=0, conf_changes=(), needs_more=False, end=LogEnd("", 0, 0, 0),
 )  # fmt: skip
 DB = Db(
     page_size=4096, txid=9, consistent_index=10, term=None, revision=7, compact_revision=0, members=(ONE, TWO),

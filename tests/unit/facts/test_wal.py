@@ -113,7 +113,7 @@ def test_zeros_cost_nothing() -> None:
     begin = time.monotonic()
     log = read_log([(FIRST, padded)])
     assert time.monotonic() - begin < 2  # 0.1 s on a quiet machine
-    assert log == read_log([(FIRST, content)])
+    assert replace(log, end=None) == replace(read_log([(FIRST, content)]), end=None)
 
 
 def test_every_cut_ends_the_log_and_never_lengthens_it() -> None:
@@ -232,7 +232,7 @@ def test_received_snapshot_begins_the_log_again() -> None:
     assert (log.last_index, log.last_term, log.first_index, log.snapshot_index) == (50, 3, None, 50)
     assert not log.needs_more
     writer.entry(51, 3)
-    assert replace(writer.log(), first_index=None) == replace(log, last_index=51)
+    assert replace(writer.log(), first_index=None, end=log.end) == replace(log, last_index=51)
 
 
 def test_entries_of_an_old_leader_above_a_received_snapshot_are_stale() -> None:
