@@ -45,6 +45,14 @@ def _digest(previous: str, body: str) -> str:
     return hashlib.sha256(f"{previous}\n{body}".encode()).hexdigest()
 
 
+def _readable(fields: dict[str, object]) -> dict[str, object]:
+    r"""The fields without what UTF-8 cannot say: a byte of a file name that is no text becomes ``\udcff``, spelt out."""
+    return {
+        key: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        for key, value in fields.items()
+    }
+
+
 class Journal:
     """Appends to, and reads, one journal file."""
 
@@ -60,7 +68,7 @@ class Journal:
             with self.path.open("a+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 number, previous = self._last(file.fileno())
-                fields = {"number": number + 1, "at": utc_now(), "pid": os.getpid(), **as_json(record)}
+                fields = {"number": number + 1, "at": utc_now(), "pid": os.getpid(), **_readable(as_json(record))}
                 body = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
                 line = f'{body[:-1]},"previous":"{previous}","hash":"{_digest(previous, body)}"}}\n'
                 file.write(line.encode())
@@ -81,8 +89,11 @@ class Journal:
             before = whole[:-1].rfind(b"\n")
             if whole and (before >= 0 or start == 0):
                 os.ftruncate(fd, size - (len(tail) - len(whole)))
-                last = json.loads(whole[before + 1 :])
-                return int(last["number"]), str(last["hash"])
+                try:
+                    last = _plain(json.loads(whole[before + 1 :]))
+                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                    raise JournalError(f"{self.path}: its last line is no record ({error}); nothing is added") from error
+                return last.number, last.hash
         os.ftruncate(fd, 0)
         return 0, START
 
@@ -108,7 +119,7 @@ class Journal:
             if fields["previous"] != previous or fields["hash"] != given or fields["number"] != index:
                 raise ValueError("the chain of hashes does not hold")
             return _plain(fields), given
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise JournalError(f"{self.path}, line {index}: {error}") from error
 
 
@@ -129,7 +140,7 @@ class Tail:
         self._offset += len(whole)
         try:
             return [_plain(json.loads(line)) for line in whole.splitlines()]
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise JournalError(f"{self._path}: {error}") from error
 
 
