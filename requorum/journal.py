@@ -45,12 +45,13 @@ def _digest(previous: str, body: str) -> str:
     return hashlib.sha256(f"{previous}\n{body}".encode()).hexdigest()
 
 
-def _readable(fields: dict[str, object]) -> dict[str, object]:
-    r"""The fields without what UTF-8 cannot say: a byte of a file name that is no text becomes ``\udcff``, spelt out."""
-    return {
-        key: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
-        for key, value in fields.items()
-    }
+def _readable(value: object) -> object:
+    """The value without what UTF-8 cannot say: a byte of a file name that is no text is spelt out."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {key: _readable(of) for key, of in value.items()}
+    return [_readable(of) for of in value] if isinstance(value, (list, tuple)) else value
 
 
 class Journal:
@@ -68,8 +69,8 @@ class Journal:
             with self.path.open("a+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 number, previous = self._last(file.fileno())
-                fields = {"number": number + 1, "at": utc_now(), "pid": os.getpid(), **_readable(as_json(record))}
-                body = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+                fields = {"number": number + 1, "at": utc_now(), "pid": os.getpid(), **as_json(record)}
+                body = json.dumps(_readable(fields), ensure_ascii=False, separators=(",", ":"))
                 line = f'{body[:-1]},"previous":"{previous}","hash":"{_digest(previous, body)}"}}\n'
                 file.write(line.encode())
                 file.flush()
@@ -92,7 +93,8 @@ class Journal:
                 try:
                     last = _plain(json.loads(whole[before + 1 :]))
                 except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    raise JournalError(f"{self.path}: its last line is no record ({error}); nothing is added") from error
+                    why = f"{self.path}: its last line is no record ({error}); nothing is added"
+                    raise JournalError(why) from error
                 return last.number, last.hash
         os.ftruncate(fd, 0)
         return 0, START

@@ -83,7 +83,8 @@ class PromoteMember(MemberChange):
 end=$((SECONDS + {int(self.seconds)}))
 revision() {{ ctl endpoint status -w json | grep -o '"revision":[0-9]*' | head -n 1 | cut -d: -f2; }}
 mine=$(revision)
-until its=$(ENDPOINTS={quote(",".join(self.client_urls))} revision 2>/dev/null) && [ "${{its:-0}}" -ge "${{mine:?}}" ]; do
+learner={quote(",".join(self.client_urls))}
+until its=$(ENDPOINTS=$learner revision 2>/dev/null) && [ "${{its:-0}}" -ge "${{mine:?}}" ]; do
   [ $SECONDS -lt $end ] || {{ echo "the learner holds revision ${{its:-none}}, this member $mine" >&2; return 1; }}
   sleep 0.05
 done

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lab import Lab, saved, wait, writer
@@ -163,14 +163,19 @@ true
 
 def state(lab: Lab, name: str, make: Callable[[], Iterable[Write]]) -> list[Write]:
     """Bring the lab into the state called `name`: made the first time, put back later. Returns its writes."""
-    kept = lab.record.directory / f"writes-{name}.jsonl"
     if name in saved.names(lab):
         lab.restore(name)
-        return writer.read(kept)
-    writes = list(make())
-    kept.write_text("".join(json.dumps(_fields(one)) + "\n" for one in writes), encoding="utf-8")
+        return writer.read(_kept(lab, name))
+    return keep(lab, name, make())
+
+
+def keep(lab: Lab, name: str, writes: Iterable[Write]) -> list[Write]:
+    """Save the lab as it is, and the writes that it must hold, for `state`. Returns the writes."""
+    found = list(writes)
+    text = "".join(json.dumps(asdict(one)) + "\n" for one in found)
+    _kept(lab, name).write_text(text, encoding="utf-8")
     lab.save(name)
-    return writes
+    return found
 
 
 def broken(lab: Lab, hosts: Sequence[str], how: str, *, reboot_survivor: bool = False) -> list[Write]:
@@ -217,5 +222,5 @@ def _wait_level(lab: Lab, hosts: Sequence[Host]) -> None:
             client.close()
 
 
-def _fields(one: Write) -> dict[str, object]:
-    return {name: getattr(one, name) for name in Write.__slots__}
+def _kept(lab: Lab, name: str) -> Path:
+    return lab.record.directory / f"writes-{name}.jsonl"

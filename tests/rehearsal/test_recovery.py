@@ -13,6 +13,7 @@ from runbook_runs import (
     broken,
     chance,
     declared_lost,
+    keep,
     left_behind,
     run,
     state,
@@ -58,7 +59,7 @@ def recovered(lab: Lab) -> list[Write]:
 def test_two_of_three_lose_power_and_data(lab3: Lab) -> None:
     writes = broken(lab3, lost_hosts(lab3), "destroyed")
     assert_recovered(lab3, run(lab3), writes)
-    lab3.save("recovered")
+    keep(lab3, "recovered", writes)
 
 
 def test_the_survivor_was_rebooted_and_is_deaf(lab3: Lab) -> None:

@@ -1,0 +1,214 @@
+"""The process that leads a run: it surveys, asks the operator, and tells how it ended."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+from _pytest._io import TerminalWriter
+from _pytest.config import create_terminal_writer
+
+from requorum.audit import write_all
+from requorum.diagnosis import Diagnosis
+from requorum.inventory import Inventory
+from requorum.journal import JournalError
+from requorum.live import Cluster
+from requorum.locking import Locked
+from requorum.records import Mode, StepOutcome
+from requorum.remote import RemoteError
+from requorum.run import new_run
+from requorum.stages import barriers, options
+from requorum.stages.confirmation import NotConfirmed, confirm
+from requorum.stages.outcome import REFUSED, has_ended, outcome
+from requorum.stages.terminal import Follower
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
+
+from requorum.stages.steps import Steps
+
+HANDED = "requorum_run"
+"""Under which name xdist hands a worker the run."""
+LOCK_SECONDS = 180.0
+"""How long workers of a killed run are waited for: the longest action's own deadline for a stop of etcd."""
+
+
+class Controller(Steps):
+    """The process that leads: it surveys, asks the operator, and tells how it ended."""
+
+    def __init__(self, config: pytest.Config, mode: Mode, inventory: Inventory) -> None:
+        reports = self._reports(config)
+        try:
+            run = new_run(mode, inventory, reports, tuple(sys.argv))
+        except OSError as error:
+            raise pytest.UsageError(
+                f"no folder for this run can be made in {reports} ({error.strerror or error}): free space there, or "
+                "name another with --reports FOLDER; nothing was done"
+            ) from None
+        super().__init__(config, run)
+        self._terminal = self._open_terminal()
+        self._follower: Follower | None = None
+        self._stopped = False
+
+    @staticmethod
+    def _reports(config: pytest.Config) -> Path:
+        """An outline (--collect-only) is no run: what it writes goes away with it."""
+        if not config.option.collectonly:
+            return options.reports_of(config)
+        folder = tempfile.TemporaryDirectory(prefix="requorum-")
+        config.add_cleanup(folder.cleanup)
+        return Path(folder.name)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Survey, diagnose, ask; before any worker starts."""
+        signal.signal(signal.SIGTERM, _interrupt)
+        reporter = self._config.pluginmanager.getplugin("terminalreporter")
+        reporter.showfspath = False
+        reporter.reportchars = "w"
+        reporter._show_progress_info = False
+        run, acts = self.run, self.mode == "recovery" and not self._config.option.collectonly
+        try:
+            run.begin()
+            if acts:
+                run.take_lock(seconds=LOCK_SECONDS)
+                _report_killed_runs(run.folder)
+            run.look()
+            run.tell()
+            self._write("", "")
+            self._write(f"cluster  {run.inventory.cluster}: {run.proven.verdict.value}", "bold")
+            for line in run.proven.proof:
+                self._write(f"         {line}", "")
+            self._write("", "")
+            if acts and run.proven.acts:
+                confirm(run, self._config)
+        except (Locked, RemoteError, NotConfirmed, JournalError) as error:
+            self._refuse(str(error))
+        self._follower = Follower(run.journal, self._write, plan=self.mode == "plan")
+        self._follower.start()
+
+    def _refuse(self, why: str) -> NoReturn:
+        self._end(self.run.diagnosis, refused=why)
+        self._write("", "")
+        self._write(f"refused   {why}", "failed")
+        self._write("changed   nothing was changed", "")
+        self._write(f"report    {self._report}", "")
+        pytest.exit("refused", returncode=REFUSED)
+
+    def _open_terminal(self) -> TerminalWriter:
+        """A writer to the real standard output: the follower prints while a step's own output is captured."""
+        capture = self._config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled():
+            stream = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", errors="replace")
+        return create_terminal_writer(self._config, stream)
+
+    def _write(self, line: str, tone: str) -> None:
+        colours = {"failed": "red", "interrupted": "red", "blocked": "yellow", "passed": "green", "bold": "bold"}
+        self._terminal.line(line, **({colours[tone]: True} if tone in colours else {}))
+        self._terminal.flush()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: WorkerController) -> None:
+        """Hand each worker the run: only the controller surveys."""
+        node.workerinput[HANDED] = pickle.dumps(self.run)
+
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """Count, and print nothing: the follower does."""
+        if report.when == "call" or report.failed or report.skipped:
+            return report.outcome, "", ""
+        return "", "", ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write down what only the order of steps knows: blocked, and lost with its worker."""
+        if report.skipped and isinstance(report.longrepr, tuple) and barriers.BLOCKED in report.longrepr[2]:
+            self._ended(report.nodeid, "blocked", report.longrepr[2].removeprefix(barriers.BLOCKED))
+        elif report.failed and barriers.INTERRUPTED in str(report.longrepr) and not self._has_ended(report.nodeid):
+            self._ended(report.nodeid, "interrupted", str(report.longrepr))
+
+    def _has_ended(self, nodeid: str) -> bool:
+        """A step's own process may have written its end down already."""
+        return has_ended(self.run.journal, nodeid)
+
+    def _ended(self, nodeid: str, how: StepOutcome, reason: str) -> None:
+        """Steps that ran know of a full disk by themselves; the account of the others must not end in an error."""
+        try:
+            super()._ended(nodeid, how, reason)
+        except JournalError as error:
+            if self.run.step:
+                raise
+            self._write(f"not written down: {nodeid.rpartition('::')[2]} {how}: {error}", "failed")
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """The run ends here, whatever its steps say."""
+        self._stopped = True
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Look once more, write the last record and the reports, set the exit code."""
+        if self._config.option.collectonly:
+            return
+        acted = self.mode == "recovery" and self.run.proven.acts
+        final = self.run.proven
+        if acted and not self._stopped:
+            final = self._looked_again()
+        ended = self._end(final, status=int(session.exitstatus))
+        if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
+            session.exitstatus = ended
+
+    def _looked_again(self) -> Diagnosis:
+        try:
+            return Cluster(self.run).diagnosed_again()
+        except (RemoteError, JournalError) as error:
+            self._write(f"the last look failed: {error}", "failed")
+            return replace(self.run.proven, members=())
+
+    def _end(self, final: Diagnosis | None, *, refused: str = "", status: int = 0) -> int:
+        self._ended_record = outcome(self.run, final, stopped=self._stopped, refused=refused, status=status)
+        try:
+            self.run.journal.add(self._ended_record)
+        except JournalError as error:
+            self._write(str(error), "failed")
+        if self._follower is not None and self._follower.started:
+            self._follower.stop()
+        try:
+            self._report = str(write_all(self.run.folder))
+        except OSError as error:
+            self._report = f"not written: {error}; python -m requorum.audit {self.run.folder} makes it from the journal"
+        return self._ended_record.exit
+
+    def pytest_terminal_summary(self) -> None:
+        """The answer, last."""
+        if self._config.option.collectonly:
+            return
+        ended = self._ended_record
+        self._write("", "")
+        self._write(f"verdict   {ended.verdict}", "")
+        if ended.survivor:
+            self._write(f"survivor  {ended.survivor}", "")
+        self._write(f"members   {len(ended.healthy)} of {len(self.run.inventory.host_names)} healthy", "")
+        if ended.writable_at:
+            self._write(f"writable  since {ended.writable_at[:19]}Z", "")
+        self._write(f"result    {ended.answer}", "bold")
+        if not self.run.proven.path:
+            for line in self.run.proven.advice:
+                self._write(f"next      {line}", "")
+        self._write(f"report    {self._report}", "")
+
+
+def _report_killed_runs(folder: Path) -> None:
+    """A run that was killed could not make its report: it is made from its journal now, under the lock."""
+    for journal in folder.parent.glob("*/journal.jsonl"):
+        if journal.parent != folder and not (journal.parent / "report.html").exists():
+            write_all(journal.parent)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt("SIGTERM")

@@ -1,0 +1,164 @@
+"""What every process of a run does: it lays the steps out by role, and writes down how each of them goes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from requorum.journal import JournalError
+from requorum.records import Mode, Noted, Planned, PlannedStep, StepBegan, StepEnded, StepOutcome
+from requorum.remote import RemoteError
+from requorum.run import BASTION, Run
+from requorum.stages import guards, options
+from requorum.stages.order import Place
+from requorum.stages.outcome import changed_words
+from requorum.stages.step import ATTRIBUTE, NotToday, Now, Step, StepFailed, enter
+
+if TYPE_CHECKING:
+    pass
+
+NOWHERE = "nowhere"
+"""The host of a step whose role nobody plays; such an item is left out of the run."""
+
+
+def step_of(item: pytest.Item) -> Step:
+    """What the decorator says. Raises UsageError for a test that is no step."""
+    found = getattr(_function(item).obj, ATTRIBUTE, None)
+    if not isinstance(found, Step):
+        raise pytest.UsageError(f"{item.nodeid} is not marked with @step: every test in runbook/ and checks/ is a step")
+    return found
+
+
+class Steps:
+    """What every process of a run does: it lays out the steps by role, and writes down how each of them goes."""
+
+    def __init__(self, config: pytest.Config, run: Run) -> None:
+        self._config = config
+        self._collected: list[pytest.Function] = []
+        self.run = run
+        self.mode: Mode = run.mode
+
+    @property
+    def _writes_plan(self) -> bool:
+        """xdist's controller does not collect: its first worker writes the plan down."""
+        workerinput = getattr(self._config, "workerinput", None)
+        return workerinput is None or workerinput["workerid"] == "gw0"
+
+    # Which steps, on which hosts
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Give each step the hosts of its role, where the verdict calls for it."""
+        found = getattr(metafunc.function, ATTRIBUTE, None)
+        if not isinstance(found, Step):
+            return
+        hosts = self.run.hosts(found.on) if self.run.proven.verdict in found.when else ()
+        if not self.run.proven.acts and self.mode != "checks":
+            hosts = hosts if found.on == BASTION else ()
+        if "target" not in metafunc.fixturenames:
+            metafunc.fixturenames.append("target")
+        metafunc.parametrize("target", hosts or (NOWHERE,), indirect=True)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Leave out what no host plays; make sure that `host` is ours."""
+        left_out = [item for item in items if step_of(item) and item.name.endswith(f"[{NOWHERE}]")]
+        self._collected = [_function(item) for item in items]
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+        guards.require_own_host(map(_function, items), options.PROJECT / "conftest.py")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Write the plan down before the first step, once it is known to be whole."""
+        if self.mode == "recovery":
+            nowhere = [item for item in self._collected if item.name.endswith(f"[{NOWHERE}]")]
+            try:
+                guards.require_whole(options.RUNBOOK, self._collected, [*session.items, *nowhere])
+            except pytest.UsageError as error:
+                self.run.journal.add(Noted("", BASTION, str(error)))  # what a worker raises is not printed
+                raise
+        if self._writes_plan:
+            self.run.journal.add(Planned(tuple(self._planned(item) for item in session.items)))
+
+    def _planned(self, item: pytest.Item) -> PlannedStep:
+        found = step_of(item)
+        stage = item.path.stem.removeprefix("test_").replace("_", " ")
+        section = (_function(item).obj.__doc__ or "").strip()
+        return PlannedStep(item.name, found.number, found.title, host_of(item), stage, section)
+
+    def place_of(self, item: pytest.Item) -> Place:
+        """Where an item stands in the order of the run."""
+        found, host = step_of(item), host_of(item)
+        order = (BASTION, *self.run.inventory.host_names)
+        return Place(found.number, host, order.index(host), found.parallel)
+
+    def not_run(self, nodeid: str, why: str) -> None:
+        """Write down a step that the end of the run left out."""
+        self._ended(nodeid, "blocked", f"not begun: {why}")
+
+    def _ended(self, nodeid: str, how: StepOutcome, reason: str) -> None:
+        step = nodeid.rpartition("::")[2]
+        self.run.journal.add(StepEnded(step, step.partition("[")[2].rstrip("]"), how, reason))
+
+    # How a step goes
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+        """Run a step between its two records; whatever ends it is written down."""
+        at = Now(self.run, pyfuncitem.name, host_of(pyfuncitem))
+        self.run.step = pyfuncitem.name
+        self.run.journal.add(StepBegan(at.id, at.host))
+        if step_of(pyfuncitem).destructive:
+            self.run.journal.add(Noted(at.id, at.host, "the point of no return: the old cluster ends here"))
+        enter(at)
+        try:
+            try:
+                result = yield
+            except NotToday:
+                result = True
+            self._ended(pyfuncitem.nodeid, "deferred" if at.deferred else "passed", at.deferred)
+            return result
+        except StepFailed as failed:
+            said = f"{failed.failure}: expected {failed.expected}; found {failed.found}"
+            self._ended(pyfuncitem.nodeid, "failed", said)
+            raise
+        except Exception as error:
+            self._ended(pyfuncitem.nodeid, "failed", f"{type(error).__name__}: {error}")
+            raise
+        except BaseException as error:  # Ctrl-C, SIGTERM, pytest.exit: never a pass
+            self._ended(pyfuncitem.nodeid, "interrupted", f"interrupted ({type(error).__name__}) in: {at.text}")
+            raise
+        finally:
+            enter(None)
+            self.run.step = ""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """A failure in words for the reader; a traceback only for what is a bug of ours."""
+        report = yield
+        error = call.excinfo.value if call.excinfo else None
+        if isinstance(error, StepFailed):
+            report.longrepr = error.told(changed_words(self.run.journal))
+        elif isinstance(error, (RemoteError, JournalError, pytest.UsageError)):
+            report.longrepr = f"{error}\n  changed:  {changed_words(self.run.journal)}"
+        return report
+
+    def pytest_unconfigure(self) -> None:
+        """Close what is open."""
+        self.run.close()
+
+
+def _function(item: pytest.Item) -> pytest.Function:
+    if not isinstance(item, pytest.Function):
+        raise pytest.UsageError(f"{item.nodeid} is no function: every test in runbook/ and checks/ is a step")
+    return item
+
+
+def host_of(item: pytest.Item) -> str:
+    """The host of an item, from its name."""
+    return item.name.partition("[")[2].rstrip("]")
