@@ -30,7 +30,9 @@ def timed(command: Sequence[str], *, exits: int = 0, folder: Path = PROJECT) -> 
     Raises LabError where it does not exit with `exits`, with the end of what it said, or where it takes too long.
     """
     # Nothing of a pytest or a recovery that may have started us.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "REQUORUM_RUN"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "REQUORUM_RUN"))
+    }
     began = time.monotonic()
     try:
         done = subprocess.run(

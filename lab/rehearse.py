@@ -45,7 +45,9 @@ def _story(lab: Lab, say: Callable[[str], None]) -> int:
     survivor, *lost = lab.hosts
     lab.break_hosts(lost, "destroyed")
     names = " and ".join(host.short for host in lost)
-    say(f"{names} lost power and their data, and are on again. Quorum is lost: {survivor.short} alone can write nothing.")
+    say(
+        f"{names} lost power and their data, and are on again. Quorum is lost: {survivor.short} alone can write nothing."
+    )
 
     command = [sys.executable, "-m", "pytest", "runbook/", "--inventory", str(lab.inventory_path)]
     say(f"\n$ pytest runbook/ --inventory {lab.inventory_path}")

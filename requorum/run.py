@@ -154,6 +154,8 @@ class Run:
             "reached": {n for n, f in self.survey.items() if isinstance(f, HostFacts)},
             "members": set(found.members),
             "survivor": {found.survivor},
+            # A run that was killed after the force can have left the survivor stopped: it cannot be asked before step 44.
+            "speaker": {found.survivor} & self._answering(),
             "others": unlisted,
             "joiners": set(found.joiners),
             "newcomers": set(found.joiners) & unlisted,
@@ -163,6 +165,9 @@ class Run:
         if role not in chosen:
             raise ValueError(f"expected a role ({', '.join(chosen)}), found {role!r}")
         return tuple(name for name in (BASTION, *self.inventory.host_names) if name in chosen[role])
+
+    def _answering(self) -> set[str]:
+        return {n for n, f in self.survey.items() if isinstance(f, HostFacts) and f.api.answers}
 
     def _marked(self) -> set[str]:
         return {n for n, f in self.survey.items() if isinstance(f, HostFacts) and (f.mark or f.unit.fenced)}

@@ -42,7 +42,7 @@ def test_back_up_data(etcd: EtcdMember, cluster: Cluster) -> None:
             proven(cluster.backup.data, cluster.backup.fetched_copy(etcd.name, "data"), f"revision {copied}")
 
 
-@step(23, "Save a snapshot", on="survivor", when=QUORUM)
+@step(23, "Save a snapshot", on="speaker", when=QUORUM)
 def test_save_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
     """38.1.1.2: a quorum answers, so etcd itself writes the backup."""
     with action("have a member save a snapshot, and fetch it") as hand:

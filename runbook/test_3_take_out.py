@@ -16,7 +16,7 @@ def test_fence(etcd: EtcdMember) -> None:
         assert eventually(etcd.is_fenced, within=30) == True  # noqa: E712 (read again until it is)
 
 
-@step(31, "Remove the failed members", on="survivor", when=QUORUM)
+@step(31, "Remove the failed members", on="speaker", when=QUORUM)
 def test_remove_failed(etcd: EtcdMember, cluster: Cluster) -> None:
     """38.1.2: with a quorum, by ID. Without one the forced start drops them."""
     removals = cluster.diagnosis.removals

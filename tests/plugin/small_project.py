@@ -16,7 +16,7 @@ from command_line import Answer, Started
 
 from requorum.journal import Journal
 
-CONFTEST = '''
+CONFTEST = """
 from __future__ import annotations
 
 import os
@@ -58,9 +58,9 @@ Cluster.diagnosed_again = lambda cluster: replace(
 @pytest.fixture
 def host(request: pytest.FixtureRequest, target: str) -> testinfra.host.Host:
     return testinfra_host(run_of(request.config).remotes[target])
-'''
+"""
 
-STEPS = '''
+STEPS = """
 import json
 import os
 import time
@@ -147,7 +147,7 @@ def test_survivor(etcd):
 @step(40, "Touch one by one", on="joiners", when=LOST)
 def test_joiners(etcd):
     go_through(40, etcd.name)
-'''
+"""
 
 Kind = TypeVar("Kind")
 ORDER = ["20 b", "20 c", "30 a", "40 b", "40 c"]

@@ -184,9 +184,13 @@ def test_an_inventory_whose_key_may_not_be_read_is_told(tmp_path: Path) -> None:
     key = tmp_path / "id"
     key.write_text("not a key\n")
     file = tmp_path / "prod.yaml"
-    file.write_text(of(A, more=f"ssh: {{identity_file: {key}}}\n").replace("{address: 127.0.0.1}", "{address: 127.0.0.1}"))
+    file.write_text(
+        of(A, more=f"ssh: {{identity_file: {key}}}\n").replace("{address: 127.0.0.1}", "{address: 127.0.0.1}")
+    )
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        file.write_text(of("a: {address: 127.0.0.1}", more=f"ssh: {{identity_file: {key}, port: {silent.getsockname()[1]}}}\n"))
+        file.write_text(
+            of("a: {address: 127.0.0.1}", more=f"ssh: {{identity_file: {key}, port: {silent.getsockname()[1]}}}\n")
+        )
         silent.close()
         answer = run(RUNBOOK, f"--inventory={file}", f"--reports={tmp_path / 'reports'}")
     assert answer.exit in (USAGE, REFUSED), answer.output

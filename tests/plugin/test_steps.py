@@ -104,9 +104,7 @@ def test_precondition_action_postcondition_is_the_order(begin: Callable[[Mode], 
 
 
 @pytest.mark.parametrize("first", [action, postcondition])
-def test_a_precondition_comes_first(
-    begin: Callable[[Mode], Now], first: type[action] | type[postcondition]
-) -> None:
+def test_a_precondition_comes_first(begin: Callable[[Mode], Now], first: type[action] | type[postcondition]) -> None:
     begin("recovery")
     with first("something"):
         pass
@@ -248,7 +246,9 @@ def test_a_failing_postcondition_says_that_the_step_changed_something(project: P
 @pytest.mark.parametrize("fault", ["failed", "unknown"])
 def test_an_action_that_does_not_come_to_its_end_leaves_an_unknown_state(project: Project, fault: str) -> None:
     answer = project.run(at_30_a=fault)
-    answer.assert_told(1, "action does not hold on a", "touch /30", "The state is UNKNOWN", "run the same command again")
+    answer.assert_told(
+        1, "action does not hold on a", "touch /30", "The state is UNKNOWN", "run the same command again"
+    )
     assert [record.result for record in project.records(ChangeEnded)] == ["done", "done", fault]
     assert project.made == ["20 b", "20 c"]
 

@@ -80,9 +80,7 @@ def _folder(lab: Lab, before: set[Path], process: subprocess.Popen[bytes]) -> Pa
     return folder
 
 
-def _wait_for(
-    at: Callable[[list[Entry]], bool], folder: Path, process: subprocess.Popen[bytes], output: Path
-) -> None:
+def _wait_for(at: Callable[[list[Entry]], bool], folder: Path, process: subprocess.Popen[bytes], output: Path) -> None:
     tail, seen = Tail(folder / "journal.jsonl"), list[Entry]()
     end = time.monotonic() + 120
     while not at(seen):

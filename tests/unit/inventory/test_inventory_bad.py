@@ -26,8 +26,11 @@ class Expected:
 
 
 def expectations(path: Path) -> list[Expected]:
-    said = [line.removeprefix("# expect: ").split(" | ") for line in path.read_text().splitlines()
-            if line.startswith("# expect: ")]
+    said = [
+        line.removeprefix("# expect: ").split(" | ")
+        for line in path.read_text().splitlines()
+        if line.startswith("# expect: ")
+    ]
     return [Expected(int(line), field, found, fix) for line, field, found, fix in said]
 
 
@@ -45,8 +48,13 @@ def test_the_corpus_is_there() -> None:
 def test_each_problem_is_told_with_its_line_field_and_fix(path: Path) -> None:
     problems = list(refusal(path).problems)
     for expected in expectations(path):
-        fitting = [problem for problem in problems if (problem.line, problem.field) == (expected.line, expected.field)
-                   and expected.found in problem.found and expected.fix in problem.fix]
+        fitting = [
+            problem
+            for problem in problems
+            if (problem.line, problem.field) == (expected.line, expected.field)
+            and expected.found in problem.found
+            and expected.fix in problem.fix
+        ]
         assert fitting, f"{expected} is not among\n" + "\n".join(map(str, problems))
         problems.remove(fitting[0])
     assert not problems, "told beyond what is expected: " + "\n".join(map(str, problems))

@@ -13,9 +13,48 @@ from requorum.inventory import InventoryError, load
 
 HERE = Path(__file__).parent
 SEEDS = [path.read_bytes() for path in sorted((HERE / "good").iterdir())]
-TOKENS = ("cluster", "etcd", "hosts", "ssh", "port", ": ", ":", "\n", "\n  ", "- ", "{", "}", "[", "]", ", ", "&a ",
-          "*a", "<<: *a", "!!str ", "!!python/name:os.system ", "'", '"', "? ", "~", "1", "yes", "\t", "# ", "---\n",
-          "| \n", "> \n", "%YAML 1.1\n", "a.example.com", "=", "\\", "\x07", "é", "0x1F", "1:30", "2024-01-01")
+TOKENS = (
+    "cluster",
+    "etcd",
+    "hosts",
+    "ssh",
+    "port",
+    ": ",
+    ":",
+    "\n",
+    "\n  ",
+    "- ",
+    "{",
+    "}",
+    "[",
+    "]",
+    ", ",
+    "&a ",
+    "*a",
+    "<<: *a",
+    "!!str ",
+    "!!python/name:os.system ",
+    "'",
+    '"',
+    "? ",
+    "~",
+    "1",
+    "yes",
+    "\t",
+    "# ",
+    "---\n",
+    "| \n",
+    "> \n",
+    "%YAML 1.1\n",
+    "a.example.com",
+    "=",
+    "\\",
+    "\x07",
+    "é",
+    "0x1F",
+    "1:30",
+    "2024-01-01",
+)
 
 
 def refusal(path: Path) -> InventoryError:
@@ -24,16 +63,20 @@ def refusal(path: Path) -> InventoryError:
     return caught.value
 
 
-@pytest.mark.parametrize(("data", "line", "found", "fix"), [
-    (b"", 1, "an empty file", "inventories/external.yaml"),
-    (b" \n\n", 1, "an empty file", "inventories/external.yaml"),
-    (b"cluster: a\n\x7fELF\0\0", 2, "binary data", "right file"),
-    ("cluster: prod\n".encode("utf-16"), 1, "UTF-16", "save the file as UTF-8"),
-    ("cluster: x\nuser: größe\n".encode("latin-1"), 2, "the byte 0xf6", "save the file as UTF-8"),
-    (b"cluster: a\n# \x1b[31m\n", 2, "a control character", "cat -A"),
-    (b"[" * 5000, 1, "hundreds of levels", "external.yaml"),
-    (b"# " + b"x" * (1 << 18), 1, "262146 bytes", "right file"),
-], ids=["empty", "blank", "binary", "utf-16", "latin-1", "control", "deep", "large"])
+@pytest.mark.parametrize(
+    ("data", "line", "found", "fix"),
+    [
+        (b"", 1, "an empty file", "inventories/external.yaml"),
+        (b" \n\n", 1, "an empty file", "inventories/external.yaml"),
+        (b"cluster: a\n\x7fELF\0\0", 2, "binary data", "right file"),
+        ("cluster: prod\n".encode("utf-16"), 1, "UTF-16", "save the file as UTF-8"),
+        ("cluster: x\nuser: größe\n".encode("latin-1"), 2, "the byte 0xf6", "save the file as UTF-8"),
+        (b"cluster: a\n# \x1b[31m\n", 2, "a control character", "cat -A"),
+        (b"[" * 5000, 1, "hundreds of levels", "external.yaml"),
+        (b"# " + b"x" * (1 << 18), 1, "262146 bytes", "right file"),
+    ],
+    ids=["empty", "blank", "binary", "utf-16", "latin-1", "control", "deep", "large"],
+)
 def test_what_is_no_yaml(tmp_path: Path, data: bytes, line: int, found: str, fix: str) -> None:
     path = tmp_path / "prod.yaml"
     path.write_bytes(data)
@@ -47,7 +90,8 @@ def test_a_file_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "prod.yaml").write_text("cluster: a\n")
     assert str(refusal(tmp_path / "prod.yml")) == (
         f"{tmp_path}/prod.yml:1: inventory: expected a file, found nothing of this name; "
-        f"fix: did you mean {tmp_path}/prod.yaml?")
+        f"fix: did you mean {tmp_path}/prod.yaml?"
+    )
     assert "external.yaml" in str(refusal(tmp_path / "zzz"))
     assert "cannot be read either" in str(refusal(tmp_path / "no-folder/prod.yaml"))
 
@@ -130,5 +174,5 @@ def some_bytes(chance: random.Random) -> bytes:
     data = bytearray(chance.choice(SEEDS))
     for _ in range(chance.randrange(1, 6)):
         at = chance.randrange(len(data))
-        data[at:at + chance.randrange(4)] = chance.choice(TOKENS).encode()
+        data[at : at + chance.randrange(4)] = chance.choice(TOKENS).encode()
     return bytes(data)

@@ -18,9 +18,15 @@ def test_defaults() -> None:
     path = GOOD / "smallest.yaml"
     host = EtcdHost("etcd-0", "etcd-0", lost=False, ssh=Ssh("root", None, None, None, sudo=False))
     assert load(path) == Inventory(
-        path=path, sha256=hashlib.sha256(path.read_bytes()).hexdigest(), cluster="one",
-        etcd=Etcd("auto", (host,), survivor=None, rejoin=None), masters=None, ansible_inventory=None,
-        backup=Backup(PurePosixPath("/backup"), fetch=True), confirm=True)
+        path=path,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        cluster="one",
+        etcd=Etcd("auto", (host,), survivor=None, rejoin=None),
+        masters=None,
+        ansible_inventory=None,
+        backup=Backup(PurePosixPath("/backup"), fetch=True),
+        confirm=True,
+    )
 
 
 def test_yaml_of_every_kind() -> None:

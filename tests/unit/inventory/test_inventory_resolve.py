@@ -72,7 +72,8 @@ def test_a_resolver_that_does_not_answer_is_given_up(home: Path) -> None:
 def test_ssh_config_says_what_to_resolve_and_where(home: Path) -> None:
     (home / ".ssh/config").write_text(
         "Host short\n HostName b.example.com\nHost far.*\n ProxyJump a.example.com\n"
-        "Host vagrant-*\n HostName a.example.com\nHost vagrant-1\n Port 2200\nHost vagrant-2\n Port 2201\n")
+        "Host vagrant-*\n HostName a.example.com\nHost vagrant-1\n Port 2200\nHost vagrant-2\n Port 2201\n"
+    )
     hosts = ("short: {}", "far.example.com: {}", "vagrant-1: {}", "vagrant-2: {}")
     assert unresolvable(inventory(home, *hosts), ask=ask) == ()
 
