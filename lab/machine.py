@@ -169,13 +169,24 @@ def listens(record: Record, host: Host, port: int) -> bool:
 
 
 def wait_reachable(record: Record, host: Host, within: float = 60) -> None:
-    """Wait until sshd greets, and fail early if the host went off again."""
+    """Wait until sshd greets.
+
+    A host that goes off again is switched on once more: systemd-nspawn now and then ends at its start, about once in
+    sixty boots, and does not say why (seen). A second time is an error.
+    """
+    tried_again = False
 
     def greets() -> bool:
+        nonlocal tried_again
         if not is_on(record, host):
-            log = record.host_directory(host) / "console.log"
-            tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-            raise LabError(f"{host.name} went off while booting; the end of {log}:\n{tail}")
+            if tried_again:
+                log = record.host_directory(host) / "console.log"
+                tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+                raise LabError(f"{host.name} went off while booting, twice; the end of {log}:\n{tail}")
+            tried_again = True
+            cut_power(record, (host,))
+            switch_on(record, host)
+            return False
         try:
             with socket.create_connection((host.address, record.spec.ssh_port), timeout=0.5) as connection:
                 connection.settimeout(2)
