@@ -20,8 +20,8 @@ def recover(lab: Lab, survivor: Host) -> Timed:
     Raises LabError where they fail.
     """
     with TemporaryDirectory(prefix="rq-bench-") as folder:
-        config = Path(folder) / "ssh_config"
-        config.write_text(_ssh_config(lab), encoding="utf-8")
+        config = Path(folder) / "config"
+        config.write_text(_ssh_config(lab, Path(folder)), encoding="utf-8")
         joiners = [host.name for host in lab.hosts if host != survivor]
         try:
             return timed(["bash", str(SCRIPT), str(config), survivor.name, *joiners])
@@ -37,7 +37,7 @@ def phases(output: str) -> list[tuple[str, float]]:
     return [(what, float(after) - float(at)) for (at, what), (after, _) in pairwise(marks)]
 
 
-def _ssh_config(lab: Lab) -> str:
+def _ssh_config(lab: Lab, folder: Path) -> str:
     spec, secrets = lab.record.spec, lab.secrets
     hosts = "".join(f"Host {host.name}\n  HostName {host.address}\n" for host in lab.hosts)
     return (
@@ -50,6 +50,6 @@ def _ssh_config(lab: Lab) -> str:
         "  StrictHostKeyChecking yes\n"
         "  LogLevel ERROR\n"
         "  ControlMaster auto\n"
-        X
+        f"  ControlPath {folder}/%C\n"
         "  ControlPersist 60\n"
     )

@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 from bench.timed import Timed, timed
 from lab import Lab
 from lab.errors import LabError
-from requorum.journal import Entry, Journal
-from requorum.records import CommandRun, StepBegan, StepEnded
+from requorum.journal import Journal
+from requorum.records import CommandRan, StepBegan, StepEnded
 
-BEFORE, BETWEEN, AFTER = "(start and survey)", "(between steps)", "(end, reports)"
+BEFORE, BETWEEN, REST = "(survey, plan)", "(between steps)", "(start of Python, reports)"
 NO_TESTS = 5
 
 
@@ -24,9 +24,9 @@ class Spent:
     """What one step took on one host.
 
     Attributes:
-        step: as pytest names it, or one of BEFORE, BETWEEN, AFTER.
+        step: as pytest names it, or one of BEFORE, BETWEEN, REST.
         seconds: from its beginning to its end.
-        remote: seconds of these with a command running on a host.
+        remote: what its commands on the hosts took together, in seconds.
         commands: how many.
     """
 
@@ -60,31 +60,42 @@ def outline_seconds(lab: Lab, times: int = 5) -> tuple[float, float]:
 def spent(reports: Path, wall: float) -> list[Spent]:
     """Where the time of the newest run in `reports` went, by its journal; `wall` is the whole in seconds.
 
-    In the order of the run. Raises LabError where there is no journal, JournalError where its chain does not hold.
+    In the order of the run; serial runs only. Raises LabError where no run left steps in a journal, JournalError where
+    the journal's chain does not hold.
     """
     journals = sorted(reports.glob("*/*/journal.jsonl"))
-    if not journals:
-        raise LabError(f"no run left a journal in {reports}")
-    entries = list(Journal(journals[-1]).entries())
-    began: dict[str, Entry] = {}
+    entries = list(Journal(journals[-1]).entries()) if journals else []
     found: list[Spent] = []
+    first: datetime | None = None
+    last = begun = datetime.min
+    outside: list[CommandRan] = []
+    inside: list[CommandRan] = []
     for entry in entries:
+        at = datetime.fromisoformat(entry.at.replace("Z", "+00:00"))
         if isinstance(entry.record, StepBegan):
-            began[entry.record.step] = entry
-        elif isinstance(entry.record, StepEnded):
-            found.append(_of_step(entry.record.step, began[entry.record.step], entry, entries))
-    if not found:
-        raise LabError(f"{journals[-1]} holds no step that ended")
-    steps = [entry for entry in entries if isinstance(entry.record, StepBegan | StepEnded)]
-    inside = sum(one.seconds for one in found)
-    between = _between(steps[0], steps[-1]) - inside
-    # The interpreter's start comes before the first record, and its end after the last.
-    before = _between(entries[0], steps[0])
-    survey = [entry.record for entry in entries[: entries.index(steps[0])] if isinstance(entry.record, CommandRun)]
-    rest = wall - before - between - inside
+            if first is None:
+                first, outside, inside = at, inside, []
+            begun, inside = at, []
+        elif isinstance(entry.record, CommandRan):
+            inside.append(entry.record)
+        elif isinstance(entry.record, StepEnded) and first is not None:
+            found.append(Spent(entry.record.step, (at - begun).total_seconds(), _remote(inside), len(inside)))
+            last = at
+    if first is None or not found:
+        raise LabError(f"no run left a step that ended in a journal in {reports}")
+    start = datetime.fromisoformat(entries[0].at.replace("Z", "+00:00"))
+    before = (first - start).total_seconds()
+    between = (last - first).total_seconds() - sum(one.seconds for one in found)
+    # Before the first record there is the interpreter's start, after the last step the reports.
+    rest = wall - (last - start).total_seconds()
+    survey = max((one.milliseconds for one in outside), default=0) / 1000  # all hosts at once
     return [
-        Spent(BEFORE, before, max((one.milliseconds for one in survey), default=0) / 1000, len(survey)),
+        Spent(BEFORE, before, survey, len(outside)),
         *found,
         Spent(BETWEEN, between, 0, 0),
-        Spent(AFTER, rest, 0, 0),
+        Spent(REST, rest, 0, 0),
     ]
+
+
+def _remote(commands: list[CommandRan]) -> float:
+    return sum(one.milliseconds for one in commands) / 1000
