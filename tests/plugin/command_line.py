@@ -62,7 +62,9 @@ def _child(args: tuple[str, ...], folder: str, variables: Mapping[str, str], std
     os.environ.update(variables)
     os.chdir(folder)
     sys.argv = ["pytest", *args]
-    tests = str(ROOT / "tests")  # what pytest put there for the tests themselves; an environment may lie in the checkout
+    tests = str(
+        ROOT / "tests"
+    )  # what pytest put there for the tests themselves; an environment may lie in the checkout
     sys.path[:] = [str(ROOT), *(path for path in sys.path if path != str(ROOT) and not path.startswith(tests))]
     import pytest
 
