@@ -47,7 +47,7 @@ on "$survivor" <<< "$ctl"'
 rm -r /etc/systemd/system/etcd.service.d
 systemctl daemon-reload
 systemctl restart etcd
-until_within_60s ctl endpoint health'
+until_within_60s ctl endpoint health > /dev/null'
 
 for joiner; do
   phase "add $joiner"
@@ -65,6 +65,6 @@ sed -i "s|^ETCD_INITIAL_CLUSTER=.*|ETCD_INITIAL_CLUSTER='"$cluster"'|
 systemctl unmask etcd 2>/dev/null
 systemctl reset-failed etcd
 systemctl start etcd
-until_within_60s ctl endpoint health'
+until_within_60s ctl endpoint health > /dev/null'
 done
 phase end

@@ -173,7 +173,9 @@ def _parser() -> argparse.ArgumentParser:
     command("down", _down, "remove a lab and everything it made")
     text = "build a lab, break its quorum, run the runbook, compare the data, take the lab down"
     rehearsal = command("rehearse", _rehearse, text, of_a_lab=False)
-    rehearsal.add_argument("--name", default="rehearsal", help="name of the lab, made for this (default: rehearsal)")
+    rehearsal.add_argument(
+        "--name", default=rehearse.NAME, help=f"of the lab, made for this (default: {rehearse.NAME})"
+    )
     command("check", _check, "say whether a lab can run here", of_a_lab=False)
     command("install", _install, "install the Debian packages a lab needs", of_a_lab=False)
     return parser

@@ -154,5 +154,9 @@ def parse(output: str) -> Certificates:
             raise ValueError(
                 f"expected variable, readable, path and content of a certificate file, found {line[:200]!r}"
             )
-        files.append(CertificateFile(words[0], words[2], words[1] == "yes", base64.b64decode(words[3])))
+        try:
+            pem = base64.b64decode(words[3], validate=True)
+        except ValueError as error:
+            raise ValueError(f"expected a certificate file in base64, found {line[:200]!r} ({error})") from None
+        files.append(CertificateFile(words[0], words[2], words[1] == "yes", pem))
     return Certificates(tuple(files))

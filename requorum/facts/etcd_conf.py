@@ -10,7 +10,7 @@ PATH = "/etc/etcd/etcd.conf"
 COMMAND = f"cat {PATH}"
 
 _ASSIGNMENT = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_]*)=(.*)$")
-_BARE = re.compile(r"^[A-Za-z0-9_.,:=/@%+\[\]-]*$")
+_BARE = re.compile(r"[A-Za-z0-9_.,:=/@%+\[\]-]*")
 
 
 class ConfError(ValueError):
@@ -68,7 +68,7 @@ class EtcdConf:
         """
         lines = self.text.splitlines(keepends=True)
         for key, value in changes.items():
-            if not _BARE.match(value):
+            if not _BARE.fullmatch(value):
                 raise ConfError(f"{key} cannot be written without quotes: {value!r}")
             at = [i for i, line in enumerate(lines) if (m := _ASSIGNMENT.match(line)) and m.group(1) == key]
             if at:

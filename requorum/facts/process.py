@@ -17,7 +17,7 @@ for folder in /proc/[0-9]*; do
   printf '%s %s %s %s\\n' "${folder#/proc/}" "${20}" "$argv" "$environ"
 done
 """
-_FLAG = "--force-new-cluster"
+_FLAG = "force-new-cluster"
 _VARIABLE = "ETCD_FORCE_NEW_CLUSTER"
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")  # as Go's strconv.ParseBool reads them
 
@@ -34,9 +34,10 @@ class Process:
     @property
     def forced(self) -> bool:
         """It was started to force a new cluster, by flag or by variable."""
-        flags = [a.lstrip("-").partition("=") for a in self.argv if a.lstrip("-").startswith(_FLAG.lstrip("-"))]
-        if flags:
-            return any(not equals or value in _TRUE for _, equals, value in flags)
+        flags = [word.lstrip("-").partition("=") for word in self.argv if word.startswith("-")]
+        given = [not equals or value in _TRUE for name, equals, value in flags if name == _FLAG]
+        if given:
+            return given[-1]
         return self.environ.get(_VARIABLE, "") in _TRUE
 
     @property
@@ -56,8 +57,11 @@ def parse(output: str) -> tuple[Process, ...]:
         words = line.split(" ")
         if len(words) != 4 or not words[0].isdigit() or not words[1].isdigit():
             raise ValueError(f"expected pid, start time, arguments and environment of an etcd process, found {line!r}")
-        argv = base64.b64decode(words[2]).decode(errors="replace").rstrip("\0").split("\0")
-        pairs = base64.b64decode(words[3]).decode(errors="replace").split("\0")
+        try:
+            argv, pairs = (base64.b64decode(w, validate=True).decode(errors="replace").split("\0") for w in words[2:])
+        except ValueError as error:
+            raise ValueError(f"expected arguments and environment in base64, found {line!r} ({error})") from None
+        argv = argv[:-1] if argv[-1] == "" else argv  # each argument ends with a NUL
         environ = dict(pair.partition("=")[::2] for pair in pairs if pair.startswith("ETCD_"))
         found.append(Process(int(words[0]), int(words[1]), tuple(argv), environ))
     return tuple(found)

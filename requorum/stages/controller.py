@@ -191,10 +191,10 @@ class Controller(Steps):
         ended = self._ended_record
         self._write("", "")
         self._write(f"verdict   {ended.verdict}", "")
-        if ended.survivor:
+        if ended.survivor and self.run.proven.acts:
             self._write(f"survivor  {ended.survivor}", "")
         self._write(f"members   {len(ended.healthy)} of {len(self.run.inventory.host_names)} healthy", "")
-        if ended.writable_at:
+        if ended.writable_at and ended.verdict == "lost":
             self._write(f"writable  since {ended.writable_at[:19]}Z", "")
         self._write(f"result    {ended.answer}", "bold")
         if not self.run.proven.path:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -15,9 +15,6 @@ from requorum.stages import guards, options
 from requorum.stages.order import Place
 from requorum.stages.outcome import changed_words
 from requorum.stages.step import ATTRIBUTE, NotToday, Now, Step, StepFailed, enter
-
-if TYPE_CHECKING:
-    pass
 
 NOWHERE = "nowhere"
 """The host of a step whose role nobody plays; such an item is left out of the run."""
@@ -63,25 +60,33 @@ class Steps:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave out what no host plays; make sure that `host` is ours."""
-        left_out = [item for item in items if step_of(item) and item.name.endswith(f"[{NOWHERE}]")]
-        self._collected = [_function(item) for item in items]
+        with self._telling_refusals():
+            left_out = [item for item in items if step_of(item) and item.name.endswith(f"[{NOWHERE}]")]
+            self._collected = [_function(item) for item in items]
+            guards.require_own_host(self._collected, options.PROJECT / "conftest.py")
         if left_out:
             config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-        guards.require_own_host(map(_function, items), options.PROJECT / "conftest.py")
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Write the plan down before the first step, once it is known to be whole."""
         if self.mode == "recovery":
             nowhere = [item for item in self._collected if item.name.endswith(f"[{NOWHERE}]")]
-            try:
+            with self._telling_refusals():
                 guards.require_whole(options.RUNBOOK, self._collected, [*session.items, *nowhere])
-            except pytest.UsageError as error:
-                self.run.journal.add(Noted("", BASTION, str(error)))  # what a worker raises is not printed
-                raise
         if self._writes_plan:
             self.run.journal.add(Planned(tuple(self._planned(item) for item in session.items)))
+
+    @contextmanager
+    def _telling_refusals(self) -> Iterator[None]:
+        """What a worker raises while it collects is not printed: the journal tells it."""
+        try:
+            yield
+        except pytest.UsageError as error:
+            if self._writes_plan:
+                self.run.journal.add(Noted("", BASTION, str(error)))
+            raise
 
     def _planned(self, item: pytest.Item) -> PlannedStep:
         found = step_of(item)

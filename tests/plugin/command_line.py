@@ -1,6 +1,7 @@
 """Pytest as an operator starts it: a process of its own, with its own arguments, folder, environment and terminal.
 
-Most are forked from a server that has imported what is not ours (a second each otherwise); `real` starts a new Python.
+Most are forked from a server that has imported the library, and no plugin (a second each otherwise); `real` starts a
+new Python.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ TRACES = ("Traceback", "INTERNALERROR", ' File "', "Error:")
 """What a reader at 3 a.m. must never see. `ERROR:` of pytest is in capitals."""
 
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["pytest", "paramiko", "yaml"])
+_SERVER.set_forkserver_preload(["pytest", "requorum.stages", "requorum.live", "requorum.audit"])
+_QUIET = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")
+"""The server's imports are no news."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,12 @@ def _child(args: tuple[str, ...], folder: str, variables: Mapping[str, str], std
     os.environ.update(variables)
     os.chdir(folder)
     sys.argv = ["pytest", *args]
-    tests = str(
-        ROOT / "tests"
-    )  # what pytest put there for the tests themselves; an environment may lie in the checkout
-    sys.path[:] = [str(ROOT), *(path for path in sys.path if path != str(ROOT) and not path.startswith(tests))]
+    # What pytest put there for the tests themselves is not for this one; an environment may lie in the checkout.
+    own, tests = variables["PYTHONPATH"].split(":"), str(ROOT / "tests")
+    sys.path[:] = [*own, *(path for path in sys.path if path not in own and not path.startswith(tests))]
     import pytest
 
-    code = int(pytest.main(list(args)))
+    code = int(pytest.main([*_QUIET, *args]))
     sys.stdout.flush()
     sys.exit(code)
 

@@ -162,13 +162,14 @@ class Project:
     started: list[Started] = field(default_factory=list)
 
     def start(self, *args: str, stdin: str = "/dev/null", verdict: str = "lost", **faults: str) -> Started:
-        """Start `pytest runbook/ ARGS`; a fault's name is ``at_20_b``."""
+        """Start `pytest runbook/ ARGS`; a fault's name is ``at_20_b``. Its own folder is on the path for imports."""
         given = {key.removeprefix("at_").replace("_", " "): fault for key, fault in faults.items()}
         reports = () if "--reports" in args else ("--reports", str(self.reports))
         self.started.append(
             command_line.start(
                 "runbook/", "--inventory=inventory.yaml", *reports, *args, folder=self.folder, stdin=stdin,
                 FAULTS=json.dumps(given), VERDICT=verdict, DISK=str(self.reports),
+                PYTHONPATH=f"{command_line.ROOT}:{self.folder}",
             )
         )  # fmt: skip
         return self.started[-1]
@@ -176,6 +177,13 @@ class Project:
     def run(self, *args: str, verdict: str = "lost", **faults: str) -> Answer:
         """What it answers; the operator has agreed."""
         return self.start("--confirm=small", *args, verdict=verdict, **faults).finish()
+
+    def end(self) -> None:
+        """End what still runs."""
+        for started in self.started:
+            if started.process.is_alive():
+                started.process.kill()
+                started.process.join()
 
     @property
     def made(self) -> list[str]:

@@ -35,10 +35,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
     (tmp_path / "project").mkdir()
     made = small_project.make(tmp_path / "project", tmp_path / "reports")
     yield made
-    for started in made.started:
-        if started.process.is_alive():
-            started.process.kill()
-            started.process.join()
+    made.end()
 
 
 def until(condition: Callable[[], bool], started: Started, what: str) -> None:

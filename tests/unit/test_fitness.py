@@ -1,0 +1,71 @@
+"""What keeps a host from being changed, or from joining: each problem named, with what to do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from builders import conf, emptied, facts, healthy, machine, mark, process, unit
+
+from requorum.facts.host import HostFacts
+from requorum.fitness import cannot_join, unfit
+
+FIT = facts(0)
+
+
+def test_a_good_host_is_fit() -> None:
+    assert unfit(FIT) == []
+    assert cannot_join(emptied(1), FIT, ()) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        (replace(FIT, machine=machine(0, uid=1000)), "sudo: true"),
+        (replace(FIT, machine=machine(0, etcdctl_version="")), "install etcd-client"),
+        (replace(FIT, machine=machine(0, etcd_version="")), "install etcd-server"),
+        (replace(FIT, machine=machine(0, etcd_version="3.3.25")), "no learners"),
+        (replace(FIT, machine=machine(0, data_free=1_999_999)), "twice the data, 2000000"),
+        (replace(FIT, machine=machine(0, backup_free=1_999_999)), "backup directory"),
+        (replace(FIT, unit=unit(load="not-found")), "etcd.service is not-found"),
+        (replace(FIT, unit=replace(unit(), environment_files=())), "does not read /etc/etcd/etcd.conf"),
+        (replace(FIT, unit=replace(unit(), exec_start="/usr/bin/etcd --config-file /x.yaml")), "YAML file"),
+        (replace(FIT, conf=conf(0, ETCD_CONFIG_FILE="/x.yaml")), "/x.yaml"),
+        (replace(FIT, conf=conf(0, ETCD_FORCE_NEW_CLUSTER="true")), "forced a new cluster"),
+        (replace(FIT, processes=(process(forced=True),)), "forced a new cluster"),
+        (replace(FIT, conf=conf(0, ETCD_WAL_DIR="/wal")), "ETCD_WAL_DIR is set"),
+        (replace(FIT, conf=conf(0, ETCD_NAME="")), "does not set ETCD_NAME"),
+    ],
+)
+def test_unfit(host: HostFacts, words: str) -> None:
+    [problem] = unfit(host)
+    assert words in problem
+
+
+def test_our_own_force_is_no_problem() -> None:
+    assert unfit(replace(FIT, processes=(process(forced=True),), mark=mark())) == []
+
+
+def test_a_masked_unit_has_no_environment_files() -> None:
+    masked = replace(unit(load="masked"), environment_files=())
+    assert unfit(replace(FIT, unit=masked)) == []
+
+
+@pytest.mark.parametrize(
+    ("joiner", "words"),
+    [
+        (replace(emptied(1), unit=unit(load="masked")), "systemctl unmask etcd"),
+        (replace(emptied(1), machine=machine(1, etcd_version="3.5.16")), "etcd 3.5.16 here, 3.4.23 on"),
+        (replace(emptied(1), conf=conf(1, ETCD_NAME="m0")), "ETCD_NAME is m0"),
+        (replace(emptied(1), machine=machine(1, machine_id="machine-0")), "same machine"),
+        (replace(emptied(1), machine=machine(1, clock=1_700_000_060.0)), "+60 s"),
+        (replace(emptied(1), machine=machine(1, data_there=False)), "is not there"),
+    ],
+)
+def test_cannot_join(joiner: HostFacts, words: str) -> None:
+    [problem] = cannot_join(joiner, healthy(0), ())
+    assert words in problem
+
+
+def test_certificates_come_along() -> None:
+    assert cannot_join(emptied(1), healthy(0), ("expired",)) == ["expired"]

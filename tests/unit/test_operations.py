@@ -1,0 +1,257 @@
+"""Facts → exact changes, as values; and what a plan believes of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import pytest
+from builders import (
+    CRASHED,
+    STOPPED,
+    answers,
+    client,
+    conf,
+    data,
+    deaf,
+    emptied,
+    facts,
+    healthy,
+    machine,
+    mark,
+    member,
+    members,
+    name,
+    node,
+    peer,
+    process,
+    stopped,
+    unit,
+)  # fmt: skip
+
+from requorum import operations
+from requorum.changes import (
+    AddMember,
+    Change,
+    CopyTree,
+    EnableEtcd,
+    FetchTree,
+    MoveAside,
+    PromoteMember,
+    ReloadUnits,
+    RemoveFile,
+    RemoveMember,
+    SaveSnapshot,
+    StartEtcd,
+    StopEtcd,
+    UpdatePeerUrls,
+    WriteFile,
+)  # fmt: skip
+from requorum.facts import etcd_conf
+from requorum.facts import mark as marks
+from requorum.facts.host import HostFacts, MissingFact
+from requorum.facts.unit import FENCE, FORCE, FORCE_ENVIRONMENT
+from requorum.operations.backup import BackupPlace
+
+ONE = name(0)
+PLACE = BackupPlace(PurePosixPath("/backup"), "r1", Path("/run/backup"))
+DATA_DIR = "/var/lib/etcd"
+
+
+def applied(changes: list[Change], to: HostFacts) -> HostFacts:
+    """The facts once all changes are made, as a plan believes them."""
+    for change in changes:
+        to = change.after(to)
+    return to
+
+
+def written(change: Change) -> str:
+    assert isinstance(change, WriteFile)
+    return change.content
+
+
+def test_the_fence_stands_before_etcd_stops() -> None:
+    drop_in, *rest = operations.fence.raise_fence(deaf(0, mark=mark()))
+    assert rest == [ReloadUnits(ONE, FENCE, True), StopEtcd(ONE)]
+    assert "[Unit]\nAssertPathExists=/" in written(drop_in)
+    assert "recovery 20261105-0300 by ada@desk" in written(drop_in)
+    assert applied([drop_in, *rest], deaf(0)).fenced
+
+
+def test_the_fence_is_lifted() -> None:
+    assert operations.fence.lift_fence(deaf(0)) == [RemoveFile(ONE, FENCE), ReloadUnits(ONE, FENCE, False)]
+
+
+def test_stop_and_start() -> None:
+    assert operations.etcd.stop(deaf(0)) == [StopEtcd(ONE)]
+    assert operations.etcd.start(deaf(0)) == [EnableEtcd(ONE), StartEtcd(ONE)]
+
+
+def test_force_by_environment_with_short_timers() -> None:
+    environment, drop_in, *rest = operations.etcd.force_new_cluster(stopped(0))
+    assert environment == WriteFile(
+        ONE,
+        FORCE_ENVIRONMENT,
+        "ETCD_FORCE_NEW_CLUSTER=true\nETCD_HEARTBEAT_INTERVAL=50\nETCD_ELECTION_TIMEOUT=500\n",
+    )
+    assert written(drop_in).endswith(f"[Service]\nEnvironmentFile={FORCE_ENVIRONMENT}\n")
+    assert rest == [ReloadUnits(ONE, FORCE, True), StartEtcd(ONE)]
+
+
+@pytest.mark.parametrize("flag", ["--heartbeat-interval=100", "--election-timeout 1000"])
+def test_force_sets_no_timer_beside_a_flag(flag: str) -> None:
+    """etcd 3.4 and later refuses to start where a flag shadows a variable."""
+    old = stopped(0)
+    old = replace(old, unit=replace(old.unit, exec_start=f"/usr/bin/etcd {flag}"))
+    assert written(operations.etcd.force_new_cluster(old)[0]) == "ETCD_FORCE_NEW_CLUSTER=true\n"
+
+
+def test_the_force_is_taken_away_with_a_restart_only_where_it_is_in_force() -> None:
+    files = [RemoveFile(ONE, FORCE), ReloadUnits(ONE, FORCE, False), RemoveFile(ONE, FORCE_ENVIRONMENT)]
+    forced = replace(healthy(0, members(0)), processes=(process(forced=True),))
+    assert operations.etcd.take_force_away(forced) == [*files, StopEtcd(ONE), StartEtcd(ONE)]
+    assert operations.etcd.take_force_away(healthy(0, members(0))) == [*files, StartEtcd(ONE)]
+
+
+def test_forced_and_unforced_again_leaves_nothing_on_the_start_path() -> None:
+    forced = applied(operations.etcd.force_new_cluster(stopped(0)), stopped(0))
+    assert (forced.forced, forced.unit.forced) == (True, True)
+    assert forced.members == members(0)
+    plain = applied(operations.etcd.take_force_away(forced), forced)
+    assert (plain.forced, plain.unit.forced, plain.unit.active) == (False, False, "active")
+
+
+def value(changes: list[Change], key: str) -> str:
+    """What the one change writes into etcd.conf."""
+    [change] = changes
+    assert isinstance(change, WriteFile)
+    assert change.path == etcd_conf.PATH
+    assert change.before is not None
+    return etcd_conf.parse(change.content).get(key)
+
+
+def test_the_survivor_names_only_itself() -> None:
+    changes = operations.etcd.name_only_itself(deaf(0))
+    assert value(changes, "ETCD_INITIAL_CLUSTER") == f"m0={peer(0)}"
+    assert value(changes, "ETCD_INITIAL_CLUSTER_STATE") == "new"
+    assert operations.etcd.name_only_itself(facts(0, conf=conf(0, (0,)))) == []
+
+
+def test_a_joiner_names_the_living_and_itself() -> None:
+    """The joiner has no name in the list yet; the chapter's example forgets it."""
+    through = healthy(0, (member(0), member(2, started=False, learner=True)))
+    changes = operations.etcd.name_members(emptied(2), through, state="existing")
+    assert value(changes, "ETCD_INITIAL_CLUSTER") == f"m0={peer(0)},m2={peer(2)}"
+    assert value(changes, "ETCD_INITIAL_CLUSTER_STATE") == "existing"
+
+
+def test_members_keep_the_order_of_the_file() -> None:
+    old = facts(1, conf=conf(1, (2, 0, 1)))
+    assert operations.etcd.name_members(old, healthy(0)) == []
+    changes = operations.etcd.name_members(old, healthy(0, members(0, 1, 2, 3)))
+    assert value(changes, "ETCD_INITIAL_CLUSTER") == ",".join(f"m{n}={peer(n)}" for n in (2, 0, 1, 3))
+
+
+def test_a_member_that_took_another_name_gets_it() -> None:
+    renamed = replace(member(1), name="new")
+    changes = operations.etcd.name_members(facts(0), healthy(0, (member(0), renamed, member(2))))
+    assert f"new={peer(1)}" in value(changes, "ETCD_INITIAL_CLUSTER")
+
+
+def test_no_list_no_change() -> None:
+    with pytest.raises(MissingFact, match="expected a member list, found etcd is not active"):
+        operations.etcd.name_members(facts(0), deaf(1))
+
+
+def test_data_goes_aside_where_etcd_does_not_look() -> None:
+    to = f"{DATA_DIR}/openshift-backup-requorum-r1"
+    assert operations.etcd.move_data_aside(stopped(0), "r1") == [MoveAside(ONE, DATA_DIR, to)]
+
+
+@pytest.mark.parametrize(
+    ("version", "learner"), [("3.3.25", False), ("3.4.23", True), ("3.5.16", True), ("3.10.0", True)]
+)
+def test_add_as_a_learner_where_there_are_learners(version: str, learner: bool) -> None:
+    through = replace(healthy(0), machine=machine(0, etcd_version=version))
+    assert operations.membership.add(through, emptied(1)) == [AddMember(ONE, "m1", (peer(1),), learner)]
+
+
+def test_promote_and_remove() -> None:
+    assert operations.membership.promote(healthy(0), facts(1)) == [PromoteMember(ONE, "m1", (peer(1),), (client(1),))]
+    assert operations.membership.remove(healthy(0), members(1, 2)) == [
+        RemoveMember(ONE, "m1", (peer(1),), node(1)),
+        RemoveMember(ONE, "m2", (peer(2),), node(2)),
+    ]
+    assert operations.membership.remove_all_but_itself(healthy(0, members(0))) == []
+    left = healthy(0, members(0, 3, learners=[3]))
+    assert operations.membership.remove_all_but_itself(left) == [RemoveMember(ONE, "m3", (peer(3),), node(3))]
+    with pytest.raises(MissingFact):
+        operations.membership.remove_all_but_itself(deaf(0))
+
+
+def test_a_peer_url_is_updated_only_where_it_differs() -> None:
+    assert operations.membership.advertise(healthy(0)) == []
+    wrong = replace(member(0), peer_urls=("http://localhost:2380",))
+    changes = operations.membership.advertise(healthy(0, (wrong,)))
+    assert changes == [UpdatePeerUrls(ONE, "m0", (peer(0),), node(0))]
+    assert operations.membership.advertise(applied(changes, healthy(0, (wrong,)))) == []
+    with pytest.raises(MissingFact):
+        operations.membership.advertise(deaf(0))
+
+
+def test_marking() -> None:
+    [change] = operations.marking.sign(facts(0), mark())
+    assert change == WriteFile(ONE, marks.PATH, mark().text(), mode="0600")
+    assert operations.marking.strike(facts(0)) == [RemoveFile(ONE, marks.PATH)]
+
+
+def test_backups_and_where_they_go() -> None:
+    copy = CopyTree(ONE, DATA_DIR, "/backup/etcd-data-r1")
+    fetched = FetchTree(ONE, "/backup/etcd-data-r1", f"/run/backup/{ONE}-data.tar.gz")
+    assert operations.backup.keep_data(deaf(0), PLACE) == [copy, fetched]
+    assert operations.backup.keep_data(deaf(0), replace(PLACE, fetched=None)) == [copy]
+    assert operations.backup.keep_data(emptied(0), PLACE) == []
+    assert operations.backup.keep_configuration(emptied(0), replace(PLACE, fetched=None)) == [
+        CopyTree(ONE, "/etc/etcd", "/backup/etcd-config-r1")
+    ]
+    saved, _ = operations.backup.save_snapshot(healthy(0), PLACE, "end")
+    assert saved == SaveSnapshot(ONE, "/backup/etcd-snapshot-end-r1")
+    assert PLACE.database == PurePosixPath("/backup/etcd-data-r1/member/snap/db")
+
+
+SEQUENCES: list[tuple[HostFacts, list[Change]]] = [
+    (old, changes)
+    for old in (
+        deaf(0), stopped(0), stopped(0, masked=True), stopped(0, fenced=True), emptied(0), emptied(0, STOPPED),
+        healthy(0), healthy(0, members(0, 1)), facts(0, unit=unit(CRASHED), data=data(0)),
+        replace(facts(0, data=data(0), unit=unit(forced=True), api=answers(0, members(0))), mark=mark()),
+    )
+    for changes in (
+        operations.fence.raise_fence(old),
+        operations.fence.lift_fence(old),
+        operations.etcd.force_new_cluster(old),
+        operations.etcd.take_force_away(old),
+        operations.etcd.name_only_itself(old),
+        operations.etcd.name_members(old, healthy(0, members(0, 1))),
+        operations.etcd.start(old),
+        operations.etcd.move_data_aside(old, "r1"),
+        operations.marking.sign(old, mark()),
+        operations.marking.strike(old),
+        operations.membership.add(old, facts(4)),
+        operations.membership.promote(old, facts(1)),
+        operations.membership.remove(old, members(1)),
+        operations.backup.keep_configuration(old, PLACE),
+    )
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "changes"), SEQUENCES)
+def test_what_a_plan_believes_is_believed_once(old: HostFacts, changes: list[Change]) -> None:
+    """A change that holds already changes no facts; and a sequence made twice ends where it ended."""
+    facts = old
+    for change in changes:
+        facts = change.after(facts)
+        assert change.after(facts) == facts
+        assert change.host == old.name
+        assert change.shown()
+    assert applied(changes, facts) == facts
