@@ -7,7 +7,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from lab import cgroups, network, wait
+from lab import cgroups, mounts, network, wait
 from lab.errors import LabError
 from lab.shell import CLEAN_ENVIRONMENT, Completed, run
 from lab.spec import Host
@@ -23,7 +23,7 @@ for group in {power_groups}; do echo 0 > "$group/cgroup.procs" || exit 1; done
 while :; do
     (
         for group in {host_groups}; do echo 0 > "$group/cgroup.procs" || exit 1; done
-        exec unshare --mount --propagation slave sh -c {inner}
+        exec {own_mounts} sh -c {inner}
     )
     [ $? = 133 ] || exit 0
 done
@@ -83,6 +83,7 @@ def switch_on(record: Record, host: Host) -> None:
     text = _POWER.format(
         power_groups=" ".join(map(str, cgroups.create(power_group(record, host)))),
         host_groups=" ".join(map(str, cgroups.create(group(record, host)))),
+        own_mounts=shlex.join([*mounts.OWN, *mounts.ENTER]),
         inner=shlex.quote(f"{shlex.join(mount)} && exec {shlex.join(nspawn)}"),
     )
     script.write_text(text, encoding="utf-8")
@@ -171,8 +172,8 @@ def listens(record: Record, host: Host, port: int) -> bool:
 def wait_reachable(record: Record, host: Host, within: float = 60) -> None:
     """Wait until sshd greets.
 
-    A host that goes off again is switched on once more: systemd-nspawn now and then ends at its start, about once in
-    sixty boots, and does not say why (seen). A second time is an error.
+    A host that goes off again is switched on once more: with some twenty hosts on one machine, a guest's init now and
+    then finds no inotify instance left, and ends (seen). A second time is an error.
     """
     tried_again = False
 
@@ -182,7 +183,12 @@ def wait_reachable(record: Record, host: Host, within: float = 60) -> None:
             if tried_again:
                 log = record.host_directory(host) / "console.log"
                 tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-                raise LabError(f"{host.name} went off while booting, twice; the end of {log}:\n{tail}")
+                limit = Path("/proc/sys/fs/inotify/max_user_instances").read_text(encoding="ascii").strip()
+                raise LabError(
+                    f"{host.name} went off while booting, twice. With many hosts on one machine the kernel's limit of "
+                    f"inotify instances ({limit}, sysctl fs.inotify.max_user_instances) can be too low: each takes "
+                    f"about six. The end of {log}:\n{tail}"
+                )
             tried_again = True
             cut_power(record, (host,))
             switch_on(record, host)

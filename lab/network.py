@@ -77,7 +77,8 @@ def plug_in(record: Record, host: Host) -> None:
         f"link set lo up\naddress add {host.address}/24 dev {inside}\nlink set {inside} up\n"
         f"route add default via 10.213.{record.network}.1\n"
     )
-    run(["ip", "-n", name, "-batch", "-"], stdin=script)
+    # Not `ip -n`: that makes a mount namespace, and ends with an error in a bare chroot, where `/` is no mount point.
+    run(["nsenter", f"--net=/run/netns/{name}", "ip", "-batch", "-"], stdin=script)
 
 
 def unplug(record: Record, host: Host) -> None:

@@ -7,7 +7,7 @@ import platform
 import shutil
 from pathlib import Path
 
-from lab import cgroups
+from lab import cgroups, mounts
 from lab.errors import LabError
 from lab.shell import run
 
@@ -86,7 +86,7 @@ def install() -> list[str]:
 def _cannot_mount() -> str | None:
     if not _file_system_known("overlay"):
         return "The lab cannot run here: the kernel has no overlayfs."
-    done = run(["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], check=False)
+    done = run([*mounts.OWN, *mounts.ENTER, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], check=False)
     if done.returncode != 0:
         return f"The lab cannot run here: mounting is not allowed ({done.stderr.strip()})."
     return None

@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from lab import state
+from lab import mounts, state
 from lab.errors import LabError
 from lab.shell import run
 
@@ -116,7 +116,8 @@ def build(release: str) -> Path:
         # In a process namespace of its own, so that all of it ends when this process is killed, and keeps the lock till
         # then: mmdebstrap itself does not heed SIGTERM while apt works (seen).
         enclosed = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        run([*enclosed, *command], timeout=900, keep_open=[lock])
+        own_mounts = [*mounts.OWN[1:], *mounts.ENTER]
+        run([*enclosed, *own_mounts, *command], timeout=900, keep_open=[lock])
         _customize(part)
         part.rename(path)
     return path
