@@ -48,16 +48,16 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> int:
     _say(
         f"\n--collect-only on a healthy lab: {ours:.2f} s; of an empty folder: {theirs:.2f} s; added: {ours - theirs:.2f}"
     )
-    bench = Bench(lab, folder)
+    bench = Bench(lab, folder, arguments.reports.absolute() if arguments.reports else folder / "reports")
     rounds: list[Round] = []
-    _say("\nround   load  floor  first write    load  runbook  first write   ratio")
+    _say("\nround   load  floor  first write    load  runbook   cpu  first write   ratio")
     for number in range(arguments.rounds):
         one = bench.round(floor_first=number % 2 == 0)
         rounds.append(one)
         bare, whole = one.floor, one.runbook
         _say(
             f"{number + 1:5}  {bare.load:5.2f}  {bare.seconds:5.1f}  {bare.first_write:11.1f}"
-            f"   {whole.load:5.2f}  {whole.seconds:7.1f}  {whole.first_write:11.1f}  {one.ratio:6.2f}"
+            f"   {whole.load:5.2f}  {whole.seconds:7.1f}  {whole.cpu:4.1f}  {whole.first_write:11.1f}  {one.ratio:6.2f}"
         )
     ratio = statistics.median(one.ratio for one in rounds)
     _say(f"median ratio {ratio:.2f} (limit {RATIO}), --collect-only adds {ours - theirs:.2f} s (limit {OUTLINE})")
@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=_positive, default=4, help="how many (default: 4)")
     parser.add_argument("--members", type=int, default=3, choices=(3, 5, 7), help="all but one are lost (default: 3)")
     parser.add_argument("--name", default="bench", help="of the lab; it is taken down unless it was there before")
+    parser.add_argument("--reports", type=Path, metavar="DIR", help="keep the reports of the runbook's runs there")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write every number to FILE, as JSON")
     return parser
 

@@ -22,9 +22,18 @@ SETTLE = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One recovery, proven: `seconds` in all and to the `first_write`; `load` is the machine's at its beginning."""
+    """One recovery, proven.
+
+    Attributes:
+        seconds: in all.
+        cpu: seconds that it computed on the machine that runs it; the hosts' own are not in it.
+        first_write: seconds to the first acknowledged write.
+        load: the machine's, when it began.
+        spent: where the time went.
+    """
 
     seconds: float
+    cpu: float
     first_write: float
     load: float
     spent: tuple[Spent, ...]
@@ -51,11 +60,11 @@ class Bench:
     its database, and the joiners lacked the last write (seen with 3.4).
     """
 
-    def __init__(self, lab: Lab, folder: Path) -> None:
-        """Write keys to the lab and keep that state; the journals of the runbook go to `folder`."""
+    def __init__(self, lab: Lab, folder: Path, reports: Path) -> None:
+        """Write keys to the lab and keep that state; the runs of the runbook leave theirs in `reports`."""
         self.lab = lab
         self.survivor = lab.hosts[0]
-        self.reports = folder / "reports"
+        self.reports = reports
         record = folder / "acknowledged.jsonl"
         lab.restore("whole")
         client = writer.Writer(lab, record)
@@ -79,7 +88,7 @@ class Bench:
             done = floor.recover(self.lab, self.survivor)
         self._prove()
         parts = tuple(Spent(what, seconds, seconds, 0) for what, seconds in floor.phases(done.output))
-        return Leg(done.seconds, first.seconds, load, parts)
+        return Leg(done.seconds, done.cpu, first.seconds, load, parts)
 
     def runbook(self) -> Leg:
         """One recovery by the runbook."""
@@ -87,7 +96,7 @@ class Bench:
         with FirstWrite(self.lab, self.survivor) as first:
             done = runbook.recover(self.lab, self.reports)
         self._prove()
-        return Leg(done.seconds, first.seconds, load, tuple(runbook.spent(self.reports, done.seconds)))
+        return Leg(done.seconds, done.cpu, first.seconds, load, tuple(runbook.spent(self.reports, done.seconds)))
 
     def _broken(self) -> float:
         self.lab.restore(WRITTEN)

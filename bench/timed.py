@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import time
 from collections.abc import Sequence
@@ -18,9 +19,10 @@ PATIENCE = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """A command that ended as it should: what it took in seconds, and its standard output."""
+    """A command that ended as it should: what it took in seconds, of these on this processor, and what it printed."""
 
     seconds: float
+    cpu: float
     output: str
 
 
@@ -33,7 +35,7 @@ def timed(command: Sequence[str], *, exits: int = 0, folder: Path = PROJECT) -> 
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "REQUORUM_RUN"))
     }
-    began = time.monotonic()
+    began, used = time.monotonic(), _cpu_of_children()
     try:
         done = subprocess.run(
             list(command),
@@ -51,4 +53,10 @@ def timed(command: Sequence[str], *, exits: int = 0, folder: Path = PROJECT) -> 
     if done.returncode != exits:
         said = "\n".join((done.stdout + done.stderr).splitlines()[-40:])
         raise LabError(f"exit code {done.returncode}, {exits} was expected: {' '.join(command)}\n{said}")
-    return Timed(seconds, done.stdout)
+    return Timed(seconds, _cpu_of_children() - used, done.stdout)
+
+
+def _cpu_of_children() -> float:
+    """Seconds that all ended children of this process have computed."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

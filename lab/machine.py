@@ -172,8 +172,9 @@ def listens(record: Record, host: Host, port: int) -> bool:
 def wait_reachable(record: Record, host: Host, within: float = 60) -> None:
     """Wait until sshd greets.
 
-    A host that goes off again is switched on once more: with some twenty hosts on one machine, a guest's init now and
-    then finds no inotify instance left, and ends (seen). A second time is an error.
+    A host that goes off again is switched on once more: with some twenty hosts on one machine, a guest now and then ends
+    at its start and says nothing (seen). That no inotify instance is left then is likely, and not proven. A second time
+    is an error.
     """
     tried_again = False
 
