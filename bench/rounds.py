@@ -101,8 +101,13 @@ class Bench:
     def _broken(self) -> float:
         self.lab.restore(WRITTEN)
         self.lab.break_hosts(self.lab.hosts[1:], "destroyed")
+        # Its last leader may be itself, and it goes on to say so for an election timeout or two: nobody is that quick.
+        wait.until(self._leaderless, f"{self.survivor.name} knows that it has no leader", within=30, every=0.2)
         _settle()
         return os.getloadavg()[0]
+
+    def _leaderless(self) -> bool:
+        return "no leader" in self.lab.etcdctl(self.survivor, "endpoint", "status", "-w", "json", check=False).stdout
 
     def _prove(self) -> None:
         self.lab.wait_healthy(within=15)
