@@ -210,8 +210,3 @@ def boot_id(record: Record, host: Host) -> str:
     if pid is None:
         raise LabError(f"{host.name} is switched off")
     return Path(f"/proc/{pid}/root/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-
-
-def process_start(pid: int) -> str:
-    """When a process was started, in clock ticks since this machine's boot."""
-    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]

@@ -35,9 +35,9 @@ class Diagnosis:
     """The verdict and everything that follows from it.
 
     `path` is False where the runbook refuses to go on; `advice` then says what to do. `settling`: enough members run to
-    elect a leader by themselves, and may be about to. `removals` are members that a
-    living quorum is to remove. The other tuples name hosts, in the inventory's order: `members` those in the cluster,
-    `others` those to keep stopped meanwhile, `joiners` those to take in, `missing` those that cannot be had now.
+    elect a leader by themselves, and may be about to. `removals` are members that a living quorum is to remove. The
+    other tuples name hosts, in the inventory's order: `members` those in the cluster, `others` those to keep stopped
+    meanwhile, `joiners` those to take in, `missing` those that cannot be had now.
     """
 
     verdict: Verdict

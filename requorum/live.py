@@ -223,7 +223,7 @@ class Cluster:
         self.run = run
         self.diagnosis = run.proven
         self.recovery = run.recovery
-        fetched = run.folder / "backup" if run.inventory.backup.fetch else None
+        fetched = run.backup_folder if run.inventory.backup.fetch else None
         self.backup = BackupPlace(run.inventory.backup.directory, run.recovery, fetched)
         self.mark = run.mark
 
@@ -242,7 +242,7 @@ class Cluster:
     @property
     def reached(self) -> list[HostFacts]:
         """The facts of every host that the survey reached."""
-        return [facts for facts in self.run.survey.values() if isinstance(facts, HostFacts)]
+        return list(self.run.reached.values())
 
     def silence_of(self, name: str) -> str:
         """Why a host of the inventory was not reached, and what to do; empty where it was."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
 Word = Literal["precondition", "action", "postcondition"]
-Phase = Literal["begin", "end"]
 StepOutcome = Literal["passed", "failed", "blocked", "interrupted", "deferred"]
 ChangeResult = Literal["held", "done", "failed", "unknown", "planned"]
 Mode = Literal["recovery", "preconditions", "plan", "checks"]

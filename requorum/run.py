@@ -70,7 +70,12 @@ class Run:
         self.step = ""
         self._wire()
         if self.mode == "plan":
-            self.model = Model({name: facts for name, facts in self.survey.items() if isinstance(facts, HostFacts)})
+            self.model = Model(self.reached)
+
+    @property
+    def reached(self) -> dict[str, HostFacts]:
+        """The facts of every host that the survey reached, in the inventory's order."""
+        return {name: facts for name, facts in self.survey.items() if isinstance(facts, HostFacts)}
 
     @property
     def proven(self) -> Diagnosis:
@@ -87,7 +92,7 @@ class Run:
         return Mark(self.recovery, self.inventory.cluster, self.proven.survivor, operator, since)
 
     def _marks(self) -> list[Mark]:
-        return [f.mark for f in self.survey.values() if isinstance(f, HostFacts) and f.mark]
+        return [facts.mark for facts in self.reached.values() if facts.mark]
 
     @property
     def backup_folder(self) -> Path:
@@ -124,7 +129,7 @@ class Run:
             time.sleep(0.5)
         self.recovery = max((m.recovery for m in self._marks()), default=self.name)
         if self.mode == "plan":
-            self.model = Model({name: facts for name, facts in self.survey.items() if isinstance(facts, HostFacts)})
+            self.model = Model(self.reached)
 
     def tell(self) -> None:
         """Write down what was surveyed and the verdict."""
@@ -151,7 +156,7 @@ class Run:
         chosen: dict[str, set[str]] = {
             BASTION: {BASTION},
             "inventory": set(self.inventory.host_names),
-            "reached": {n for n, f in self.survey.items() if isinstance(f, HostFacts)},
+            "reached": set(self.reached),
             "members": set(found.members),
             "survivor": {found.survivor},
             # A run that was killed after the force can have left the survivor stopped: it cannot be asked before step 44.
@@ -167,10 +172,10 @@ class Run:
         return tuple(name for name in (BASTION, *self.inventory.host_names) if name in chosen[role])
 
     def _answering(self) -> set[str]:
-        return {n for n, f in self.survey.items() if isinstance(f, HostFacts) and f.api.answers}
+        return {name for name, facts in self.reached.items() if facts.api.answers}
 
     def _marked(self) -> set[str]:
-        return {n for n, f in self.survey.items() if isinstance(f, HostFacts) and (f.mark or f.unit.fenced)}
+        return {name for name, facts in self.reached.items() if facts.mark or facts.unit.fenced}
 
     def hand(self, step: str) -> Hand:
         """The writer for one step."""

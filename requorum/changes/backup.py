@@ -9,6 +9,7 @@ import tarfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from requorum.changes.change import Change, ChangeFailed, Shell, quote
 from requorum.facts.host import HostFacts
@@ -105,6 +106,14 @@ class FetchTree(Change):
         return facts
 
 
+def sha256_of(stream: IO[bytes]) -> str:
+    """The checksum of what a stream still holds, read in blocks: a backup can be larger than the memory."""
+    digest = hashlib.sha256()
+    while block := stream.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
 def _checked(archive: Path) -> str:
     """What is wrong with a fetched archive; empty where every file has the checksum that the host wrote."""
     found: dict[str, str] = {}
@@ -120,10 +129,7 @@ def _checked(archive: Path) -> str:
                     lines = stream.read().decode(errors="surrogateescape").splitlines()
                     listed = dict(_sum(line) for line in lines)
                     continue
-                digest = hashlib.sha256()
-                while block := stream.read(1 << 20):
-                    digest.update(block)
-                found[name] = digest.hexdigest()
+                found[name] = sha256_of(stream)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         return f"{archive} is no whole archive: {error}"
     wrong = sorted(name for name in found.keys() | listed.keys() if found.get(name) != listed.get(name))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from requorum.changes.change import Change, quote
 from requorum.facts.host import HostFacts
+from requorum.facts.process import LIVES
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,8 @@ class RaiseCommit(Change):
 
     def act(self) -> str:
         path, size = quote(self.path), max(self.size, self.offset + len(self.record))
-        return f"""for comm in /proc/[0-9]*/comm; do
-  {{ read -r name < "$comm"; }} 2>/dev/null || continue
-  [ "$name" != etcd ] || {{ echo "etcd runs: its log is not touched" >&2; return 1; }}
-done
+        return f"""{LIVES}
+! etcd_lives || {{ echo "etcd runs: its log is not touched" >&2; return 1; }}
 [ "$(stat -c %s {path})" = {self.size} ] || {{ echo "{self.path} is not what it was when it was read" >&2; return 1; }}
 truncate -s {self.offset} {path} && truncate -s {size} {path} || return 1
 printf %s {base64.b64encode(self.record).decode()} | base64 -d |

@@ -8,7 +8,7 @@ from requorum.changes.change import Change, quote
 from requorum.facts import unit
 from requorum.facts.host import HostFacts
 from requorum.facts.members import Api, Member, MemberList, Status
-from requorum.facts.process import Process
+from requorum.facts.process import LIVES, Process
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,12 @@ class StopEtcd(Change):
         return f"systemctl stop {unit.NAME}"
 
     def test(self) -> str:
-        return f"""case $(systemctl show {unit.NAME} -p ActiveState) in
+        return f"""{LIVES}
+case $(systemctl show {unit.NAME} -p ActiveState) in
   ActiveState=inactive|ActiveState=failed) ;;
   *) return 1;;
 esac
-for comm in /proc/[0-9]*/comm; do
-  {{ read -r name < "$comm"; }} 2>/dev/null || continue
-  [ "$name" != etcd ] || return 1
-done"""
+! etcd_lives"""
 
     def act(self) -> str:
         return f"systemctl stop {unit.NAME}"

@@ -22,6 +22,19 @@ _VARIABLE = "ETCD_FORCE_NEW_CLUSTER"
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")  # as Go's strconv.ParseBool reads them
 
 
+LIVES = r"""
+etcd_lives() {
+  local comm name
+  for comm in /proc/[0-9]*/comm; do
+    { read -r name < "$comm"; } 2>/dev/null || continue
+    [ "$name" != etcd ] || return 0
+  done
+  return 1
+}
+"""
+"""Shell: `etcd_lives` says whether any etcd process is left."""
+
+
 @dataclass(frozen=True, slots=True)
 class Process:
     """One living etcd: process id, start time (clock ticks since boot), arguments and its ETCD_ variables."""

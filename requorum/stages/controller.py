@@ -130,12 +130,10 @@ class Controller(Steps):
         """Write down what only the order of steps knows: blocked, and lost with its worker."""
         if report.skipped and isinstance(report.longrepr, tuple) and barriers.BLOCKED in report.longrepr[2]:
             self._ended(report.nodeid, "blocked", report.longrepr[2].removeprefix(barriers.BLOCKED))
-        elif report.failed and barriers.INTERRUPTED in str(report.longrepr) and not self._has_ended(report.nodeid):
+        elif report.failed and barriers.INTERRUPTED in str(report.longrepr):
+            if has_ended(self.run.journal, report.nodeid):  # the step's own process has written it down
+                return
             self._ended(report.nodeid, "interrupted", str(report.longrepr))
-
-    def _has_ended(self, nodeid: str) -> bool:
-        """A step's own process may have written its end down already."""
-        return has_ended(self.run.journal, nodeid)
 
     def _ended(self, nodeid: str, how: StepOutcome, reason: str) -> None:
         """Steps that ran know of a full disk by themselves; the account of the others must not end in an error."""

@@ -38,7 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if handed is not None:
         # Made by our own controller a moment ago, and handed over a pipe of ours.
         run = pickle.loads(handed)
-        run.share_lock() if run.mode == "recovery" else None
+        if run.mode == "recovery":
+            run.share_lock()
         _activate(config, Steps(config, run))
         return
     where = options.place(config)

@@ -5,13 +5,13 @@ The words are plain state of the process: threads do not inherit context variabl
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Literal, TypeVar
 
+from requorum.changes.backup import sha256_of
 from requorum.diagnosis import Verdict
 from requorum.facts.host import MissingFact
 from requorum.hand import ChangeStopped, Hand
@@ -133,7 +133,8 @@ def proven(place: PurePosixPath, copy: Path | None, holds: str) -> None:
     at = now()
     digest = ""
     if copy is not None:
-        digest = hashlib.sha256(copy.read_bytes()).hexdigest()
+        with copy.open("rb") as file:
+            digest = sha256_of(file)
     shown = str(copy.relative_to(at.run.folder)) if copy is not None else ""
     at.run.journal.add(BackupProven(at.id, at.host, str(place), shown, digest, holds))
 
