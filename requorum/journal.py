@@ -1,4 +1,4 @@
-"""The journal of one run: JSON lines, append-only, each flushed to disk and chained to the one before by its hash.
+"""The journal of one run: JSON lines, append-only, on disk before a change and after it, chained by their hashes.
 
 It is the truth about the run; every report is made from it. Several processes (pytest-xdist's workers) append to one
 journal, each under an exclusive lock of the file.
@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from requorum.records import Record, as_json, from_json
+from requorum.records import ChangeEnded, ChangeIntended, Confirmed, Ended, Record, StepEnded, as_json, from_json
 
+LASTING = (Confirmed, ChangeIntended, ChangeEnded, StepEnded, Ended)
+"""Records that outlive a power loss from the moment they are added, with all before them; the others soon after."""
 START = "0" * 64
 """The hash before the first record."""
 
@@ -61,7 +63,7 @@ class Journal:
         self.path = path
 
     def add(self, record: Record) -> None:
-        """Append one record; returns when it is on disk.
+        """Append one record; returns when it is in the file, and, for one of LASTING, on disk.
 
         Raises JournalError where it cannot be written (a full disk): the caller must not go on to change anything.
         """
@@ -74,7 +76,8 @@ class Journal:
                 line = f'{body[:-1]},"previous":"{previous}","hash":"{_digest(previous, body)}"}}\n'
                 file.write(line.encode())
                 file.flush()
-                os.fsync(file.fileno())
+                if isinstance(record, LASTING):
+                    os.fsync(file.fileno())
         except OSError as error:
             raise JournalError(f"the journal {self.path} cannot be written: {error.strerror or error}") from error
 

@@ -1,4 +1,4 @@
-"""What a step may ask: one member, and the cluster. Reads only; in a plan `facts` are those of the model."""
+"""What a step may ask: one member, and the cluster. Reads only; in a plan what is read `now` is the model's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from requorum.facts import etcd_conf, machine, mark, members, process, unit
 from requorum.facts.bolt import keys_at
 from requorum.facts.data_dir import DataDir
 from requorum.facts.etcd_conf import EtcdConf
-from requorum.facts.host import HostFacts, Silent
+from requorum.facts.host import HostFacts, Noun, Silent
 from requorum.facts.machine import CLIENT_PORT, PEER_PORT
 from requorum.facts.mark import Mark
 from requorum.facts.members import MemberList, Status
@@ -47,12 +47,11 @@ class EtcdMember:
     def __repr__(self) -> str:
         return self.name
 
-    @property
-    def facts(self) -> HostFacts:
-        """This host, read now (machine and certificates as surveyed), or, in a plan, as the changes so far leave it."""
+    def now(self, *nouns: Noun) -> HostFacts:
+        """This host with these facts read now, the others as surveyed; in a plan, as the changes so far leave it."""
         if self._run.model is not None:
             return self._run.model.facts[self.name]
-        return self._run.surveyor.again(self.surveyed)
+        return self._run.surveyor.again(self.surveyed, *nouns)
 
     @property
     def surveyed(self) -> HostFacts:
@@ -260,8 +259,8 @@ class Cluster:
         return [name for name, proven in fenced.items() if not proven]
 
     def diagnosed_again(self) -> Diagnosis:
-        """The diagnosis from a survey made now."""
-        return diagnose(self.run.inventory, self.run.surveyor.all())
+        """The diagnosis from a survey made now, of what can have changed since the first one."""
+        return diagnose(self.run.inventory, self.run.surveyor.all(self.run.survey))
 
     def differing_members(self) -> list[str]:
         """Which members hold something else than the survivor at one common revision, with their hashes.

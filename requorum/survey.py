@@ -6,19 +6,20 @@ Read-only. Source: PROCEDURE.md, stage 1.
 from __future__ import annotations
 
 import base64
-import tarfile
+import gzip
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from requorum.facts import certificates, etcd_conf, machine, mark, members, process, unit
+from requorum.facts import certificates, etcd_conf, machine, mark, members, process, unit, wal_files
 from requorum.facts.bolt import Db, read_db
 from requorum.facts.data_dir import DataDir, judge, unreadable
 from requorum.facts.data_error import DataError
-from requorum.facts.host import STEADY, HostFacts, Silent, commands
+from requorum.facts.host import HostFacts, Noun, Silent, commands
 from requorum.remote import NotAdmitted, Output, Remote, RemoteError, Unreachable
 
 Found = TypeVar("Found")
@@ -38,9 +39,13 @@ class Surveyor:
     remotes: Mapping[str, Remote]
     backup_directory: str
 
-    def all(self) -> dict[str, HostFacts | Silent]:
-        """Every host. Where some member does not answer a linearizable read, its data is read from the disk."""
-        found = self._each(self.remotes, self.one_or_silent)
+    def all(self, known: Mapping[str, HostFacts | Silent] | None = None) -> dict[str, HostFacts | Silent]:
+        """Every host; of one that is known, what can have changed.
+
+        Where some member does not answer a linearizable read, its data is read from the disk.
+        """
+        before = known or {}
+        found = self._each(self.remotes, lambda name: self.one_or_silent(name, before.get(name)))
         quiet = [n for n, f in found.items() if isinstance(f, HostFacts) and f.has_data and not f.api.answers]
         found |= self._each(quiet, lambda name: self._with_data(found[name]))
         return {name: found[name] for name in self.remotes}
@@ -50,15 +55,16 @@ class Surveyor:
         wanted = commands(self.backup_directory)
         return _parsed(name, self.remotes[name].batch(wanted))
 
-    def again(self, facts: HostFacts) -> HostFacts:
-        """The facts of a host, read again where a recovery can have changed them. Raises RemoteError."""
-        wanted = {noun: text for noun, text in commands(self.backup_directory).items() if noun not in STEADY}
-        return _parsed(facts.name, self.remotes[facts.name].batch(wanted), facts)
+    def again(self, facts: HostFacts, *nouns: Noun) -> HostFacts:
+        """The facts of a host with these read again (none given: all that can change); raises RemoteError."""
+        wanted = commands(self.backup_directory, again=True)
+        chosen = {noun: wanted[noun] for noun in nouns or wanted}
+        return _parsed(facts.name, self.remotes[facts.name].batch(chosen), facts)
 
-    def one_or_silent(self, name: str) -> HostFacts | Silent:
+    def one_or_silent(self, name: str, known: HostFacts | Silent | None = None) -> HostFacts | Silent:
         """The facts of one host, or why it is silent. Raises RemoteError where it answers and cannot be understood."""
         try:
-            return self.one(name)
+            return self.again(known) if isinstance(known, HostFacts) else self.one(name)
         except Unexpected:
             raise
         except RemoteError as error:
@@ -94,16 +100,18 @@ class Surveyor:
             return unreadable(str(error))
 
     def _segments(self, remote: Remote, facts: HostFacts) -> list[tuple[str, bytes]]:
-        newest = f"ls | grep '^[0-9a-f-]*[.]wal$' | sort | tail -n {SEGMENTS}"
-        # tar's exit 1 says that a file grew while it was read: a live log does, and its reader knows a torn end.
-        script = (
-            f"set -o pipefail; cd {facts.conf.wal_dir} && {{ tar -S -cf - $({newest}) || [ $? -eq 1 ]; }} | gzip -1"
-        )
         with tempfile.TemporaryDirectory() as folder:
-            archive = Path(folder) / "wal.tar.gz"
-            remote.fetch(script, archive, seconds=120)
-            with tarfile.open(archive, "r:gz") as tar:
-                return sorted((e.name, stream.read()) for e in tar if (stream := tar.extractfile(e)) is not None)
+            sent = Path(folder) / "wal.gz"
+            remote.fetch(wal_files.command(facts.conf.wal_dir, SEGMENTS), sent, seconds=120)
+            try:
+                return wal_files.parse(gzip.decompress(sent.read_bytes()))
+            except (OSError, EOFError, ValueError, zlib.error) as error:
+                raise Unexpected(
+                    facts.name,
+                    expected=f"the newest {SEGMENTS} segments of the log in {facts.conf.wal_dir}",
+                    found=str(error),
+                    advice="run the same command again; nothing was changed",
+                ) from None
 
     def _database(self, remote: Remote, facts: HostFacts) -> Db:
         path = f"{facts.conf.data_dir}/member/snap/db"
@@ -123,10 +131,12 @@ class Surveyor:
                 return db
 
 
-def _parsed(name: str, outputs: Mapping[str, Output], known: HostFacts | None = None) -> HostFacts:
+def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None = None) -> HostFacts:
     """Facts from the outputs of a batch; what the batch left out is taken from what is known."""
 
-    def read(noun: str, parse: Callable[[str], Found]) -> Found:
+    def read(noun: Noun, parse: Callable[[str], Found], before: Callable[[HostFacts], Found]) -> Found:
+        if known is not None and noun not in outputs:
+            return before(known)
         output = outputs[noun]
         try:
             return parse(output.stdout)
@@ -136,20 +146,21 @@ def _parsed(name: str, outputs: Mapping[str, Output], known: HostFacts | None = 
                 name, expected=f"readable facts: {noun}", found=said, advice="mend it on the host; nothing was changed"
             ) from None
 
-    if outputs["conf"].exit != 0:
+    if "conf" in outputs and outputs["conf"].exit != 0:
         raise Unexpected(
             name,
             expected=f"etcd's configuration in {etcd_conf.PATH}",
             found=outputs["conf"].stderr.strip(),
             advice="check that this host is a member of etcd, and that the user of the inventory may read the file",
         )
+    versions = known.machine if known else None
     return HostFacts(
         name=name,
-        machine=known.machine if known else read("machine", machine.parse),
-        conf=read("conf", etcd_conf.parse),
-        unit=read("unit", unit.parse),
-        processes=read("process", process.parse),
-        api=read("api", lambda output: members.parse_api(output, outputs["api"].stderr)),
-        certificates=known.certificates if known else read("certificates", certificates.parse),
-        mark=read("mark", mark.parse),
+        machine=read("machine", lambda said: machine.parse(said, versions), lambda facts: facts.machine),
+        conf=read("conf", etcd_conf.parse, lambda facts: facts.conf),
+        unit=read("unit", unit.parse, lambda facts: facts.unit),
+        processes=read("process", process.parse, lambda facts: facts.processes),
+        api=read("api", lambda said: members.parse_api(said, outputs["api"].stderr), lambda facts: facts.api),
+        certificates=read("certificates", certificates.parse, lambda facts: facts.certificates),
+        mark=read("mark", mark.parse, lambda facts: facts.mark),
     )

@@ -30,7 +30,7 @@ def test_remove_failed(etcd: EtcdMember, cluster: Cluster) -> None:
 def test_drop_others(etcd: EtcdMember) -> None:
     """38.1.2: ETCD_INITIAL_CLUSTER names the survivor alone. No restart is needed."""
     with action("edit ETCD_INITIAL_CLUSTER") as hand:
-        hand.make(operations.etcd.name_only_itself(etcd.facts))
+        hand.make(operations.etcd.name_only_itself(etcd.now("conf")))
     with postcondition("etcd.conf names the survivor alone"):
         conf = etcd.conf
         assert conf.initial_cluster == ((conf.name, conf.peer_urls[0]),)

@@ -48,7 +48,7 @@ def test_force_new_cluster(etcd: EtcdMember, cluster: Cluster) -> None:
     with precondition("the survivor's data can be forced without losing what its database holds", after=40):
         assert cluster.refusal_of_survivor() == "", cluster.refusal_of_survivor()
     with action("start etcd, forcing a new cluster") as hand:
-        hand.make(operations.etcd.force_new_cluster(etcd.facts))
+        hand.make(operations.etcd.force_new_cluster(etcd.now("unit")))
     with postcondition("the force reached the live process"):
         assert etcd.forced()
     with postcondition("the survivor is the only voting member"):
@@ -59,7 +59,7 @@ def test_force_new_cluster(etcd: EtcdMember, cluster: Cluster) -> None:
 def test_remove_leftovers(etcd: EtcdMember) -> None:
     """A forced start keeps learners (3.4, 3.5), and beside one no other can be added."""
     with action("remove every other member that is listed") as hand:
-        hand.make(operations.membership.remove_all_but_itself(etcd.facts))
+        hand.make(operations.membership.remove_all_but_itself(etcd.now("api")))
     with postcondition("the member list holds exactly the survivor"):
         assert etcd.member_names() == [etcd.surveyed.conf.name]
 
@@ -73,7 +73,7 @@ def test_take_force_away(etcd: EtcdMember) -> None:
     with precondition("a process that forces has no other voting member beside it", after=43):
         assert not etcd.forced() or etcd.voter_names() == [etcd.surveyed.conf.name]
     with action("remove the force, start etcd without it") as hand:
-        hand.make(operations.etcd.take_force_away(etcd.facts))
+        hand.make(operations.etcd.take_force_away(etcd.now("process")))
     with postcondition("no start path and no live process forces"):
         assert not etcd.forced()
         assert not etcd.unit.forced
@@ -93,6 +93,6 @@ def test_data_is_the_backups(etcd: EtcdMember, cluster: Cluster) -> None:
 def test_peer_urls(etcd: EtcdMember) -> None:
     """38.1.3: after a force the listed peer URL can read http://localhost:2380."""
     with action("update the listed peer URL where it is not the advertised one") as hand:
-        hand.make(operations.membership.advertise(etcd.facts))
+        hand.make(operations.membership.advertise(etcd.now("api")))
     with postcondition("the listed peer URLs are the advertised ones"):
         assert etcd.peer_urls() == set(etcd.surveyed.conf.peer_urls)

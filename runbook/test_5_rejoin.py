@@ -13,7 +13,7 @@ def test_move_data_aside(etcd: EtcdMember, cluster: Cluster) -> None:
     with precondition("no etcd runs here", after=30):
         assert etcd.is_fenced()
     with action("move the contents of the data directory aside") as hand:
-        hand.make(operations.etcd.move_data_aside(etcd.facts, cluster.recovery))
+        hand.make(operations.etcd.move_data_aside(etcd.surveyed, cluster.recovery))
     with postcondition("the data directory holds nothing that etcd would read"):
         assert etcd.left_in_data_directory() == []
 
@@ -29,8 +29,8 @@ def test_join(etcd: EtcdMember, cluster: Cluster) -> None:
     with action(
         "add the member, write its etcd.conf, lift its fence, start it, and promote it once it has caught up"
     ) as hand:
-        hand.make(operations.membership.add(survivor.facts, etcd.surveyed))
-        hand.make(operations.etcd.name_members(etcd.facts, survivor.facts, state="existing"))
+        hand.make(operations.membership.add(survivor.surveyed, etcd.surveyed))
+        hand.make(operations.etcd.name_members(etcd.now("conf"), survivor.now("api"), state="existing"))
         hand.make(operations.fence.lift_fence(etcd.surveyed))
         hand.make(operations.etcd.start(etcd.surveyed))
         hand.make(operations.membership.promote(survivor.surveyed, etcd.surveyed))

@@ -11,7 +11,7 @@ from requorum.stages import ACTS, action, eventually, postcondition, proven, ste
 def test_name_all_members(etcd: EtcdMember, cluster: Cluster) -> None:
     """38.1.2 and 38.1.4: ETCD_INITIAL_CLUSTER names every member, on every member."""
     with action("edit ETCD_INITIAL_CLUSTER") as hand:
-        hand.make(operations.etcd.name_members(etcd.facts, cluster.survivor.facts))
+        hand.make(operations.etcd.name_members(etcd.now("conf"), cluster.survivor.now("api")))
     with postcondition("etcd.conf names every member"):
         assert {url for _, url in etcd.conf.initial_cluster} == cluster.listed_peer_urls()
 

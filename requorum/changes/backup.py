@@ -47,7 +47,8 @@ sums() {{  # of everything that may not change while it is copied
 for attempt in 1 2 3 4 5; do
   rm -rf {part} && mkdir -m 0700 {part} || return 1
   (cd {source} && find . -mindepth 1 -maxdepth 1 ! -name '{self.leave_out}' -print0 |
-    xargs -0 -r cp -a -t {part}) || continue
+    xargs -0 -r cp -a --sparse=always -t {part}) || continue
+  find {part} -path '*/member/wal/*.tmp' -delete || return 1  # the room that etcd keeps for its next segment
   [ "$(sums {source})" = "$(sums {part})" ] || continue
   (cd {part} && find . -type f ! -name {SUMS} -print0 | sort -z | xargs -0 -r sha256sum > {SUMS}) || return 1
   find {part} -type f -print0 | xargs -0 -r sync && mv -T {part} {to} && sync "$(dirname {to})" && return 0

@@ -24,19 +24,23 @@ _PAIRS = (
 
 COMMAND = (
     CONF
+    + f"variables='{' '.join(_VARIABLES)}'\n"
     + r"""
 user=$(systemctl show etcd.service -p User | cut -d= -f2)
-reads() { if [ -n "$user" ]; then runuser -u "$user" -- test -r "$1"; else test -r "$1"; fi; }
-"""
-    + f"for variable in {' '.join(_VARIABLES)}; do\n"
-    + r"""
-  path=$(conf $variable); [ -n "$path" ] || continue
-  readable=no; reads "$path" 2>/dev/null && readable=yes
+paths=()
+for variable in $variables; do paths+=("$(conf $variable)"); done
+ask=(bash -c 'for path; do [ -r "$path" ] && echo "$path"; done' readable)
+[ -z "$user" ] || ask=(runuser -u "$user" -- "${ask[@]}")  # one session of the user for all of them
+readable=$("${ask[@]}" "${paths[@]}" 2>/dev/null)
+for variable in $variables; do
+  path=${paths[0]}; paths=("${paths[@]:1}")
+  [ -n "$path" ] || continue
   case $variable in
     *KEY_FILE) public=$(openssl pkey -in "$path" -pubout 2>/dev/null | base64 -w0) ;;
     *) public=$(base64 -w0 < "$path" 2>/dev/null) ;;
   esac
-  printf '%s %s %s %s\n' "$variable" "$readable" "$path" "$public"
+  reads=no; [[ $'\n'$readable$'\n' != *$'\n'"$path"$'\n'* ]] || reads=yes
+  printf '%s %s %s %s\n' "$variable" "$reads" "$path" "$public"
 done
 """
 )

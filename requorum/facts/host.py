@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from requorum.facts import certificates, etcd_conf, machine, mark, members, process, unit
 from requorum.facts.certificates import Certificates
@@ -79,18 +80,20 @@ class HostFacts:
         return self.api.status.member_id
 
 
-STEADY = ("machine", "certificates")
-"""Nouns that a recovery does not change, and that cost most to read."""
+Noun = Literal["conf", "unit", "process", "machine", "certificates", "mark", "api"]
 
 
-def commands(backup_directory: str) -> dict[str, str]:
-    """The commands of one batch, by noun."""
-    return {
+def commands(backup_directory: str, *, again: bool = False) -> dict[Noun, str]:
+    """The commands of one batch, by noun; `again`: without what a recovery does not change, and what costs most."""
+    found: dict[Noun, str] = {
         "conf": etcd_conf.COMMAND,
         "unit": unit.COMMAND,
         "process": process.COMMAND,
-        "machine": machine.command(backup_directory),
+        "machine": machine.command(backup_directory, versions=not again),
         "certificates": certificates.COMMAND,
         "mark": mark.COMMAND,
         "api": members.API_COMMAND,
     }
+    if again:
+        del found["certificates"]
+    return found

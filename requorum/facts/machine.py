@@ -21,8 +21,17 @@ def parse_ports(output: str) -> frozenset[int]:
     return frozenset(int(port, 16) for port in output.split())
 
 
-def command(backup_directory: str) -> str:
-    """The command that `parse` reads; `backup_directory` is looked at for room, or its nearest parent that is there."""
+_VERSIONS = r"""
+echo "etcd=$(etcd --version 2>/dev/null | sed -n 's/^etcd Version: //p')"
+echo "etcdctl=$(ETCDCTL_API=3 etcdctl version 2>/dev/null | sed -n 's/^etcdctl version: //p')"
+"""
+
+
+def command(backup_directory: str, *, versions: bool = True) -> str:
+    """The command that `parse` reads; `backup_directory` is looked at for room, or its nearest parent that is there.
+
+    `versions`: ask the binaries too, which costs most and does not change while a recovery runs.
+    """
     return CONF + (
         f"backup={shlex.quote(backup_directory)}\n"
         + r"""
@@ -36,9 +45,8 @@ echo "boot=$(cat /proc/sys/kernel/random/boot_id)"
 echo "clock=$(date +%s.%N)"
 """
         + f'echo "ports=$({PORTS_COMMAND.strip()})"\n'
+        + (_VERSIONS if versions else "")
         + r"""
-echo "etcd=$(etcd --version 2>/dev/null | sed -n 's/^etcd Version: //p')"
-echo "etcdctl=$(ETCDCTL_API=3 etcdctl version 2>/dev/null | sed -n 's/^etcdctl version: //p')"
 echo "data_free=$(free "${data:-/var/lib/etcd}")"
 echo "data_used=$(du -s -B1 --exclude='openshift-backup*' "$data" 2>/dev/null | cut -f1)"
 echo "data_there=$([ -d "$data" ] && echo yes)"
@@ -69,9 +77,14 @@ class Machine:
     backup_free: int
 
 
-def parse(output: str) -> Machine:
-    """The machine from the output of `command`. Raises ValueError where a value is missing or no number."""
+def parse(output: str, known: Machine | None = None) -> Machine:
+    """The machine from the output of `command`; versions that were not asked for are those that are known.
+
+    Raises ValueError where a value is missing or no number.
+    """
     values = dict(line.partition("=")[::2] for line in output.splitlines() if "=" in line)
+    if known is not None:
+        values = {"etcd": known.etcd_version, "etcdctl": known.etcdctl_version} | values
     try:
         return Machine(
             uid=int(values["uid"]),

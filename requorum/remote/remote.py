@@ -119,7 +119,7 @@ class Remote:
         cut = stdout.truncated or stderr.truncated
         return Result(script, answer.exit, as_text(out), as_text(err), round(answer.seconds * 1000), cut, out, err)
 
-    def batch(self, commands: Mapping[str, str], *, seconds: float = 15) -> dict[str, Output]:
+    def batch(self, commands: Mapping[wire.Key, str], *, seconds: float = 15) -> dict[wire.Key, Output]:
         """Run all commands at the same time in one round trip; reads only, nothing is written on the host.
 
         Each is bash, has `seconds` and its own output and exit code; one that hangs costs only its own answer (124).
@@ -145,7 +145,7 @@ class Remote:
             for command in call.shown:
                 self._tell(command, None, time.monotonic() - began, "", str(error) or type(error).__name__)
             raise
-        outputs = dict(wire.frames(stdout.data, tuple(commands), mark=mark, seconds=seconds))
+        outputs = wire.frames(stdout.data, tuple(commands), mark=mark, seconds=seconds)
         for key, output in outputs.items():
             self._tell(commands[key], output.exit, answer.seconds, output.stdout, output.stderr)
         return outputs

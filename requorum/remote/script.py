@@ -11,9 +11,12 @@ import base64
 import binascii
 import secrets
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import TypeVar
 
 from requorum.remote.result import Output, as_text
+
+Key = TypeVar("Key", bound=str)
 
 LOCK = "/run/lock/requorum.lock"
 LOCK_SECONDS = 60
@@ -114,7 +117,7 @@ def _frame(line: bytes) -> tuple[int, Output] | None:
         return None  # cut off in the middle: the same as missing
 
 
-def frames(stdout: bytes, keys: Sequence[str], *, mark: str, seconds: float) -> Mapping[str, Output]:
+def frames(stdout: bytes, keys: Sequence[Key], *, mark: str, seconds: float) -> dict[Key, Output]:
     """The batch's answers by their keys, in the order of `keys`.
 
     A command without one could not even be killed (its disk or network file system hangs): exit 124, and says so.

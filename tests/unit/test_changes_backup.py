@@ -65,6 +65,19 @@ def test_copy_is_whole_and_has_its_checksums(tmp_path: Path, source: Path, shell
     assert not change.do(shell)
 
 
+def test_copy_leaves_out_what_is_only_room(tmp_path: Path, source: Path, shell: LocalShell) -> None:
+    """etcd keeps 64 MB ready for its next segment; and most of a segment is zeros, which take no room in a copy."""
+    wal = source / "member" / "wal"
+    (wal / "0.tmp").write_bytes(bytes(1 << 20))
+    (wal / "0.wal").write_bytes(b"log" + bytes(1 << 20))
+    to = tmp_path / "copy"
+    CopyTree(HOST, str(source), str(to)).do(shell)
+    assert os.listdir(to / "member" / "wal") == ["0.wal"]
+    assert (to / "member" / "wal" / "0.wal").read_bytes() == b"log" + bytes(1 << 20)
+    assert (to / "member" / "wal" / "0.wal").stat().st_blocks * 512 < 1 << 20
+    assert proven(to)
+
+
 def test_copy_keeps_owners(tmp_path: Path, source: Path, shell: LocalShell) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can give files away")

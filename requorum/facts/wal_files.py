@@ -1,0 +1,48 @@
+"""How the newest segments of a write-ahead log come from a host: whole, but for the zeros behind their last record.
+
+etcd gives a segment its 64 MB at once, and most of them are zeros that need not travel.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+FIRST = 64 * 1024
+"""Bytes of a segment that are always sent; from there on twice as many, until only zeros are left."""
+
+
+def command(wal_dir: str, newest: int) -> str:
+    """The command that `parse` reads, once its output is unpacked; `newest` is how many segments are sent."""
+    return f"""set -o pipefail
+cd {shlex.quote(wal_dir)} || exit 1
+for segment in $(ls | grep '^[0-9a-f-]*[.]wal$' | sort | tail -n {newest}); do
+  size=$(stat -c %s "$segment") || exit 1
+  kept={FIRST}
+  while [ "$kept" -lt "$size" ]; do
+    # What cannot be read is not taken for zeros; a pipe that is closed because something was found is no error.
+    more=$(tail -c +$((kept + 1)) "$segment" | LC_ALL=C tr -d '\\0' | head -c 1 | wc -c) || [ "$more" -gt 0 ] || exit 1
+    [ "$more" -gt 0 ] || break
+    kept=$((kept * 2))
+  done
+  [ "$kept" -lt "$size" ] || kept=$size
+  echo "$segment $size $kept" && head -c "$kept" "$segment" || exit 1
+done | gzip -1"""
+
+
+def parse(output: bytes) -> list[tuple[str, bytes]]:
+    """Name and whole content of each segment, its zeros put back. Raises ValueError for anything else."""
+    found: list[tuple[str, bytes]] = []
+    at = 0
+    while at < len(output):
+        line, _, _ = output[at : at + 200].partition(b"\n")
+        words = line.decode(errors="replace").split()
+        if len(words) != 3 or not words[1].isdecimal() or not words[2].isdecimal():
+            raise ValueError(f"expected name, size and number of bytes of a segment, found {line!r}")
+        name, size, kept = words[0], int(words[1]), int(words[2])
+        at += len(line) + 1
+        content = output[at : at + kept]
+        if len(content) != kept or kept > size:
+            raise ValueError(f"expected {kept} of {size} bytes of {name}, found {len(content)}")
+        found.append((name, content.ljust(size, b"\0")))
+        at += kept
+    return found
