@@ -31,10 +31,9 @@ def timed(command: Sequence[str], *, exits: int = 0, folder: Path = PROJECT) -> 
 
     Raises LabError where it does not exit with `exits`, with the end of what it said, or where it takes too long.
     """
-    # Nothing of a pytest or a recovery that may have started us.
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "REQUORUM_RUN"))
-    }
+    # As an operator's shell has it: nothing of a pytest that may have started us, and Python keeps its bytecode.
+    others = ("PYTEST_", "REQUORUM_RUN", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     began, used = time.monotonic(), _cpu_of_children()
     try:
         done = subprocess.run(

@@ -97,8 +97,7 @@ def _frames(content: bytes) -> tuple[list[_Record], _End | None]:
         (frame,) = _FRAME.unpack_from(content, at)
         if frame == 0:
             # etcd ends here too. Other bytes behind were written, but never synced, before a power loss.
-            clean = content[at:] == bytes(size - at)
-            return records, None if clean else _End(at, "zeros before other bytes", torn=True)
+            return records, None if _only_zeros(content, at) else _End(at, "zeros before other bytes", torn=True)
         length, padding = frame & ((1 << 56) - 1), frame >> 56 & 7 if frame >> 63 else 0
         end = at + 8 + length + padding
         if end > size:
@@ -111,6 +110,16 @@ def _frames(content: bytes) -> tuple[list[_Record], _End | None]:
         records.append(_Record(at, end, message.number(1), message.number(2), message.bytes(3)))
         at = end
     return records, _End(at, f"{size - at} bytes where a frame of 8 begins", torn=True) if at < size else None
+
+
+def _only_zeros(content: bytes, start: int) -> bool:
+    """Whether nothing but zeros follows; in steps, for a segment has some 64 MB of them."""
+    zeros = bytes(1 << 16)
+    while start + len(zeros) <= len(content):
+        if not content.startswith(zeros, start):
+            return False
+        start += len(zeros)
+    return not content[start:].strip(b"\0")
 
 
 def _has_zero_sector(content: bytes, start: int, end: int) -> bool:
