@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
+from mmap import ACCESS_READ, mmap
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -305,7 +306,8 @@ class Cluster:
             image = Path(folder) / "db"
             self.run.remotes[survivor.name].fetch(f"cat {shlex.quote(str(self.backup.database))}", image, seconds=1800)
             revision = survivor.snapshot_revision(str(self.backup.database))
-            kept = keys_at(image.read_bytes(), revision)
+            with image.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+                kept = keys_at(content, revision)
         held = survivor.keys_at(revision)
         return sorted(
             key.decode(errors="replace") for key in kept.keys() | held.keys() if kept.get(key) != held.get(key)

@@ -12,7 +12,7 @@ from requorum.remote.errors import (
     Unreachable,
 )
 from requorum.remote.redact import redact
-from requorum.remote.remote import Remote, connect_all
+from requorum.remote.remote import Remote
 from requorum.remote.result import CommandEnded, OnCommand, Output, Result
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "SudoRefused",
     "UnknownHostKey",
     "Unreachable",
-    "connect_all",
     "redact",
     "testinfra_host",
 ]

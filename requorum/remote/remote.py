@@ -6,7 +6,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -308,20 +307,3 @@ class Remote:
 
 class _NotSentError(Exception):
     """The connection failed before the command was sent: it is safe to try once more."""
-
-
-def connect_all(remotes: Sequence[Remote]) -> dict[str, RemoteError]:
-    """Connect to all hosts at once; returns the error of each host that could not be reached, by its name."""
-
-    def attempt(remote: Remote) -> RemoteError | None:
-        try:
-            remote.connect()
-        except RemoteError as error:
-            return error
-        return None
-
-    if not remotes:
-        return {}
-    with ThreadPoolExecutor(max_workers=len(remotes), thread_name_prefix="connect") as pool:
-        errors = pool.map(attempt, remotes)
-        return {remote.name: error for remote, error in zip(remotes, errors, strict=True) if error is not None}

@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 from loopback_sshd import NAME, Sshd, Start, eventually, free_port, keygen
 
+from requorum.facts.host import Silent
 from requorum.inventory import EtcdHost
-from requorum.remote import CommandEnded, NotAdmitted, Remote, RemoteError, Unreachable, connect_all
+from requorum.remote import CommandEnded, NotAdmitted, Remote, RemoteError, Unreachable
 from requorum.remote.endpoint import resolve
+from requorum.survey import Surveyor
 
 Connect = Callable[[EtcdHost], Remote]
 
@@ -104,21 +106,14 @@ def test_usual_key_files(sshd: Sshd, connect_to: Connect, operator_home: Path) -
     connect_to(sshd.host(identity_file=None)).connect()
 
 
-def test_all_hosts_at_once(sshd: Sshd, connect_to: Connect) -> None:
-    good = connect_to(sshd.host())
-    bad = connect_to(replace(sshd.host(port=free_port()), name="etcd-1.example.com"))
-    errors = connect_all([good, bad])
-    assert list(errors) == ["etcd-1.example.com"]
-    assert isinstance(errors["etcd-1.example.com"], Unreachable)
-    assert connect_all([]) == {}
-
-
 def test_hosts_that_are_silent_cost_one_deadline_together(sshd: Sshd) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        remotes = [Remote(replace(sshd.host(port=port), name=f"host-{i}"), connect_seconds=1) for i in range(5)]
+        hosts = [replace(sshd.host(port=port), name=f"host-{i}") for i in range(5)]
+        remotes = {host.name: Remote(host, connect_seconds=1) for host in hosts}
         began = time.monotonic()
-        assert len(connect_all(remotes)) == 5
+        found = Surveyor(remotes, "/backup").all()
+        assert [type(facts) for facts in found.values()] == [Silent] * 5
         assert time.monotonic() - began < 4
 
 
