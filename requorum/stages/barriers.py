@@ -129,10 +129,7 @@ class Barriers:
         self._ended.add(index)
         self._failures += 1
         self.block(f"{placed.step} was interrupted on {placed.place.host}")
-        text = (
-            f"{INTERRUPTED}{placed.step} began on {placed.place.host} and did not end ({why}). What it did there is "
-            "unknown. Run the same command again: it looks at the host first."
-        )
+        text = f"{INTERRUPTED}{placed.step} began on {placed.place.host} and did not end ({why})"
         self._report(placed, "failed", text, "call")
         self._report(placed, "passed", None, "teardown")
 
