@@ -101,7 +101,7 @@ class Controller(Steps):
         self._follower.start()
 
     def _refuse(self, session: pytest.Session, why: str, advice: str = "") -> NoReturn:
-        self._end(self.run.diagnosis, refused=why)
+        self._end(self.run.diagnosis, refused=f"{why}. Next: {advice}" if advice else why)
         self._write("", "")
         self._write(f"refused   {why}", "failed")
         if advice:

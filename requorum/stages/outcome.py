@@ -127,14 +127,9 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
         survivor=first.survivor if first else "",
         healthy=healthy,
         missing=missing,
-        writable_at="" if served(run) else found.writable_at,
+        writable_at=found.writable_at,
         answer=answer,
     )
-
-
-def served(run: Run) -> bool:
-    """The cluster took writes when this run looked first: it did not make them possible."""
-    return any(facts.api.answers for facts in run.reached.values())
 
 
 def _short(name: str, run: Run) -> str:

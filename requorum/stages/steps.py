@@ -130,7 +130,8 @@ class Steps:
         self.run.step = pyfuncitem.name
         self.run.journal.add(StepBegan(at.id, at.host))
         if step_of(pyfuncitem).destructive:
-            self.run.journal.add(Noted(at.id, at.host, "the point of no return: the old cluster ends here"))
+            ends = "ends" if self.mode == "recovery" else "would end"
+            self.run.journal.add(Noted(at.id, at.host, f"the point of no return: the old cluster {ends} here"))
         enter(at)
         try:
             try:

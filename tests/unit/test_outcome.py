@@ -13,6 +13,7 @@ from requorum.facts.host import HostFacts
 from requorum.records import WRITABLE, ChangeEnded, ChangeIntended, Noted, StepBegan
 from requorum.run import Run
 from requorum.stages.outcome import outcome, step_words
+from requorum.stages.step import Now, enter, note
 
 STEP = "test_step[etcd-0.example.com]"
 
@@ -34,8 +35,13 @@ def test_writable_since_is_said_where_this_run_made_it_so(
     """A run that carries on can find a cluster that an earlier one made writable."""
     host = facts(0, api=answers(0, members(0))) if answering else facts(0)
     here = run(tmp_path, verdict, host)
-    here.journal.add(Noted(STEP, name(0), WRITABLE))
-    assert bool(outcome(here, here.diagnosis, stopped=False).writable_at) == said
+    enter(Now(here, STEP, name(0)))
+    note(WRITABLE)
+    enter(None)
+    (entry,) = here.journal.entries()
+    assert isinstance(entry.record, Noted)
+    assert (entry.record.text == WRITABLE) == said
+    assert outcome(here, here.diagnosis, stopped=False).writable_at == (entry.at if said else "")
 
 
 @pytest.mark.parametrize("verdict", [Verdict.LOST, Verdict.UNFINISHED])
