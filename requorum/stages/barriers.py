@@ -34,6 +34,13 @@ INTERRUPTED = "INTERRUPTED: "
 OnNotRun = Callable[[str, str], None]
 """Called with node id and reason for each item that was not reached because the run was stopped."""
 
+
+def interrupted_by(error: BaseException) -> str:
+    """What ended a step or the run from outside, in words."""
+    what = "Ctrl-C or SIGTERM" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+    return f"interrupted by {what}"
+
+
 NAME = "requorum-barriers"
 """The plugin's name in pytest."""
 
@@ -178,7 +185,7 @@ class Barriers:
             self._account(self.stopping or ("" if self._reasons else str(stopped)))
             raise
         except BaseException as stopped:
-            self._account(f"the run was interrupted ({type(stopped).__name__})")
+            self._account(f"the run was {interrupted_by(stopped)}")
             raise
         if session.config.option.collectonly:
             return result

@@ -8,10 +8,18 @@ import pytest
 
 from requorum.diagnosis import Diagnosis, Verdict
 from requorum.journal import Journal
-from requorum.records import WRITABLE, ChangeEnded, ChangeIntended, Ended, Noted, StepBegan, StepEnded
+from requorum.records import WRITABLE, ChangeEnded, ChangeIntended, Ended, Mode, Noted, StepBegan, StepEnded
 from requorum.run import Run
 
 DONE, FAILED, INTERRUPTED, REFUSED = 0, 1, 2, 6
+
+
+_LOOKED: dict[Mode, str] = {
+    "preconditions": "every precondition holds now, or an earlier step establishes it",
+    "plan": "this is what a recovery would do",
+    "checks": "every check passed",
+}
+"""What a run that changes nothing has shown when all is well."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,7 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
     elif failed:
         result, code, answer = "failed", FAILED, "stopped; see the failed step, mend it, and run the same command again"
     elif run.mode != "recovery":
-        result, code, answer = run.mode, DONE, f"{run.mode}: nothing was changed"
+        result, code, answer = run.mode, DONE, f"{_LOOKED[run.mode]}; nothing was changed"
     else:
         result, code = ("recovered" if found.changed else "healthy"), DONE
         answer = f"{len(healthy)} of {len(run.inventory.host_names)} members"

@@ -12,6 +12,7 @@ from requorum.records import Mode, Noted, Planned, PlannedStep, StepBegan, StepE
 from requorum.remote import RemoteError
 from requorum.run import BASTION, Run
 from requorum.stages import guards, options
+from requorum.stages.barriers import interrupted_by
 from requorum.stages.order import Place
 from requorum.stages.outcome import changed_words, step_words
 from requorum.stages.step import ATTRIBUTE, NotToday, Now, Step, StepFailed, enter
@@ -149,7 +150,7 @@ class Steps:
             raise
         except BaseException as error:  # Ctrl-C, SIGTERM, pytest.exit: never a pass
             at_work = f" while at: {at.text}" if at.text else ""
-            self._cut_off(pyfuncitem.nodeid, f"interrupted ({type(error).__name__}){at_work}")
+            self._cut_off(pyfuncitem.nodeid, f"{interrupted_by(error)}{at_work}")
             raise
         finally:
             enter(None)
