@@ -37,7 +37,11 @@ if TYPE_CHECKING:
 HANDED = "requorum_run"
 """Under which name xdist hands a worker the run."""
 LOCK_SECONDS = 180.0
-"""How long workers of a killed run are waited for: the longest action's own deadline for a stop of etcd."""
+"""How long workers of a killed run are waited for.
+
+Longer than a start or a stop of etcd can take (90 s, and 60 s for the lock on the host); a worker that copies a backup
+may take longer, and the refusal then names its run.
+"""
 
 
 class Controller(Steps):

@@ -1,7 +1,7 @@
 """Changes of the service: their scripts against a stand-in for systemctl, and what they set in the facts.
 
 On a real systemd they are seen by the rehearsals. The script of StopEtcd looks at every process of the machine, which
-here is not the tests' own: only its text is looked at.
+here is not the tests' own: it is told what holds.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from builders import CRASHED, DEAF, STARTING, STOPPED, conf, data, emptied, facts, member, members, name, process, unit
-from local_shell import LocalShell, stand_in
+from local_shell import LocalShell, Said, stand_in
 
-from requorum.changes import Change, ChangeFailed, EnableEtcd, ReloadUnits, StartEtcd, StopEtcd
+from requorum.changes import Change, ChangeFailed, EnableEtcd, ReloadUnits, StartEtcd, StopEtcd, service
 from requorum.facts.unit import FENCE, FORCE
 
 HOST = name(0)
@@ -104,6 +104,68 @@ def test_a_start_that_hangs_ends_at_its_deadline(tmp_path: Path) -> None:
 def test_activating_is_not_active(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("activating")
     assert StartEtcd(HOST).do(systemctl(tmp_path, STARTS.replace("{end}", "active")))
+
+
+STOPS = """case $1 in
+  show) echo ActiveState=$(cat state); echo SubState=stop-sigterm;;
+  stop) [ "$2" = --no-block ] || sleep 60;;  # the unit's own TimeoutStopSec, which can be infinity
+  kill) [ -e immortal ] || echo failed > state;;
+esac"""
+SOCKETS = """State    Recv-Q Send-Q Local Address:Port  Peer Address:Port Process
+ESTAB    0 0    10.0.0.1:35316 10.0.0.1:2379  users:(("etcd",pid=26,fd=24)) timer:(keepalive,2.140ms,0)
+ESTAB    0 126  10.0.0.1:50866 10.0.0.2:2380  users:(("etcd",pid=26,fd=21)) timer:(on,4.472ms,5)
+ESTAB    0 90   10.0.0.1:50868 10.0.0.3:2380  users:(("etcd",pid=26,fd=22)) timer:(on,190ms,0)
+SYN-SENT 0 1    10.0.0.1:44860 10.0.0.3:2380  users:(("etcd",pid=26,fd=23)) timer:(on,704ms,2)
+ESTAB    0 2086 [::1]:2380     [::2]:46716    users:(("etcd",pid=26,fd=16)) timer:(on,888ms,10)
+ESTAB    0 44   10.0.0.1:22    10.0.0.9:37772 users:(("sshd",pid=52,fd=4)) timer:(on,888ms,7)
+FIN-WAIT-1 0 25 10.0.0.1:57810 10.0.0.3:2380  timer:(on,5.496ms,5)"""
+STALLED = [
+    "src 10.0.0.1:50866 dst 10.0.0.2:2380",
+    "src 10.0.0.1:44860 dst 10.0.0.3:2380",
+    "src [::1]:2380 dst [::2]:46716",
+]
+
+
+def stopping(folder: Path, change: StopEtcd, *, ss: str) -> Said:
+    """What the script of a stop says on a host whose etcd ends only when `ss` or a kill ends it."""
+    shell = systemctl(folder, STOPS)
+    (folder / "state").write_text("deactivating")
+    (folder / "sockets").write_text(SOCKETS)
+    stand_in(folder / "bin", "ss", f"cd {folder}; {ss}")
+    return shell.run(f"holds() {{ ! grep -q deact {folder}/state; }}\nact() {{\n{change.act()}\n}}\nact", seconds=30)
+
+
+def test_a_stop_cuts_what_nobody_acknowledges_and_nothing_else(tmp_path: Path) -> None:
+    cuts = 'case $1 in -K*) shift; echo "$*" >> cut; echo "0 1 $2 $4"; echo inactive > state;; *) cat sockets;; esac'
+    said = stopping(tmp_path, StopEtcd(HOST), ss=cuts)
+    assert (said.exit, said.stderr) == (0, "")
+    assert (tmp_path / "cut").read_text().splitlines() == STALLED
+    assert said.stdout.splitlines() == ["cut: 10.0.0.1:50866 10.0.0.2:2380", "cut: [::1]:2380 [::2]:46716"]
+    assert asked(tmp_path) == ["stop --no-block etcd.service"]
+
+
+@pytest.mark.parametrize("ss", ["exit 1", "case $1 in -K*) ;; *) cat sockets;; esac"], ids=["no ss", "an old kernel"])
+def test_etcd_that_does_not_end_is_killed(tmp_path: Path, ss: str) -> None:
+    said = stopping(tmp_path, StopEtcd(HOST, patience=1), ss=ss)
+    assert (said.exit, said.stderr) == (0, "")
+    assert said.stdout == "etcd has not ended 1 s after SIGTERM: SIGKILL\n"
+    assert asked(tmp_path) == ["stop --no-block etcd.service", "kill -s KILL etcd.service"]
+
+
+def test_etcd_that_no_kill_ends_is_an_error_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "_GONE_SECONDS", 1)
+    (tmp_path / "immortal").touch()
+    said = stopping(tmp_path, StopEtcd(HOST, patience=1), ss="exit 1")
+    assert said.exit == 1
+    assert "expected etcd.service stopped and no etcd process 2 s after SIGTERM, found:" in said.stderr
+    assert "ActiveState=deactivating SubState=stop-sigterm" in said.stderr
+    assert "next: " in said.stderr
+
+
+def test_a_stop_that_systemd_refuses_ends_at_once(tmp_path: Path) -> None:
+    shell = systemctl(tmp_path, "echo no such unit >&2; exit 5")
+    said = shell.run(f"holds() {{ return 1; }}\nact() {{\n{StopEtcd(HOST).act()}\n}}\nact", seconds=30)
+    assert (said.exit, said.stderr) == (1, "no such unit\n")
 
 
 def test_enable(tmp_path: Path) -> None:

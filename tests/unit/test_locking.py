@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from requorum.changes import StartEtcd, StopEtcd
 from requorum.locking import Lock, Locked
+from requorum.remote import script as wire
+from requorum.remote.remote import GRACE_SECONDS
+from requorum.stages.controller import LOCK_SECONDS
 
 OWNER = """
 import sys
@@ -113,3 +117,9 @@ def test_a_worker_that_comes_too_late_is_refused(path: Path, start: Start) -> No
     start("path.open('a'); import fcntl; fcntl.flock(held, fcntl.LOCK_EX)")
     with pytest.raises(Locked, match="another has begun"):
         Lock(path).share()
+
+
+def test_a_new_run_waits_longer_than_a_worker_can_start_or_stop_etcd() -> None:
+    for change in (StopEtcd("a"), StartEtcd("a")):
+        on_the_host = change.seconds + 30 + wire.KILL_SECONDS  # 30: what Change.do adds
+        assert on_the_host + wire.LOCK_SECONDS + GRACE_SECONDS <= LOCK_SECONDS
