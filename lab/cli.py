@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from lab import rehearse, requirements, saved, spec, state, writer
+from lab import inotify, machine, rehearse, requirements, saved, spec, state, writer
 from lab.cluster import HOWS, Lab
 from lab.errors import LabError
 from lab.spec import Spec
@@ -33,7 +33,7 @@ def _up(arguments: argparse.Namespace) -> None:
         release=arguments.release,
     )
     lab = Lab.up(wanted, say=_say)
-    _say(f"{len(lab.hosts)} hosts up after {time.monotonic() - started:.1f} s")
+    _say(f"{len(lab.hosts)} host{'s' if len(lab.hosts) > 1 else ''} up after {time.monotonic() - started:.1f} s")
     _say(f"inventory: {lab.inventory_path}")
 
 
@@ -46,7 +46,8 @@ def _status(arguments: argparse.Namespace) -> None:
         _say(f"lab {name}: inventory {lab.inventory_path}; saved states: {', '.join(saved.names(lab)) or 'none'}")
         for host in lab.hosts:
             if not lab.is_on(host):
-                _say(f"  {host.name}  {host.address}  without power")
+                since = machine.last_power(lab.record, host)
+                _say(f"  {host.name}  {host.address}  without power" + (f" ({since})" if since else ""))
                 continue
             shown = lab.run(host, "systemctl show --property=ActiveState,SubState,LoadState --value etcd", check=False)
             unit = "/".join(shown.stdout.split()) or "unknown"
@@ -117,6 +118,7 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     requirements.require()
+    inotify.require(Spec().members)
     _say("a lab can run here")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from lab import (
     cgroups,
     checksums,
+    inotify,
     inventory,
     machine,
     network,
@@ -74,6 +75,7 @@ class Lab:
                         f"python -m lab down --name {spec.name}, or give this one another --name"
                     )
                 lab._remove_all()  # what an interrupted `up` left
+            inotify.require(spec.members)
             say(f"root file system ({spec.release}): {rootfs.path_of(spec.release)}")
             root = rootfs.build(spec.release)
             with state.locked(state.MACHINE_LOCK, "the list of networks"):
@@ -108,11 +110,12 @@ class Lab:
             shutil.rmtree(self.record.directory)
 
     def _remove_all(self) -> None:
-        # Without a bridge of its own the lab has never come to booting a host.
-        if network.is_ours(self.record):
+        # Another state directory's lab may have been given our number, once our bridge was gone.
+        if not network.is_anothers(self.record):
             machine.cut_power(self.record, self.hosts)
-            network.bridge_down(self.record)
             cgroups.remove(cgroups.group_of(self.record.spec.name, self.record.network, ""))
+            # Last: without it, another lab may be given the number, and with it the names of all of the above.
+            network.bridge_down(self.record)
         for path in self.record.directory.iterdir():
             # The record goes last: as long as it is there, `down` knows what to look for.
             if path.name in ("lock", "lab.json"):
@@ -197,6 +200,7 @@ class Lab:
             new: as newly installed machines under the same names (same addresses, keys and certificates).
         """
         wanted = list(map(self.host, hosts))
+        inotify.require(len(wanted))
         for host in wanted:
             if self.is_on(host):
                 raise LabError(f"{host.name} is already switched on")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import socket
 import subprocess
+from datetime import datetime, timezone
 from pathlib import Path
 
-from lab import cgroups, mounts, network, wait
+from lab import cgroups, inotify, mounts, network, wait
 from lab.errors import LabError
 from lab.shell import CLEAN_ENVIRONMENT, Completed, run
 from lab.spec import Host
 from lab.state import Record
 
 # The overlay is mounted in a mount namespace of the host's own: it is gone when the host is. nspawn ends with 133 when
-# the guest asks for a reboot; anything else means that the host is off.
+# the guest asks for a reboot; anything else means that the host is off, and is written down: the guest itself may have
+# said nothing.
 _POWER = """\
 #!/bin/sh
 # Written by the lab: keeps one host running through its own reboots.
@@ -25,14 +28,43 @@ while :; do
         for group in {host_groups}; do echo 0 > "$group/cgroup.procs" || exit 1; done
         exec {own_mounts} sh -c {inner}
     )
-    [ $? = 133 ] || exit 0
+    code=$?
+    [ $code = 133 ] && continue
+    echo "$(date -u +%FT%TZ) {ended} $code" >> {log}
+    exit 0
 done
 """
+
+
+ENDED = "systemd-nspawn ended with exit code"
+
+
+def power_log(record: Record, host: Host) -> Path:
+    """When the host got its power, lost it, or went off by itself, and with which exit code: one line each."""
+    return record.host_directory(host) / "power.log"
+
+
+def last_power(record: Record, host: Host) -> str:
+    """The last line of the power log; empty if there is none."""
+    try:
+        return power_log(record, host).read_text(encoding="utf-8").rstrip().rpartition("\n")[2]
+    except FileNotFoundError:
+        return ""
+
+
+def _note_power(record: Record, host: Host, what: str) -> None:
+    with open(power_log(record, host), "a", encoding="utf-8") as stream:
+        stream.write(f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} {what}\n")
 
 
 def group(record: Record, host: Host) -> str:
     """The host's control group: everything that runs on it."""
     return cgroups.group_of(record.spec.name, record.network, host.short)
+
+
+def propagated(record: Record, host: Host) -> Path:
+    """The directory that nspawn makes for later mounts into the host, and leaves there when it is killed."""
+    return Path("/run/systemd/nspawn/propagate") / network.namespace(record, host)
 
 
 def power_group(record: Record, host: Host) -> str:
@@ -85,8 +117,11 @@ def switch_on(record: Record, host: Host) -> None:
         host_groups=" ".join(map(str, cgroups.create(group(record, host)))),
         own_mounts=shlex.join([*mounts.OWN, *mounts.ENTER]),
         inner=shlex.quote(f"{shlex.join(mount)} && exec {shlex.join(nspawn)}"),
+        ended=ENDED,
+        log=shlex.quote(str(power_log(record, host))),
     )
     script.write_text(text, encoding="utf-8")
+    _note_power(record, host, "switched on")
     with open(directory / "console.log", "ab") as console:
         # setsid --fork: the host outlives this process and is nobody's child here.
         subprocess.run(
@@ -107,6 +142,7 @@ def cut_power(record: Record, hosts: tuple[Host, ...]) -> None:
     SIGKILL of nspawn alone is not enough: the guest's init, and etcd with it, outlives it (seen). Afterwards nothing is
     left in their control groups, which proves that etcd is gone, and their addresses are on no interface.
     """
+    on = [host for host in hosts if is_on(record, host)]
     for host in hosts:
         network.unplug(record, host)
     for host in hosts:
@@ -116,6 +152,10 @@ def cut_power(record: Record, hosts: tuple[Host, ...]) -> None:
         network.remove(record, host)
         cgroups.remove(group(record, host))
         cgroups.remove(power_group(record, host))
+        with contextlib.suppress(FileNotFoundError):
+            propagated(record, host).rmdir()
+    for host in on:
+        _note_power(record, host, "power taken")
 
 
 def is_on(record: Record, host: Host) -> bool:
@@ -172,9 +212,8 @@ def listens(record: Record, host: Host, port: int) -> bool:
 def wait_reachable(record: Record, host: Host, within: float = 60) -> None:
     """Wait until sshd greets.
 
-    A host that goes off again is switched on once more: with some twenty hosts on one machine, a guest now and then ends
-    at its start and says nothing (seen). That no inotify instance is left then is likely, and not proven. A second time
-    is an error.
+    A host that goes off again is switched on once more: others may have taken the inotify instances that were there for
+    it when it was switched on, and then it ends and says nothing (see `inotify`). A second time is an error.
     """
     tried_again = False
 
@@ -184,12 +223,11 @@ def wait_reachable(record: Record, host: Host, within: float = 60) -> None:
             if tried_again:
                 log = record.host_directory(host) / "console.log"
                 tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-                limit = Path("/proc/sys/fs/inotify/max_user_instances").read_text(encoding="ascii").strip()
                 raise LabError(
-                    f"{host.name} went off while booting, twice. With many hosts on one machine the kernel's limit of "
-                    f"inotify instances ({limit}, sysctl fs.inotify.max_user_instances) can be too low: each takes "
-                    f"about six. The end of {log}:\n{tail}"
+                    f"{host.name} went off while booting, twice: {last_power(record, host)}. "
+                    f"The end of its console, {log}:\n{tail or '(it said nothing)'}"
                 )
+            inotify.require(1)
             tried_again = True
             cut_power(record, (host,))
             switch_on(record, host)

@@ -55,11 +55,11 @@ def _owner(record: Record) -> str:
     return f"requorum-lab:{record.directory}"
 
 
-def is_ours(record: Record) -> bool:
-    """Whether the bridge is there, and not that of a lab of another state directory that got the same number."""
+def is_anothers(record: Record) -> bool:
+    """Whether the bridge is that of a lab of another state directory, which got the same number."""
     alias = Path(f"/sys/class/net/{record.bridge}/ifalias")
     # No alias: made, and killed before it was named. An empty bridge can be taken down by anybody.
-    return alias.exists() and alias.read_text(encoding="utf-8").strip() in ("", _owner(record))
+    return alias.exists() and alias.read_text(encoding="utf-8").strip() not in ("", _owner(record))
 
 
 def plug_in(record: Record, host: Host) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from lab import requirements, state, wait, writer
+from lab import inotify, requirements, state, wait, writer
 from lab.cluster import Lab
 from lab.errors import LabError
 from lab.spec import Spec
@@ -28,8 +28,9 @@ def rehearse(name: str, say: Callable[[str], None]) -> int:
     LabError where a lab cannot run here.
     """
     with _signals(_interrupt), contextlib.ExitStack() as locks:
-        if requirements.missing_packages() and requirements.cannot_install() is None:
-            requirements.install()
+        if name not in state.all_names():  # else what a killed rehearsal left is taken down first, and leaves room
+            inotify.require(Spec().members)
+        requirements.install()
         requirements.require()
         if name != NAME and name in state.all_names():
             raise LabError(

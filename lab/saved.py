@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import cgroups, machine, provision, state
+from lab import cgroups, inotify, machine, provision, state
 from lab.errors import LabError
 from lab.parallel import in_parallel
 from lab.shell import run
@@ -92,6 +92,7 @@ def restore(lab: Lab, name: str) -> None:
         raise LabError(f"no saved state {name!r} of the lab {lab.record.spec.name!r} (there are: {known})") from error
     hosts = {host: Saved(**raw[host.short]) for host in lab.hosts}
     record = lab.record
+    inotify.require(sum(one.powered for one in hosts.values()) - sum(map(lab.is_on, lab.hosts)))
     machine.cut_power(record, lab.hosts)
 
     def put_back(host: Host) -> None:

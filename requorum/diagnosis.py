@@ -244,11 +244,21 @@ def _enough_data(
     if isinstance(facts, HostFacts) and facts.mark and facts.mark.survivor == newest.name and intact == {newest.name}:
         proof.append(f"{newest.name} was forced by recovery {facts.mark.recovery} and is to be started again")
         return _roles(inventory, survey, Verdict.UNFINISHED, newest.name, "none since the forced start", proof)
-    starts = tuple(f"{name}: {how_to_start(f)}" for name in sorted(intact) if isinstance(f := survey[name], HostFacts))
-    proof.append(f"{len(intact)} members have their data and could simply be started; never force")
-    running = [name for name in intact if isinstance(f := survey[name], HostFacts) and f.processes and not f.forced]
-    settling = len(running) >= quorum
-    return Diagnosis(Verdict.RESTARTABLE, tuple(proof), starts, path=False, settling=settling)
+    proof.append(f"{len(intact)} members have their data, enough for a quorum once they run; never force")
+    found = [f for name in _ordered(inventory, intact) if isinstance(f := survey[name], HostFacts)]
+    settling = len([f for f in found if f.processes and not f.forced]) >= quorum
+    advice = _starts(found, quorum)
+    return Diagnosis(Verdict.RESTARTABLE, tuple(proof), advice, path=False, settling=settling)
+
+
+def _starts(intact: list[HostFacts], quorum: int) -> tuple[str, ...]:
+    """What is to be started, the easiest first. Members that run are named only where they should be enough."""
+    down = sorted((f for f in intact if not f.unit.is_running), key=lambda f: (f.unit.fenced, f.unit.masked))
+    running = [f for f in intact if f.unit.is_running]
+    lines = [f"{f.name}: {how_to_start(f)}" for f in down]
+    if len(running) >= quorum or not down:
+        lines += [f"{f.name}: {how_to_start(f)}" for f in running]
+    return (*lines, "then run the same command again: it says whether the cluster is whole")
 
 
 def _lost(
@@ -298,12 +308,12 @@ def _roles(
 def how_to_start(facts: HostFacts) -> str:
     """What to type on a host whose etcd could simply be started."""
     if facts.unit.fenced:
-        return f"take the fence away (rm {FENCE}; systemctl daemon-reload), then systemctl start etcd"
+        return f"rm {FENCE} && systemctl daemon-reload && systemctl start etcd (it is fenced by a recovery)"
     if facts.unit.masked:
         return "systemctl unmask etcd && systemctl start etcd (it is masked)"
     if facts.unit.is_running:
-        return f"etcd is {facts.unit.state}: see why it finds no leader (journalctl -u etcd)"
-    return f"systemctl start etcd (it is {facts.unit.state}; see why with journalctl -u etcd)"
+        return f"journalctl -u etcd (it is {facts.unit.state} and finds no leader; its log says why)"
+    return f"systemctl start etcd (it is {facts.unit.state}; journalctl -u etcd says why)"
 
 
 def _given_up(name: str, inventory: Inventory, survey: Survey) -> bool:

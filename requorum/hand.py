@@ -65,8 +65,12 @@ class Hand:
             else:
                 self._make(change)
 
+    def _shown(self, change: Change) -> str:
+        """The change for a reader of the run's folder: what lies in that folder is named from there."""
+        return change.shown().replace(f"{self._journal.path.parent}/", "")
+
     def _ended(self, change: Change, result: ChangeResult, detail: str = "") -> None:
-        shown = change.shown()
+        shown = self._shown(change)
         self._journal.add(ChangeEnded(self._step, change.host, change.identity, shown, result, detail))
 
     def _believe(self, change: Change, model: Model) -> None:
@@ -77,7 +81,7 @@ class Hand:
     def _make(self, change: Change) -> None:
         if not self._alive():
             raise Orphaned(f"process {os.getpid()} has lost its controller; nothing more is changed")
-        self._journal.add(ChangeIntended(self._step, change.host, change.identity, change.shown(), change.seconds))
+        self._journal.add(ChangeIntended(self._step, change.host, change.identity, self._shown(change), change.seconds))
         self.began = True
         try:
             done = change.do(self._remotes[change.host])

@@ -36,7 +36,7 @@ from requorum.audit.story import (
     WaitStory,
     WordStory,
 )
-from requorum.audit.text import first_line, visible
+from requorum.audit.text import first_words, visible
 from requorum.records import Run
 
 _SPACE = uuid.UUID("6d1c0f0e-6a4b-5c56-9a0e-3f8f1f6f2b11")
@@ -90,7 +90,7 @@ class _Writer:
     def command(self, told: CommandStory) -> TestStepResult:
         """A command with everything it said in one attachment."""
         code = "no answer" if told.exit is None else f"exit {told.exit}"
-        item = _item(f"{clock(told.at)} UTC  {first_line(told.command)}  → {code}",
+        item = _item(f"{clock(told.at)} UTC  {first_words(told.command)}  → {code}",
                      Status.BROKEN if told.exit is None else Status.PASSED, told.at, told.at)  # fmt: skip
         item.start = item.stop - told.milliseconds
         text = f"{told.command}\n\n{code}, {duration(told.milliseconds / 1000)}, {told.host}, ended {told.at}\n"

@@ -14,6 +14,9 @@ from requorum.records import Run
 INTERRUPTED = "interrupted"
 """The class of a run that was cut off, recorded or not."""
 
+REFUSED = "refused"
+"""The class of a run that did not begin, or that a precondition stopped before anything was changed."""
+
 Tone = Literal["good", "warn", "bad"]
 
 
@@ -93,6 +96,10 @@ def _finished(story: Story) -> tuple[Tone, str, str, str]:
         return "good", "PRECONDITIONS HOLD", _state(story), "You may go on: the recovery may be run."
     if mode == "plan":
         return "good", "PLAN", _state(story), "This is what a recovery would do. Read it, then run it."
+    if not members:
+        headline = "RECOVERED" if story.touched else "CARRIED OUT"
+        sentence = "Every step passed, and the last look at the members failed. Run the same command again."
+        return "warn", headline, "members not looked at", sentence
     if missing:
         headline = "RECOVERED" if story.touched else "SERVING"
         state = f"{members - len(missing)} of {members} members"
@@ -100,7 +107,7 @@ def _finished(story: Story) -> tuple[Tone, str, str, str]:
         verb = "is" if len(missing) == 1 else "are"
         return "warn", headline, state, f"The cluster takes writes. Run the same command when {names} {verb} back."
     if story.touched:
-        return "good", "RECOVERED", f"{members} of {members} members" if members else "", "You may go on: all is done."
+        return "good", "RECOVERED", f"{members} of {members} members", "You may go on: all is done."
     return "good", "HEALTHY", "nothing to do, nothing was changed", "You may go on: nothing is owed."
 
 
@@ -130,14 +137,20 @@ def _judge(story: Story, stopped_by: tuple[StepStory, ...]) -> tuple[Tone, str, 
         return "bad", "NOTHING RECORDED", "", "The journal has no run in it: nothing was begun, so nothing was changed."
     ended = story.ended
     if ended is None or ended.result == INTERRUPTED or any(step.outcome == "interrupted" for step in stopped_by):
-        sentence = "Run the same command again: it looks at what is unknown before it changes anything."
+        looks = (
+            "it looks at what is unknown before it changes anything" if story.unknown else "it looks, and carries on"
+        )
+        sentence = f"Run the same command again: {looks}."
         if ended is None:
             sentence = f"No end is recorded: the run was cut off, or is still going. {sentence}"
         return "bad", "INTERRUPTED", _state(story), sentence
     if ended.exit == 0:
         return _finished(story)
     if story.confirmed and not story.confirmed.confirmed.given:
-        return "bad", "STOPPED", _state(story), "The recovery was not agreed to. The same command asks again."
+        how = f"On a terminal the same command asks again; without one add --confirm {story.run.cluster}."
+        return "bad", "STOPPED", _state(story), f"The recovery was not agreed to. {how}"
+    if ended.result == REFUSED and not stopped_by:
+        return "bad", "STOPPED", _state(story), f"Refused: {ended.answer}"
     headline = "CHECKS FAILED" if story.run.mode == "checks" else "STOPPED"
     return "bad", headline, _stopped_state(story, stopped_by), "Stop. Read why first; then run the same command again."
 
@@ -154,7 +167,7 @@ def answer(story: Story) -> Answer:
     if tone == "bad":
         words = (step.broken_word for step in stopped_by)
         last = story.verdicts[-1].verdict.advice if story.verdicts else ()
-        advice = _unique([*(word.advice for word in words if word), *last])
+        advice = _unique([*(line for word in words if word for line in word.advice.splitlines()), *last])
     finished = [step for step in story.steps if step.ended and step.outcome == "passed"]
     return Answer(
         tone=tone,

@@ -7,6 +7,7 @@ from requorum.audit.markup import Content, Markup, tag
 from requorum.audit.moments import between, date_and_clock, duration
 from requorum.audit.overview import (
     answer_section,
+    backups_section,
     changes_section,
     hosts_section,
     run_section,
@@ -83,6 +84,7 @@ def page(story: Story, told: Answer | None = None) -> str:
             hosts_section(story),
             timeline_section(story),
             changes_section(story),
+            backups_section(story),
             steps_section(story),
             survey_section(story),
         ),

@@ -30,7 +30,8 @@ def _why(story: Story, step: StepStory) -> Markup:
     if word is None:
         return join([link, f": {step.outcome}. {in_a_line(step.reason)}"])
     means = BROKEN_MEANS[word.word] if step.outcome == "failed" else "interrupted"
-    told = [("Expected", word.expected), ("Found", word.found)]
+    expected = "" if word.expected == word.text else word.expected
+    told = [("Expected", expected), ("Found", word.found.strip().replace("\n", "; "))]
     if not word.expected and not word.found:
         told = [("Reason", step.reason)]
     lines = (tag("div", f"{label}: {in_a_line(text)}") for label, text in told if text)
@@ -40,13 +41,8 @@ def _why(story: Story, step: StepStory) -> Markup:
 def _backup(story: Story) -> Content:
     """Where the backup is: as recorded, else the backup's steps (section 38.1.1) that finished."""
     if story.backups:
-        lines = [
-            join([b.holds, tag("div", f"{b.host}:{b.place}", class_="small soft"),
-                  tag("div", f"copy here: {b.copy}", class_="small soft") if b.copy else None,
-                  tag("div", f"sha256 {b.sha256}", class_="small soft mono")])
-            for b in story.backups
-        ]  # fmt: skip
-        return lines[0] if len(lines) == 1 else bullets(lines)
+        hosts = tag("div", ", ".join(sorted({b.host for b in story.backups})), class_="small soft")
+        return join([tag("a", f"{len(story.backups)} proven", href="#backups"), hosts])
     done = {s.number: s for s in reversed(story.steps) if s.section.startswith("38.1.1") and s.outcome == "passed"}
     if not any(step.changes for step in done.values()):
         return "none recorded" if story.touched else None
@@ -54,10 +50,10 @@ def _backup(story: Story) -> Content:
     return join(tag("div", link) for link in links)
 
 
-def _members(answer: Answer) -> Content:
+def _members(story: Story, answer: Answer) -> Content:
     total = len(answer.healthy) + len(answer.missing)
     if not total:
-        return None
+        return "not looked at" if story.run else None
     names = tag("div", ", ".join(answer.healthy), class_="small soft")
     return join([f"{len(answer.healthy)} of {total}", names])
 
@@ -99,7 +95,7 @@ def answer_section(story: Story, answer: Answer) -> Markup:
     if answer.next_command:
         parts += _heading("Next command", tag("pre", answer.next_command))
     below = facts(
-        ("Members healthy", _members(answer)),
+        ("Members healthy", _members(story, answer)),
         ("Missing", ", ".join(answer.missing) if answer.healthy else None),
         ("Survivor", story.survivor),
         ("Writes possible again", _writable(story, answer)),
@@ -230,3 +226,17 @@ def changes_section(story: Story) -> Markup:
         )  # fmt: skip
     head = [*(tag("th", text) for text in ("UTC", "Change", "Host", "Outcome")), tag("th", "Step", class_="num")]
     return tag("section", tag("h2", "What was changed"), _table("timeline", head, rows))
+
+
+def backups_section(story: Story) -> Markup:
+    """Every backup that counts: what it was proven to hold, where it lies, and its copy beside this page."""
+    if not story.backups:
+        return Markup("")
+    rows = []
+    for backup in sorted(story.backups, key=lambda backup: (backup.host, backup.place)):
+        digest = tag("div", f"sha256 {backup.sha256}", class_="small soft mono") if backup.sha256 else None
+        copy = join([backup.copy or "not fetched", digest])
+        there = join([backup.host, tag("div", backup.place, class_="small soft mono")])
+        rows.append(tag("tr", *(tag("td", cell) for cell in (backup.holds, there, copy))))
+    head = [tag("th", text) for text in ("Holds", "On the host", "Copy in this folder")]
+    return tag("section", tag("h2", "Backups", id="backups"), _table("hosts", head, rows))

@@ -8,7 +8,7 @@ from requorum.audit.markup import Content, Markup, join, tag
 from requorum.audit.moments import between, date_and_clock, duration
 from requorum.audit.pieces import BROKEN_MEANS, anchor, outcome_pill, output, pill, result_pill, shown, time
 from requorum.audit.story import ChangeStory, CommandStory, Event, NoteStory, StepStory, Story, WaitStory, WordStory
-from requorum.audit.text import first_line
+from requorum.audit.text import first_words
 
 
 def command(told: CommandStory) -> Markup:
@@ -16,7 +16,7 @@ def command(told: CommandStory) -> Markup:
     code = "no answer" if told.exit is None else f"exit {told.exit}"
     state = pill(code, "calm" if told.exit == 0 else "bad" if told.exit is None else "warn")
     line: list[Content] = [
-        tag("code", first_line(told.command)),
+        tag("code", first_words(told.command)),
         " ",
         state,
         f" {duration(told.milliseconds / 1000)}, {told.host}",

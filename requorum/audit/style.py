@@ -50,6 +50,7 @@ pre { line-height: 1.5; white-space: pre-wrap; overflow-wrap: anywhere; backgrou
   color: var(--c); background: var(--b); white-space: nowrap; }
 .pill.good, .pill.calm { font-weight: 550; }
 .timeline .pill.good, .timeline .pill.calm { background: none; padding: 0; }
+.timeline .host { white-space: nowrap; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: baseline; padding: .38rem .9rem .38rem 0;
@@ -102,7 +103,8 @@ footer .hash { overflow-wrap: anywhere; }
   .timeline thead { display: none; } .timeline tr { display: grid; grid-template-columns: 4.6rem 1fr auto; gap: 0 .5rem;
     padding: .45rem 0; border-bottom: 1px solid var(--line); }
   .timeline td, .timeline th { border: 0; padding: 0; } .timeline .title { grid-column: 2 / 4; grid-row: 1; }
-  .timeline .time { grid-column: 1; grid-row: 1; } .timeline .host { grid-column: 2; }
+  .timeline .time { grid-column: 1; grid-row: 1; }
+  .timeline .host { grid-column: 2; white-space: normal; overflow-wrap: anywhere; }
   .timeline .state { grid-column: 3; }
   .timeline .wide { display: none; } .timeline tr.stage { display: block; }
   .word .kind { width: 100%; } .word .text, .event > .line .what { flex-basis: 9rem; }

@@ -14,6 +14,10 @@ _UNSEEN = re.compile(
 )
 
 
+_FUNCTIONS = re.compile(r"\A(?:\s*#.*\n|\s*\w+\(\) \{(?: .*)?\n(?:.*\n)*?\}\n)+")
+"""Comments and shell functions at the beginning; a function is closed by a brace in a line of its own."""
+
+
 def _seen(match: re.Match[str]) -> str:
     return f"⟨U+{ord(match.group()):04X}⟩"
 
@@ -36,6 +40,11 @@ def first_line(text: str, limit: int = 120) -> str:
     """The first line that says something, cut at `limit` characters with an ellipsis."""
     line = next((line.strip() for line in visible(text[: limit * 20]).splitlines() if line.strip()), "")
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def first_words(command: str) -> str:
+    """The first line of a command that does something: comments and functions before it are not what it is about."""
+    return first_line(_FUNCTIONS.sub("", command)) or first_line(command)
 
 
 def in_a_line(text: str, limit: int = 300) -> str:

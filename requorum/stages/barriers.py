@@ -34,6 +34,13 @@ INTERRUPTED = "INTERRUPTED: "
 OnNotRun = Callable[[str, str], None]
 """Called with node id and reason for each item that was not reached because the run was stopped."""
 
+
+def interrupted_by(error: BaseException) -> str:
+    """What ended a step or the run from outside, in words."""
+    what = "Ctrl-C or SIGTERM" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+    return f"interrupted by {what}"
+
+
 NAME = "requorum-barriers"
 """The plugin's name in pytest."""
 
@@ -129,10 +136,7 @@ class Barriers:
         self._ended.add(index)
         self._failures += 1
         self.block(f"{placed.step} was interrupted on {placed.place.host}")
-        text = (
-            f"{INTERRUPTED}{placed.step} began on {placed.place.host} and did not end ({why}). What it did there is "
-            "unknown. Run the same command again: it looks at the host first."
-        )
+        text = f"{INTERRUPTED}{placed.step} began on {placed.place.host} and did not end ({why})"
         self._report(placed, "failed", text, "call")
         self._report(placed, "passed", None, "teardown")
 
@@ -181,7 +185,7 @@ class Barriers:
             self._account(self.stopping or ("" if self._reasons else str(stopped)))
             raise
         except BaseException as stopped:
-            self._account(f"the run was interrupted ({type(stopped).__name__})")
+            self._account(f"the run was {interrupted_by(stopped)}")
             raise
         if session.config.option.collectonly:
             return result

@@ -12,7 +12,11 @@ from requorum.run import Run
 
 
 class NotConfirmed(Exception):
-    """The operator did not agree, or could not be asked."""
+    """The operator did not agree, or could not be asked; `advice` says how to agree."""
+
+    def __init__(self, why: str, advice: str) -> None:
+        super().__init__(why)
+        self.advice = advice
 
 
 def asked(run: Run) -> str:
@@ -47,10 +51,16 @@ def confirm(run: Run, config: pytest.Config) -> None:
     typed = _typed(f"\n{asked(run)}\n\nType the cluster's name to go on ({run.inventory.cluster}): ", config)
     if typed is None:
         run.journal.add(Confirmed("no terminal to ask on", run.operator, False))
-        raise NotConfirmed(f"without a terminal say --confirm {run.inventory.cluster}; nothing was changed")
+        raise NotConfirmed(
+            "the recovery has to be agreed to, and there is no terminal to ask on",
+            f"read the plan (--plan); then agree with the same command and --confirm {run.inventory.cluster}",
+        )
     run.journal.add(Confirmed("typed on the terminal", run.operator, typed.strip() == run.inventory.cluster))
     if typed.strip() != run.inventory.cluster:
-        raise NotConfirmed(f"expected {run.inventory.cluster!r}, found {typed.strip()!r}; nothing was changed")
+        raise NotConfirmed(
+            f"expected the cluster's name, {run.inventory.cluster!r}, found {typed.strip()!r}",
+            "run the same command again, and type the name",
+        )
     return None
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import signal
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -27,13 +27,12 @@ from requorum.remote import RemoteError
 from requorum.run import new_run
 from requorum.stages import barriers, options
 from requorum.stages.confirmation import NotConfirmed, confirm
-from requorum.stages.outcome import REFUSED, has_ended, outcome
+from requorum.stages.outcome import REFUSED, end_of, outcome
+from requorum.stages.steps import Steps
 from requorum.stages.terminal import Follower
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
-
-from requorum.stages.steps import Steps
 
 HANDED = "requorum_run"
 """Under which name xdist hands a worker the run."""
@@ -57,6 +56,8 @@ class Controller(Steps):
         self._terminal = self._open_terminal()
         self._follower: Follower | None = None
         self._stopped = False
+        self._cut: list[pytest.TestReport] = []
+        self._refused: pytest.Session | None = None
 
     @staticmethod
     def _reports(config: pytest.Config) -> Path:
@@ -87,33 +88,52 @@ class Controller(Steps):
             self._write(f"cluster  {run.inventory.cluster}: {run.proven.verdict.value}", "bold")
             for line in run.proven.proof:
                 self._write(f"         {line}", "")
-            self._write("", "")
             if acts and run.proven.acts:
                 confirm(run, self._config)
-        except (Locked, RemoteError, NotConfirmed, JournalError) as error:
-            self._refuse(str(error))
+        except RemoteError as error:
+            self._refuse(session, f"{error.host}: expected {error.expected}; found {error.found}", error.advice)
+        except NotConfirmed as error:
+            self._refuse(session, str(error), error.advice)
+        except (Locked, JournalError) as error:
+            self._refuse(session, str(error))
+        self._write("", "")
         self._follower = Follower(run.journal, self._write, plan=self.mode == "plan")
         self._follower.start()
 
-    def _refuse(self, why: str) -> NoReturn:
-        self._end(self.run.diagnosis, refused=why)
+    def _refuse(self, session: pytest.Session, why: str, advice: str = "") -> NoReturn:
+        self._end(self.run.diagnosis, refused=f"{why}. Next: {advice}" if advice else why)
         self._write("", "")
         self._write(f"refused   {why}", "failed")
-        self._write("changed   nothing was changed", "")
+        if advice:
+            self._write(f"next      {advice}", "")
+        self._write("result    nothing was changed", "bold")
         self._write(f"report    {self._report}", "")
-        pytest.exit("refused", returncode=REFUSED)
+        self._refused = session
+        raise session.Failed(why)  # unlike pytest.exit it ends the session without a word of pytest's own
+
+    def pytest_unconfigure(self) -> None:
+        """Close what is open; what `session.Failed` ended has the exit code 1 until here."""
+        super().pytest_unconfigure()
+        if self._refused is not None:
+            self._refused.exitstatus = REFUSED
 
     def _open_terminal(self) -> TerminalWriter:
-        """A writer to the real standard output: the follower prints while a step's own output is captured."""
+        """A writer to the real standard output: the follower prints while a step's own output is captured.
+
+        In a file or a pipe pytest's own lines would stay in the buffer of its `sys.stdout`, and come after ours.
+        """
         capture = self._config.pluginmanager.getplugin("capturemanager")
         with capture.global_and_fixture_disabled():
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(line_buffering=True)
             stream = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", errors="replace")
         return create_terminal_writer(self._config, stream)
 
     def _write(self, line: str, tone: str) -> None:
+        """One line, at once: the follower's thread writes too."""
         colours = {"failed": "red", "interrupted": "red", "blocked": "yellow", "passed": "green", "bold": "bold"}
-        self._terminal.line(line, **({colours[tone]: True} if tone in colours else {}))
-        self._terminal.flush()
+        marked = self._terminal.markup(line, **({colours[tone]: True} if tone in colours else {}))
+        self._terminal.write(f"{marked}\n", flush=True)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: WorkerController) -> None:
@@ -130,10 +150,22 @@ class Controller(Steps):
         """Write down what only the order of steps knows: blocked, and lost with its worker."""
         if report.skipped and isinstance(report.longrepr, tuple) and barriers.BLOCKED in report.longrepr[2]:
             self._ended(report.nodeid, "blocked", report.longrepr[2].removeprefix(barriers.BLOCKED))
-        elif report.failed and barriers.INTERRUPTED in str(report.longrepr):
-            if has_ended(self.run.journal, report.nodeid):  # the step's own process has written it down
-                return
-            self._ended(report.nodeid, "interrupted", str(report.longrepr))
+        elif report.failed and str(report.longrepr).startswith(barriers.INTERRUPTED):
+            self._cut.append(report)  # its own process may be about to write its end down
+
+    def _settle(self) -> None:
+        """Tell of the steps that were cut off, now that no worker lives: what a step wrote down itself counts."""
+        for report in self._cut:
+            step, why = report.nodeid.rpartition("::")[2], str(report.longrepr)
+            try:
+                if end_of(self.run.journal, step) is None:
+                    self._cut_off(report.nodeid, why.removeprefix(barriers.INTERRUPTED))
+                end = end_of(self.run.journal, step)
+            except JournalError as error:
+                self._write(f"not written down: {step} was cut off: {error}", "failed")
+                continue
+            told = end.reason if end and end.reason else "its own record says that it came to its end"
+            report.longrepr = f"{why}\n  changed:  {told}\n  next:     run the same command again: it looks first"
 
     def _ended(self, nodeid: str, how: StepOutcome, reason: str) -> None:
         """Steps that ran know of a full disk by themselves; the account of the others must not end in an error."""
@@ -153,20 +185,20 @@ class Controller(Steps):
         """Look once more, write the last record and the reports, set the exit code."""
         if self._config.option.collectonly:
             return
-        acted = self.mode == "recovery" and self.run.proven.acts
-        final = self.run.proven
-        if acted and not self._stopped:
-            final = self._looked_again()
+        self._settle()
+        final: Diagnosis | None = self.run.proven
+        if self.mode == "recovery" and self.run.proven.acts:
+            final = None if self._stopped else self._looked_again()
         ended = self._end(final, status=int(session.exitstatus))
         if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
             session.exitstatus = ended
 
-    def _looked_again(self) -> Diagnosis:
+    def _looked_again(self) -> Diagnosis | None:
         try:
             return Cluster(self.run).diagnosed_again()
         except (RemoteError, JournalError) as error:
             self._write(f"the last look failed: {error}", "failed")
-            return replace(self.run.proven, members=())
+            return None
 
     def _end(self, final: Diagnosis | None, *, refused: str = "", status: int = 0) -> int:
         self._ended_record = outcome(self.run, final, stopped=self._stopped, refused=refused, status=status)
@@ -191,8 +223,9 @@ class Controller(Steps):
         self._write(f"verdict   {ended.verdict}", "")
         if ended.survivor and self.run.proven.acts:
             self._write(f"survivor  {ended.survivor}", "")
-        self._write(f"members   {len(ended.healthy)} of {len(self.run.inventory.host_names)} healthy", "")
-        if ended.writable_at and ended.verdict == "lost":
+        members = f"{len(ended.healthy)} of {len(self.run.inventory.host_names)} healthy"
+        self._write(f"members   {members if ended.healthy or ended.missing else 'not looked at'}", "")
+        if ended.writable_at:
             self._write(f"writable  since {ended.writable_at[:19]}Z", "")
         self._write(f"result    {ended.answer}", "bold")
         if not self.run.proven.path:

@@ -170,6 +170,9 @@ class Lanes:
         self._give_up(lane)
         if at_work and not self._group:
             self._advance()
+        if not self._lanes and not self._finished:
+            self._progress.block("every worker ended before the steps did")
+            self._finished = True  # xdist would wait for them, and call it an internal error
         return None
 
     def mark_test_pending(self, item: str) -> None:

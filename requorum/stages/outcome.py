@@ -8,10 +8,18 @@ import pytest
 
 from requorum.diagnosis import Diagnosis, Verdict
 from requorum.journal import Journal
-from requorum.records import WRITABLE, ChangeEnded, ChangeIntended, Ended, Noted, StepEnded
+from requorum.records import WRITABLE, ChangeEnded, ChangeIntended, Ended, Mode, Noted, StepBegan, StepEnded
 from requorum.run import Run
 
 DONE, FAILED, INTERRUPTED, REFUSED = 0, 1, 2, 6
+
+
+_LOOKED: dict[Mode, str] = {
+    "preconditions": "every precondition holds now, or an earlier step establishes it",
+    "plan": "this is what a recovery would do",
+    "checks": "every check passed",
+}
+"""What a run that changes nothing has shown when all is well."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +54,31 @@ def counted(journal: Journal) -> Counted:
     return Counted(failed, interrupted, changed, len(open_), writable_at)
 
 
-def has_ended(journal: Journal, nodeid: str) -> bool:
-    """The end of this step is written down."""
-    step = nodeid.rpartition("::")[2]
-    return any(isinstance(entry.record, StepEnded) and entry.record.step == step for entry in journal.entries())
+def end_of(journal: Journal, step: str) -> StepEnded | None:
+    """The record of this step's end; None where there is none. Raises JournalError as `counted` does."""
+    ends = (entry.record for entry in journal.entries() if isinstance(entry.record, StepEnded))
+    return next((end for end in ends if end.step == step), None)
+
+
+def step_words(journal: Journal, step: str) -> str:
+    """What a step that was cut off has changed. Raises JournalError as `counted` does."""
+    began, open_, made = False, dict[tuple[str, str], str](), 0
+    for entry in journal.entries():
+        record = entry.record
+        if not isinstance(record, (StepBegan, ChangeIntended, ChangeEnded)) or record.step != step:
+            continue
+        if isinstance(record, StepBegan):
+            began = True
+        elif isinstance(record, ChangeIntended):
+            open_[record.host, record.change] = record.shown.partition("\n")[0]
+        elif record.result != "unknown":
+            open_.pop((record.host, record.change), None)
+            made += record.result != "held"
+    if open_:
+        return f"it is not known whether this was done: {', '.join(open_.values())}"
+    if made:
+        return f"the {made} changes that it began are made" if made > 1 else "the one change that it began is made"
+    return "this step had changed nothing" if began else "this step had not begun, and changed nothing"
 
 
 def changed_words(journal: Journal) -> str:
@@ -64,7 +93,7 @@ def changed_words(journal: Journal) -> str:
 def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = "", status: int = 0) -> Ended:
     """The last record.
 
-    `final` is the diagnosis at the end, None where there is none; `stopped` says that pytest was interrupted, `refused`
+    `final` is the diagnosis at the end, None where nobody looked; `stopped` says that pytest was interrupted, `refused`
     why the run did not begin; `status` is pytest's own exit status.
     """
     found = counted(run.journal)
@@ -72,8 +101,7 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
     first = run.diagnosis
     answers = final is not None and final.verdict in (Verdict.HEALTHY, Verdict.UNFINISHED, Verdict.DEGRADED)
     healthy = final.members if final is not None and answers else ()
-    total = len(run.inventory.host_names)
-    missing = tuple(name for name in run.inventory.host_names if name not in healthy)
+    missing = tuple(name for name in run.inventory.host_names if name not in healthy) if final is not None else ()
     if refused:
         result, code, answer = "refused", REFUSED, refused
     elif status == pytest.ExitCode.INTERNAL_ERROR:
@@ -90,11 +118,13 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
     elif failed:
         result, code, answer = "failed", FAILED, "stopped; see the failed step, mend it, and run the same command again"
     elif run.mode != "recovery":
-        result, code, answer = run.mode, DONE, f"{run.mode}: nothing was changed"
+        result, code, answer = run.mode, DONE, f"{_LOOKED[run.mode]}; nothing was changed"
     else:
         result, code = ("recovered" if found.changed else "healthy"), DONE
-        answer = f"{len(healthy)} of {total} members"
-        if missing:
+        answer = f"{len(healthy)} of {len(run.inventory.host_names)} members"
+        if final is None:
+            answer = "every step passed; the last look at the members failed: run the same command again"
+        elif missing:
             answer += f"; run the same command when {', '.join(_short(name, run) for name in missing)} are back"
         elif not found.changed:
             answer += "; nothing to do, nothing was changed"

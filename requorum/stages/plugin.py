@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING
 
 import pytest
 
 from requorum.live import Cluster, EtcdMember
 from requorum.stages import barriers, options
 from requorum.stages.active import RUN, run_of
-
-if TYPE_CHECKING:
-    pass
-
 from requorum.stages.controller import HANDED, Controller
 from requorum.stages.steps import Steps
 

@@ -16,7 +16,7 @@ from requorum.diagnosis import Verdict
 from requorum.facts.host import MissingFact
 from requorum.hand import ChangeStopped, Hand
 from requorum.journal import JournalError
-from requorum.records import BackupProven, Noted, StepOutcome, Word, WordBegan, WordEnded
+from requorum.records import WRITABLE, BackupProven, Noted, StepOutcome, Word, WordBegan, WordEnded
 from requorum.remote import RemoteError
 from requorum.run import BASTION, Run
 
@@ -123,8 +123,13 @@ def now() -> Now:
 
 
 def note(text: str) -> None:
-    """Write a line into the journal, for the terminal and the report."""
+    """Write a line into the journal, for the terminal and the report.
+
+    `WRITABLE` is the moment of a run that made writes possible; in any other it is told as what it is.
+    """
     at = now()
+    if text == WRITABLE and any(facts.api.answers for facts in at.run.reached.values()):
+        text = "it takes writes, as the cluster did before this run"
     at.run.journal.add(Noted(at.id, at.host, text))
 
 

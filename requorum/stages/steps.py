@@ -12,8 +12,9 @@ from requorum.records import Mode, Noted, Planned, PlannedStep, StepBegan, StepE
 from requorum.remote import RemoteError
 from requorum.run import BASTION, Run
 from requorum.stages import guards, options
+from requorum.stages.barriers import interrupted_by
 from requorum.stages.order import Place
-from requorum.stages.outcome import changed_words
+from requorum.stages.outcome import changed_words, step_words
 from requorum.stages.step import ATTRIBUTE, NotToday, Now, Step, StepFailed, enter
 
 NOWHERE = "nowhere"
@@ -68,15 +69,23 @@ class Steps:
             config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
 
+    @pytest.hookimpl(specname="pytest_collection_finish", tryfirst=True)
+    def pytest_write_plan(self, session: pytest.Session) -> None:
+        """Write the plan down before any process can begin a step.
+
+        In order already, since the barriers' hook comes before this one. Under xdist the workers are let go when the
+        last of them has told its node ids, which xdist's own hook does after this one.
+        """
+        if self._writes_plan:
+            self.run.journal.add(Planned(tuple(self._planned(item) for item in session.items)))
+
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Write the plan down before the first step, once it is known to be whole."""
+        """Refuse a plan that is not whole, once every plugin had its say."""
         if self.mode == "recovery":
             nowhere = [item for item in self._collected if item.name.endswith(f"[{NOWHERE}]")]
             with self._telling_refusals():
                 guards.require_whole(options.RUNBOOK, self._collected, [*session.items, *nowhere])
-        if self._writes_plan:
-            self.run.journal.add(Planned(tuple(self._planned(item) for item in session.items)))
 
     @contextmanager
     def _telling_refusals(self) -> Iterator[None]:
@@ -104,6 +113,11 @@ class Steps:
         """Write down a step that the end of the run left out."""
         self._ended(nodeid, "blocked", f"not begun: {why}")
 
+    def _cut_off(self, nodeid: str, why: str) -> None:
+        """Write down that a step began and was cut off, and what it had changed until then."""
+        changed = step_words(self.run.journal, nodeid.rpartition("::")[2])
+        self._ended(nodeid, "interrupted", f"{changed}; {why}")
+
     def _ended(self, nodeid: str, how: StepOutcome, reason: str) -> None:
         step = nodeid.rpartition("::")[2]
         self.run.journal.add(StepEnded(step, step.partition("[")[2].rstrip("]"), how, reason))
@@ -117,7 +131,8 @@ class Steps:
         self.run.step = pyfuncitem.name
         self.run.journal.add(StepBegan(at.id, at.host))
         if step_of(pyfuncitem).destructive:
-            self.run.journal.add(Noted(at.id, at.host, "the point of no return: the old cluster ends here"))
+            ends = "ends" if self.mode == "recovery" else "would end"
+            self.run.journal.add(Noted(at.id, at.host, f"the point of no return: the old cluster {ends} here"))
         enter(at)
         try:
             try:
@@ -134,7 +149,8 @@ class Steps:
             self._ended(pyfuncitem.nodeid, "failed", f"{type(error).__name__}: {error}")
             raise
         except BaseException as error:  # Ctrl-C, SIGTERM, pytest.exit: never a pass
-            self._ended(pyfuncitem.nodeid, "interrupted", f"interrupted ({type(error).__name__}) in: {at.text}")
+            at_work = f" while at: {at.text}" if at.text else ""
+            self._cut_off(pyfuncitem.nodeid, f"{interrupted_by(error)}{at_work}")
             raise
         finally:
             enter(None)

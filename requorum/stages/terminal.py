@@ -30,16 +30,17 @@ INTERVAL = 0.1
 PATIENCE = 1.5
 """Seconds after which a change is said to be waited for."""
 
-_WORDS = {"passed": "ok", "failed": "FAILED", "blocked": "blocked", "interrupted": "UNKNOWN", "deferred": "ok"}
+_WORDS = {"passed": "ok", "failed": "FAILED", "blocked": "blocked", "interrupted": "stopped", "deferred": "ok"}
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Open:
-    """A change that has begun, and when it was seen (monotonic)."""
+    """A change that has begun, when it was seen (monotonic), and whether it was said to be waited for."""
 
     entry: Entry
     record: ChangeIntended
     since: float
+    said: bool = False
 
 
 class Follower:
@@ -105,7 +106,8 @@ class Follower:
         elif isinstance(record, ChangeIntended):
             self._open[record.step, record.change] = _Open(entry, record, time.monotonic())
         elif isinstance(record, ChangeEnded):
-            self._open.pop((record.step, record.change), None)
+            if record.result != "unknown":
+                self._open.pop((record.step, record.change), None)
             if self._plan:
                 self._print_plan(entry, record)
         elif isinstance(record, WordEnded) and record.outcome == "deferred":
@@ -115,9 +117,9 @@ class Follower:
 
     def _print_patience(self) -> None:
         """A change that takes its time is said, once."""
-        for key, at in list(self._open.items()):
-            if time.monotonic() - at.since > PATIENCE:
-                del self._open[key]
+        for key, at in self._open.items():
+            if not at.said and time.monotonic() - at.since > PATIENCE:
+                at.said = True
                 what = at.record.shown.partition("\n")[0]
                 self._write(self._line("waiting", at.entry, key[0], f"{what} (at most {at.record.seconds:.0f} s)"), "")
 
@@ -136,7 +138,11 @@ class Follower:
         planned = self._steps.get(record.step)
         title = planned.title if planned else record.step
         seconds = f" ({_seconds(self._began[record.step], entry.at):.1f} s)" if record.step in self._began else ""
-        self._write(self._line(_WORDS[record.outcome], entry, record.step, title + seconds), record.outcome)
+        word, said = _WORDS[record.outcome], ""
+        if record.outcome == "interrupted":
+            word = "UNKNOWN" if any(step == record.step for step, _ in self._open) else word
+            said = f": {record.reason}"
+        self._write(self._line(word, entry, record.step, title + seconds + said), record.outcome)
 
 
 def _seconds(began: str, ended: str) -> float:

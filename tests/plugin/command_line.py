@@ -6,12 +6,14 @@ new Python.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -47,7 +49,8 @@ class Answer:
 
 def environment(**more: str) -> dict[str, str]:
     """The environment without what the pytest that runs us put there, without colour."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "PY_COLORS", "COLUMNS"))}
+    ours = ("PYTEST_", "PY_COLORS", "COLUMNS", "PYTHONUNBUFFERED")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     return kept | {"NO_COLOR": "1", "PYTHONPATH": str(ROOT)} | more
 
 
@@ -86,6 +89,14 @@ class Started:
     def output(self) -> str:
         return self.file.read_text(encoding="utf-8", errors="replace")
 
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait for a condition while it runs."""
+        deadline = time.monotonic() + 20
+        while not condition():
+            if time.monotonic() > deadline or self.process.exitcode is not None:
+                raise TimeoutError(f"{what} did not come:\n{self.output}")
+            time.sleep(0.01)
+
     def finish(self) -> Answer:
         self.process.join(SECONDS)
         if self.process.exitcode is None:
@@ -111,10 +122,13 @@ def run(*args: str, folder: Path = ROOT, **variables: str) -> Answer:
     return start(*args, folder=folder, **variables).finish()
 
 
-def real(*args: str, python: tuple[str, ...] = (), folder: Path = ROOT, **variables: str) -> Answer:
-    """The same by a new Python: for what is decided before pytest begins."""
-    done = subprocess.run(
-        [sys.executable, *python, "-m", "pytest", *args], cwd=folder, env=environment(**variables), text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS,
-    )  # fmt: skip
-    return Answer(done.returncode, done.stdout)
+def real(
+    *args: str, python: tuple[str, ...] = (), folder: Path = ROOT, log: Path | None = None, **variables: str
+) -> Answer:
+    """The same by a new Python: for what is decided before pytest begins. Its output goes to a pipe, or to a file."""
+    with log.open("w") if log else contextlib.nullcontext(subprocess.PIPE) as output:
+        done = subprocess.run(
+            [sys.executable, *python, "-m", "pytest", *args], cwd=folder, env=environment(**variables), text=True,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=SECONDS,
+        )  # fmt: skip
+    return Answer(done.returncode, log.read_text() if log else done.stdout)

@@ -7,6 +7,7 @@ The survey and the verdict are given (VERDICT, environment); everything after th
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -120,12 +121,16 @@ def go_through(number, host):
     fault = FAULTS.get(f"{number} {host}", "")
     with precondition("the host is ready", after=10, otherwise="make it ready, and run again"):
         assert fault != "precondition", f"{host} is not ready"
+        if fault == "cut before":
+            raise KeyboardInterrupt
     if fault == "full":
         fill_the_disk()
     with action("touch it") as hand:
         hand.make([Touch(host, number, fault)])
     with postcondition("it is touched"):
         assert fault != "postcondition", "it is gone again"
+        if fault == "cut after":
+            raise KeyboardInterrupt
 
 
 @step(10, "Look", on="bastion", when=ALWAYS)
@@ -161,18 +166,26 @@ class Project:
     reports: Path
     started: list[Started] = field(default_factory=list)
 
-    def start(self, *args: str, stdin: str = "/dev/null", verdict: str = "lost", **faults: str) -> Started:
-        """Start `pytest runbook/ ARGS`; a fault's name is ``at_20_b``. Its own folder is on the path for imports."""
-        given = {key.removeprefix("at_").replace("_", " "): fault for key, fault in faults.items()}
+    def _words(self, *args: str) -> tuple[str, ...]:
         reports = () if "--reports" in args else ("--reports", str(self.reports))
-        self.started.append(
-            command_line.start(
-                "runbook/", "--inventory=inventory.yaml", *reports, *args, folder=self.folder, stdin=stdin,
-                FAULTS=json.dumps(given), VERDICT=verdict, DISK=str(self.reports),
-                PYTHONPATH=f"{command_line.ROOT}:{self.folder}",
-            )
-        )  # fmt: skip
+        return ("runbook/", "--inventory=inventory.yaml", *reports, *args)
+
+    def _variables(self, verdict: str, faults: Mapping[str, str]) -> dict[str, str]:
+        """Its own folder is on the path for imports."""
+        given = {key.removeprefix("at_").replace("_", " "): fault for key, fault in faults.items()}
+        path = f"{command_line.ROOT}:{self.folder}"
+        return {"FAULTS": json.dumps(given), "VERDICT": verdict, "DISK": str(self.reports), "PYTHONPATH": path}
+
+    def start(self, *args: str, stdin: str = "/dev/null", verdict: str = "lost", **faults: str) -> Started:
+        """Start `pytest runbook/ ARGS`; a fault's name is ``at_20_b``."""
+        variables = self._variables(verdict, faults)
+        self.started.append(command_line.start(*self._words(*args), folder=self.folder, stdin=stdin, **variables))
         return self.started[-1]
+
+    def real(self, *args: str, log: Path | None = None, **faults: str) -> Answer:
+        """What it answers as a new Python, into a pipe or into the file `log`; the operator has agreed."""
+        words = self._words("--confirm=small", *args)
+        return command_line.real(*words, folder=self.folder, log=log, **self._variables("lost", faults))
 
     def run(self, *args: str, verdict: str = "lost", **faults: str) -> Answer:
         """What it answers; the operator has agreed."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import small_project
 from command_line import ROOT, RUNBOOK, run
 from small_project import ORDER, STEPS, Project
 
@@ -14,14 +12,6 @@ GOOD = "cluster: prod\nssh: {port: 1}\netcd: {hosts: {a.example.com: {address: 1
 HOST = "import pytest\n\n@pytest.fixture\ndef host():\n    return 'this machine'\n"
 LEAVER = "def pytest_collection_modifyitems(items):\n    del items[2]\n"
 both = pytest.mark.parametrize("args", [(), ("-n2",)], ids=["plain", "n2"])
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    (tmp_path / "project").mkdir()
-    made = small_project.make(tmp_path / "project", tmp_path / "reports")
-    yield made
-    made.end()
 
 
 def assert_nothing_began(project: Project, exit: int, output: str) -> None:

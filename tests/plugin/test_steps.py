@@ -6,15 +6,11 @@ import json
 import os
 import pty
 import re
-import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import small_project
-from command_line import Started
 from small_project import ORDER, Project
 
 from requorum.changes import Change
@@ -28,22 +24,6 @@ from requorum.stages.step import NotToday, Now, StepFailed, enter
 
 LINE = re.compile(r"\d\d:\d\d:\d\dZ (ok|FAILED|UNKNOWN|later|waiting|note|plan) +\d+  \S+: \S.*")
 """What the follower prints for a step."""
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    (tmp_path / "project").mkdir()
-    made = small_project.make(tmp_path / "project", tmp_path / "reports")
-    yield made
-    made.end()
-
-
-def until(condition: Callable[[], bool], started: Started, what: str) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        if time.monotonic() > deadline or started.process.exitcode is not None:
-            raise TimeoutError(f"{what} did not come:\n{started.output}")
-        time.sleep(0.01)
 
 
 # One process, no pytest below: the words
@@ -273,31 +253,12 @@ def test_a_step_belongs_to_the_run_where_the_verdict_calls_for_it(project: Proje
     assert len(project.made) == steps - 1
 
 
-# Interrupted
-
-
-@pytest.mark.parametrize("args", [(), ("-n2",)], ids=["plain", "n2"])
-def test_ctrl_c_in_an_action_is_written_down_as_interrupted(project: Project, args: tuple[str, ...]) -> None:
-    started = project.start("--confirm=small", *args, at_30_a="wait")
-    until(lambda: "30 a" in project.made, started, "the action")
-    assert started.process.pid is not None
-    os.killpg(started.process.pid, signal.SIGINT)
-    if args:
-        (project.folder / "go").touch()  # a worker is between two bytecodes only when the test lets it
-    answer = started.finish()
-    assert answer.exit == 2, answer.output
-    assert "interrupted: run the same command again" in answer.output
-    assert project.made == ["20 b", "20 c", "30 a"]
-    ends = {record.step: record.outcome for record in project.records(StepEnded)}
-    assert ends["test_survivor[a]"] in ("interrupted", "passed") if args else ends["test_survivor[a]"] == "interrupted"
-    assert ends["test_joiners[b]"] == ends["test_joiners[c]"] == "blocked"
-    assert len(ends) == 6
-    assert [(record.result, record.exit) for record in project.records(Ended)] == [("interrupted", 2)]
+# A run that cannot go on
 
 
 def test_a_second_run_is_refused_while_the_first_goes_on(project: Project) -> None:
     first = project.start("--confirm=small", at_20_b="wait")
-    until(lambda: "20 b" in project.made, first, "the action")
+    first.until(lambda: "20 b" in project.made, "the action")
     second = project.run()
     second.assert_told(6, "another run is under way", "nothing was changed")
     (project.folder / "go").touch()
@@ -334,16 +295,16 @@ def test_no_room_for_reports_is_a_usage_error(project: Project) -> None:
     [
         ("small\n", 0, "3 of 3 members"),
         ("  small \n", 0, "3 of 3 members"),
-        ("smal\n", 6, "expected 'small', found 'smal'"),
-        ("y\n", 6, "expected 'small', found 'y'"),
-        ("\x04", 6, "expected 'small', found ''"),
+        ("smal\n", 6, "'small', found 'smal'"),
+        ("y\n", 6, "'small', found 'y'"),
+        ("\x04", 6, "'small', found ''"),
     ],
     ids=["right", "spaces", "wrong", "yes", "end-of-file"],
 )
 def test_the_operator_types_the_cluster_s_name(project: Project, typed: str, exit: int, said: str) -> None:
     controller, terminal = pty.openpty()
     started = project.start(stdin=os.ttyname(terminal))
-    until(lambda: "Type the cluster's name to go on (small):" in started.output, started, "the question")
+    started.until(lambda: "Type the cluster's name to go on (small):" in started.output, "the question")
     for line in ("Survivor:  a.", "Fenced:    b, c", "there is no way back to the old one", "Rejoining: b, c."):
         assert line in started.output
     assert project.records(ChangeIntended) == []
@@ -359,7 +320,10 @@ def test_the_operator_types_the_cluster_s_name(project: Project, typed: str, exi
 
 def test_without_a_terminal_nothing_is_begun(project: Project) -> None:
     answer = project.start().finish()
-    answer.assert_told(6, "without a terminal say --confirm small", "nothing was changed")
+    answer.assert_told(6, "there is no terminal to ask on", "the same command and --confirm small")
+    assert answer.output.count("nothing was changed") == 1
+    assert "Exit" not in answer.output
+    assert answer.output.splitlines()[-1].startswith("report    ")
     assert project.made == []
     assert [(record.result, record.exit) for record in project.records(Ended)] == [("refused", 6)]
     summary = next(project.reports.glob("small/*/summary.json"))

@@ -2,7 +2,7 @@
 
 `lab3` is a lab of three members as after `up`: healthy, root over SSH on port 22. It is built once for a whole test run
 and put back into its `whole` state before each test that uses it; states a test saves stay, so that another one can
-restore them. `labs(members=5, user="ops", …)` gives labs of other shapes in the same way.
+restore them. `labs(members=5, user="ops", …)` gives labs of other shapes in the same way. One lab has power at a time.
 """
 
 from __future__ import annotations
@@ -56,6 +56,9 @@ def labs(_built: dict[Spec, Lab]) -> Labs:
 
     def give(**fields: object) -> Lab:
         shape = Spec(**fields)  # type: ignore[arg-type]
+        # Only the lab of the present test has power: what the others would take (inotify instances, time) it can have.
+        for other in (lab for built, lab in _built.items() if built != shape):
+            other.power_off(*other.hosts)
         if shape in _built:
             _built[shape].restore("whole")
             return _built[shape]

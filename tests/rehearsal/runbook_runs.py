@@ -74,10 +74,10 @@ def reports_of(lab: Lab) -> Path:
     return lab.record.directory / "reports"
 
 
-def command(lab: Lab, *arguments: str, inventory: Path | None = None) -> list[str]:
+def command(lab: Lab, *arguments: str, inventory: Path | None = None, reports: Path | None = None) -> list[str]:
     """The command line of a run: `runbook/` unless the arguments begin with another place."""
     place = () if arguments and arguments[0].rstrip("/") in ("runbook", "checks") else ("runbook/",)
-    where = ("--inventory", str(inventory or lab.inventory_path), "--reports", str(reports_of(lab)))
+    where = ("--inventory", str(inventory or lab.inventory_path), "--reports", str(reports or reports_of(lab)))
     return [sys.executable, "-m", "pytest", *place, *arguments, *where]
 
 
@@ -86,12 +86,14 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
 
 
-def folders(lab: Lab) -> set[Path]:
+def folders(lab: Lab, reports: Path | None = None) -> set[Path]:
     """The folders of all runs on this lab so far."""
-    return {journal.parent for journal in reports_of(lab).glob("*/*/journal.jsonl")}
+    return {journal.parent for journal in (reports or reports_of(lab)).glob("*/*/journal.jsonl")}
 
 
-def run(lab: Lab, *arguments: str, timeout: float = 240, inventory: Path | None = None) -> Done:
+def run(
+    lab: Lab, *arguments: str, timeout: float = 240, inventory: Path | None = None, reports: Path | None = None
+) -> Done:
     """Run `pytest runbook/ --inventory … ARGUMENTS` to its end.
 
     Args:
@@ -99,10 +101,11 @@ def run(lab: Lab, *arguments: str, timeout: float = 240, inventory: Path | None 
         arguments: further ones; `checks/` as the first one runs the checks.
         timeout: seconds, then TimeoutExpired.
         inventory: another one than the lab's own.
+        reports: another place for the run's folder: another operator's machine.
     """
-    before, began = folders(lab), time.monotonic()
+    before, began = folders(lab, reports), time.monotonic()
     done = subprocess.run(
-        command(lab, *arguments, inventory=inventory),
+        command(lab, *arguments, inventory=inventory, reports=reports),
         cwd=PROJECT,
         env=environment(),
         stdin=subprocess.DEVNULL,
@@ -112,7 +115,7 @@ def run(lab: Lab, *arguments: str, timeout: float = 240, inventory: Path | None 
         timeout=timeout,
         check=False,
     )
-    new = sorted(folders(lab) - before)
+    new = sorted(folders(lab, reports) - before)
     assert len(new) <= 1, f"one run made several folders: {new}"
     return Done(done.returncode, done.stdout, new[0] if new else None, time.monotonic() - began)
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from lab import Lab, LabError, Spec, cgroups, checksums, machine, network, state, wait, writer
+from lab import Lab, LabError, Spec, cgroups, checksums, cli, machine, network, state, wait, writer
 from lab.shell import run
 
 Labs = Callable[..., Lab]
@@ -143,6 +144,22 @@ def test_a_new_host_under_an_old_name(lab3: Lab) -> None:
     assert run(lab3.ssh_command("etcd-2", ["hostname"])).stdout.strip() == "etcd-2.example.com"
 
 
+def test_a_host_that_ends_at_its_boot_says_how(lab3: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    lab3.run("etcd-2", "systemctl poweroff", check=False)
+    wait.until(lambda: not lab3.is_on("etcd-2"), "etcd-2 is off", 20)
+    assert machine.last_power(lab3.record, lab3.host("etcd-2")).endswith("Z systemd-nspawn ended with exit code 0")
+    lab3.power_off("etcd-1")
+    init = lab3.record.upper(lab3.host("etcd-1")) / "usr/lib/systemd/systemd"
+    init.write_text("#!/bin/sh\nexit 3\n", encoding="utf-8")
+    init.chmod(0o755)
+    ended = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ systemd-nspawn ended with exit code 3"
+    with pytest.raises(LabError, match=rf"etcd-1.example.com went off while booting, twice: {ended}\."):
+        lab3.boot("etcd-1")
+    assert cli.main(["status"]) == 0
+    shown = next(line for line in capsys.readouterr().out.splitlines() if lab3.host("etcd-1").address in line)
+    assert re.fullmatch(rf"  etcd-1.example.com  [\d.]+  without power \({ended}\)", shown)
+
+
 def test_plain_errors(lab3: Lab) -> None:
     with pytest.raises(LabError, match="has no host 'etcd-9'; it has etcd-0, etcd-1, etcd-2"):
         lab3.run("etcd-9", "true")
@@ -158,6 +175,9 @@ def _traces(name: str, record: state.Record) -> list[str]:
     """What is left of a lab on this machine."""
     left = [f"link {link.name}" for link in Path("/sys/class/net").glob(f"{record.bridge}*")]
     left += [f"namespace {one.name}" for one in Path("/run/netns").glob(f"{record.bridge}-*")]
+    left += [
+        str(machine.propagated(record, host)) for host in record.hosts if machine.propagated(record, host).exists()
+    ]
     left += [f"group {tree / cgroups.TOP}" for tree in cgroups.trees() for _ in tree.glob(f"{cgroups.TOP}/*-{name}")]
     mark = f"/labs/{name}/"
     for process in Path("/proc").glob("[0-9]*"):
@@ -194,6 +214,86 @@ def test_down_cleans_up_after_a_killed_up_and_touches_nothing_else(lab3: Lab, af
         wait.until(lambda: not _traces(name, record), f"nothing is left of it: {_traces(name, record)}", 5)
     assert {host: machine.boot_id(lab3.record, host) for host in lab3.hosts} == others
     assert all(lab3.healthy(host) for host in lab3.hosts)
+
+
+@pytest.fixture
+def small() -> Iterator[Lab]:
+    """A lab of one member, to be taken down; whatever is left of it is removed afterwards."""
+    name = f"killed-{os.getpid()}"
+    yield Lab.up(Spec(name=name, members=1))
+    if name in state.all_names():
+        Lab.attach(name).down()
+
+
+def _down(lab: Lab) -> None:
+    """Take it down from the command line; it says so, and nothing else, and leaves nothing."""
+    name = lab.record.spec.name
+    done = subprocess.run(_lab("down", "--name", name), cwd=PROJECT, check=False, capture_output=True, encoding="utf-8")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"the lab {name!r} is gone\n", "")
+    assert _traces(name, lab.record) == []
+
+
+def _has_namespace(lab: Lab) -> bool:
+    return Path("/run/netns", network.namespace(lab.record, lab.hosts[0])).exists()
+
+
+# What is killed, and when.
+MOMENTS: dict[str, tuple[list[str], Callable[[Lab], bool]]] = {
+    "restore, without power": (["restore", "whole"], lambda lab: not lab.is_on("etcd-0")),
+    "restore, without disk": (["restore", "whole"], lambda lab: not lab.record.upper(lab.hosts[0]).exists()),
+    "break, emptied": (
+        ["break", "--hosts=etcd-0", "--how=destroyed"],
+        lambda lab: not (lab.data_directory("etcd-0") / "member").exists(),
+    ),
+    "save": (["save", "half"], lambda lab: (lab.record.directory / "states/.half.part").exists()),
+    "down, without cable": (["down"], lambda lab: not _has_namespace(lab)),
+    "down, without bridge": (["down"], lambda lab: not Path("/sys/class/net", lab.record.bridge).exists()),
+    "down, without keys": (["down"], lambda lab: not lab.secrets.exists()),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_down_after_a_killed_command(small: Lab, moment: str) -> None:
+    words, reached = MOMENTS[moment]
+    process = subprocess.Popen(_lab(*words, "--name", small.record.spec.name), cwd=PROJECT, stdout=subprocess.DEVNULL)
+    wait.until(lambda: reached(small), moment, 20, every=0.001)
+    process.kill()
+    process.wait()
+    if (small.record.directory / "lab.json").exists():
+        _down(small)
+    else:  # it was quicker
+        assert not state.forget_unmade(small.record.spec.name) or not _traces(small.record.spec.name, small.record)
+
+
+def test_down_while_its_hosts_are_frozen(small: Lab) -> None:
+    """As a killed `save` leaves them."""
+    cgroups.freeze(machine.group(small.record, small.hosts[0]), True)
+    _down(small)
+
+
+def test_down_after_this_machine_was_restarted(small: Lab) -> None:
+    small.power_off("etcd-0")
+    network.bridge_down(small.record)
+    cgroups.remove(cgroups.group_of(small.record.spec.name, small.record.network, ""))
+    _down(small)
+
+
+def test_down_without_its_bridge_takes_the_hosts_too(small: Lab) -> None:
+    network.bridge_down(small.record)
+    _down(small)
+
+
+def test_down_spares_a_lab_that_was_given_the_same_number(
+    lab3: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {host: machine.boot_id(lab3.record, host) for host in lab3.hosts}
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("REQUORUM_LAB_STATE", str(tmp_path))
+        lab3.record.save()  # the same name and number, in another state directory
+        Lab.attach(lab3.record.spec.name).down()
+        assert state.all_names() == []
+    assert {host: machine.boot_id(lab3.record, host) for host in lab3.hosts} == before
+    lab3.wait_healthy(within=5)
 
 
 def test_two_labs_side_by_side(lab3: Lab) -> None:

@@ -85,6 +85,13 @@ def test_three_of_five_with_workers(labs: Labs) -> None:
     assert_recovered(lab, run(lab, "-n", "3"), writes)
 
 
+@pytest.mark.full
+def test_four_of_seven(labs: Labs) -> None:
+    lab = labs(members=7)
+    writes = broken(lab, lost_hosts(lab), "destroyed")
+    assert_recovered(lab, run(lab), writes)
+
+
 @pytest.mark.parametrize("back", ["wiped", pytest.param("new", marks=pytest.mark.full)])
 def test_two_stay_dead_and_come_back_later(lab3: Lab, tmp_path: Path, back: str) -> None:
     """Declared lost, they do not hold the cluster back; the same command takes them in when they are there again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -86,6 +87,31 @@ def test_restartable_says_how_to_start(why: HostFacts, words: str) -> None:
     assert not found.acts
     assert words in said(found.advice)
     assert "never force" in said(found.proof)
+
+
+def test_restartable_names_what_is_to_be_started_the_easiest_first() -> None:
+    """A member that runs already is not what helps; it waits for the others."""
+    five = members(*FIVE)
+    hosts = (deaf(0, data(0, five)), stopped(1, fenced=True), stopped(2, masked=True), stopped(3))
+    read = [replace(host, data=data(n, five)) for n, host in enumerate(hosts)]
+    found = diagnose(inventory(5), survey(*read, emptied(4)))
+    assert found.verdict is Verdict.RESTARTABLE
+    *starts, last = found.advice
+    assert [line.partition(" (")[0] for line in starts] == [
+        f"{name(3)}: systemctl start etcd",
+        f"{name(2)}: systemctl unmask etcd && systemctl start etcd",
+        f"{name(1)}: rm {FENCE} && systemctl daemon-reload && systemctl start etcd",
+    ]
+    assert last.startswith("then run the same command again")
+
+
+def test_restartable_names_the_members_that_run_where_they_should_be_enough() -> None:
+    found = diagnose(inventory(), survey(deaf(0), deaf(1), stopped(2)))
+    assert [line.partition(" (")[0] for line in found.advice[:3]] == [
+        f"{name(2)}: systemctl start etcd",
+        f"{name(0)}: journalctl -u etcd",
+        f"{name(1)}: journalctl -u etcd",
+    ]
 
 
 def test_restartable_although_declared_lost() -> None:

@@ -10,7 +10,7 @@ import pytest
 from builders import facts, name
 from local_shell import LocalShell
 
-from requorum.changes import Change, RemoveFile, Shell, WriteFile
+from requorum.changes import Change, FetchTree, RemoveFile, Shell, WriteFile
 from requorum.facts import mark as marks
 from requorum.hand import ChangeStopped, Hand, Model, Orphaned
 from requorum.journal import Journal, JournalError
@@ -22,7 +22,9 @@ STEP = "test_step[etcd-0.example.com]"
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "journal.jsonl")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    return Journal(folder / "journal.jsonl")
 
 
 def hand(journal: Journal, *, model: Model | None = None, alive: bool = True) -> Hand:
@@ -96,3 +98,10 @@ def test_a_plan_believes_and_touches_nothing(tmp_path: Path, journal: Journal) -
     assert path.exists()
     assert [words.split()[0] for words in told(journal)] == ["planned", "planned"]
     assert model.facts == {name(0): facts(0)}
+
+
+def test_what_lies_in_the_run_s_folder_is_named_from_there(journal: Journal) -> None:
+    """The report lies there too, and is read elsewhere."""
+    copy = journal.path.parent / "backup" / "etcd-0.tar.gz"
+    hand(journal, model=Model({name(0): facts(0)})).make([FetchTree(name(0), "/backup/x", str(copy))])
+    assert told(journal) == ["planned fetch /backup/x to backup/etcd-0.tar.gz"]

@@ -16,7 +16,7 @@ from audit_journals import HOSTILE, OTHERS, SURVIVOR, Scribe, Timed, hostile, in
 
 from requorum.audit import write_all
 from requorum.audit.__main__ import main
-from requorum.audit.text import SHOWN, difference_of, in_a_line, is_difference, shortened, visible
+from requorum.audit.text import SHOWN, difference_of, first_words, in_a_line, is_difference, shortened, visible
 
 RUNS = {"recovery": recovery, "refused": refused, "interrupted": interrupted, "hostile": hostile}
 ROOT = Path(__file__).parents[3]
@@ -126,6 +126,20 @@ def test_the_answer_comes_first(tmp_path: Path) -> None:
     assert places == sorted(places)
 
 
+def test_an_interrupted_run_has_not_looked_at_the_members(tmp_path: Path) -> None:
+    write(tmp_path, interrupted)
+    assert "Members healthynot looked at" in Page(write_all(tmp_path).read_text()).text
+
+
+def test_backups_have_a_place_of_their_own(tmp_path: Path) -> None:
+    """Above them comes what decides; the answer only leads to them."""
+    write(tmp_path, recovery)
+    text = write_all(tmp_path).read_text()
+    assert '<a href="#backups">1 proven</a>' in text
+    assert text.index("Verdict</h2>") < text.index('<h2 id="backups">') < text.index("Steps</h2>")
+    assert text.count("/backup/etcd-20261123/snap.db") == 1
+
+
 def test_a_page_is_small(tmp_path: Path) -> None:
     write(tmp_path, recovery)
     assert write_all(tmp_path).stat().st_size < 120_000
@@ -233,6 +247,15 @@ def test_text_is_made_visible() -> None:
     assert visible("a\rb\x1b[2J\x7f\u202e\udc80") == "a⟨U+000D⟩b⟨U+001B⟩[2J⟨U+007F⟩⟨U+202E⟩⟨U+DC80⟩"
     assert in_a_line("two\n lines\tand more", 9) == "two line…"
     assert HOSTILE not in visible(HOSTILE)
+
+
+def test_a_command_is_named_by_what_it_does() -> None:
+    """The functions that many commands begin with would name them all the same."""
+    functions = "\nconf() {  # a value\n  sed 1p\n}\n\nctl() {\n  case $x in\n    *) etcdctl;;\n  esac\n}\n"
+    assert first_words(f"{functions}# who is there\nctl member list -w json\n") == "ctl member list -w json"
+    assert first_words("cat /etc/etcd/etcd.conf") == "cat /etc/etcd/etcd.conf"
+    assert first_words(functions) == "conf() {  # a value"
+    assert first_words("only() {\n never closed") == "only() {"
 
 
 def test_text_is_shortened_in_the_middle() -> None:

@@ -37,6 +37,7 @@ from requorum.records import (
     Mode,
     StepBegan,
     StepEnded,
+    VerdictGiven,
     Word,
     WordBegan,
     WordEnded,
@@ -226,3 +227,37 @@ def test_a_refused_confirmation_is_told(told: Told) -> None:
     result = answer(told(opening(), [(0, planned()), (0, no), (0, ended)]))
     assert result.title == "STOPPED: nothing was changed"
     assert result.sentence.startswith("The recovery was not agreed to.")
+
+
+def test_advice_of_several_lines_is_told_once(told: Told) -> None:
+    """The step that refuses a verdict repeats the verdict's advice, in one text."""
+    lines = ("etcd-1: systemctl start etcd", "etcd-2: systemctl start etcd")
+    name, text = step_id(10, SURVIVOR), "a verdict that allows to go on"
+    failed = WordEnded(name, SURVIVOR, "precondition", text, "failed", text, "x", "\n".join(lines))
+    verdict = VerdictGiven("restartable", (), lines, "", "", HOSTS)
+    ended = Ended("refused", 6, "restartable", "", (), HOSTS, "", "")
+    story = told(opening(), [(0, verdict), (0, StepBegan(name, SURVIVOR)), (0, failed),
+                             (0, StepEnded(name, SURVIVOR, "failed", "x")), (0, ended)])  # fmt: skip
+    assert answer(story).advice == lines
+
+
+def test_a_refusal_before_the_first_step_says_why(told: Told) -> None:
+    """A host that cannot be read, another run under way: there is no step that would say it."""
+    ended = Ended("refused", 6, "", "", (), (), "", "another run is under way: bob, process 7")
+    result = answer(told(opening(), [(0, ended)]))
+    assert result.title == "STOPPED: nothing was changed"
+    assert result.sentence == "Refused: another run is under way: bob, process 7"
+
+
+def test_members_that_nobody_looked_at_are_not_counted(told: Told) -> None:
+    ended = Ended("recovered", 0, "lost", SURVIVOR, (), (), "", "")
+    result = answer(told(opening(), [(0, planned())], step(40, SURVIVOR), [(0, ended)]))
+    assert (result.tone, result.title) == ("warn", "RECOVERED: members not looked at")
+    assert "the last look at the members failed" in result.sentence
+
+
+def test_an_interruption_names_the_unknown_only_where_there_is_any(told: Told) -> None:
+    ended = Ended("interrupted", 2, "lost", SURVIVOR, (), (), "", "")
+    known = answer(told(opening(), [(0, planned())], step(40, SURVIVOR), [(0, ended)]))
+    assert known.sentence == "Run the same command again: it looks, and carries on."
+    assert "looks at what is unknown" in answer(told(interrupted())).sentence

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from lab import LabError, Spec, checksums, cli, etcd_files, inventory, requirements, state, writer
+from lab import LabError, Spec, checksums, cli, etcd_files, inotify, inventory, requirements, state, writer
 from lab.client import KeyValue
 from lab.spec import hosts_of
+
+PROJECT = Path(__file__).parents[3]
 
 
 def test_hosts_follow_from_the_spec() -> None:
@@ -103,9 +107,59 @@ def test_one_sentence_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> N
     assert requirements.missing() == (
         "The lab must be run as root: it boots hosts, mounts file systems and makes a bridge."
     )
-    monkeypatch.setattr(requirements.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(requirements, "impossible", lambda: None)
     monkeypatch.setattr(requirements.shutil, "which", lambda program: None if program == "mmdebstrap" else "/bin/it")
+    monkeypatch.setattr(requirements, "KEYRING", Path("/"))
     assert requirements.missing() == "Not installed here: mmdebstrap; run: python -m lab install"
+    monkeypatch.setattr(requirements.shutil, "which", lambda program: None if program in ("ip", "apt-get") else "/it")
+    sentence = "Not installed here: iproute2; there is no apt-get here that could install it"
+    assert requirements.missing() == sentence
+    with pytest.raises(LabError, match=sentence):
+        requirements.install()
+
+
+@pytest.mark.parametrize("words", [["install"], ["check"], ["rehearse"], ["up"]])
+def test_where_no_lab_can_run_nothing_is_installed(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise AssertionError(arguments)
+
+    monkeypatch.setenv("REQUORUM_LAB_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(inotify, "require", lambda hosts: None)
+    monkeypatch.setattr(requirements, "missing_packages", lambda: ["mmdebstrap"])
+    monkeypatch.setattr(requirements, "impossible", lambda: "The lab cannot run here: no namespaces.")
+    monkeypatch.setattr(requirements, "run", refuse)
+    assert cli.main(words) == 1
+    assert capsys.readouterr() == ("", "lab: The lab cannot run here: no namespaces.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("allowed", "hosts", "enough"), [(12, 2, True), (11, 2, False), (0, 1, False), (0, 0, True)])
+def test_hosts_are_refused_where_the_kernel_has_no_room_for_them(
+    tmp_path: Path, allowed: int, hosts: int, enough: bool
+) -> None:
+    """In a user namespace with a limit of its own: its count begins at nothing, and nobody else is in it."""
+    script = (
+        "import pathlib, sys; from lab import LabError, inotify, state\n"
+        "state.MACHINE_LOCK = pathlib.Path(sys.argv[2])\n"
+        "try: inotify.require(int(sys.argv[1]))\n"
+        "except LabError as error: print(error)\n"
+    )
+    limit = 'echo "$1" > /proc/sys/user/max_inotify_instances || exit 77; shift; exec "$@"'
+    words = [sys.executable, "-c", script, str(hosts), str(tmp_path / "lock")]
+    command = ["unshare", "--user", "--map-root-user", "sh", "-c", limit, "sh", str(allowed), *words]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, encoding="utf-8", check=False)
+    if done.returncode == 77 or done.stderr.startswith("unshare: "):
+        pytest.skip(f"no user namespaces here: {done.stderr}")
+    assert (done.returncode, done.stderr) == (0, "")
+    if enough:
+        assert done.stdout == ""
+        return
+    room = f"no room for {hosts} more host{'s' if hosts > 1 else ''}: they need {hosts * 6} inotify instances"
+    assert done.stdout.startswith(room)
+    assert f"{allowed} are free" in done.stdout
+    assert "sysctl -w fs.inotify.max_user_instances=" in done.stdout
 
 
 def test_lost_writes_are_found(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
+
 from requorum.inventory import EtcdHost, Ssh
 
 NAME = "etcd-0.example.com"
@@ -65,6 +67,9 @@ class Sshd:
 
 def launch(folder: Path, *, config: str = "", force: str = "", keys: tuple[str, ...] = ("ed25519",)) -> Sshd:
     """Start a server; `force` is shell text before each command, `config` are more lines of sshd_config."""
+    program = shutil.which("sshd") or "/usr/sbin/sshd"
+    if not Path(program).exists() or shutil.which("ssh-keygen") is None:
+        pytest.fail("this test starts a real sshd, and there is none here: apt-get install openssh-server")
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd's privilege separation wants it
     host_keys = [keygen(folder / f"host_{kind}", kind) for kind in keys]
     user_key = keygen(folder / "id")
@@ -83,7 +88,6 @@ def launch(folder: Path, *, config: str = "", force: str = "", keys: tuple[str, 
         lines.append(f"ForceCommand {folder / 'force'}")
     (folder / "config").write_text("\n".join(lines) + "\n")
     with (folder / "log").open("wb") as log:
-        program = shutil.which("sshd") or "/usr/sbin/sshd"
         process = subprocess.Popen([program, "-D", "-e", "-f", str(folder / "config")], stderr=log)
 
     def listens() -> bool:

@@ -1,0 +1,123 @@
+"""What is printed and written down, in which order, and of steps that were cut off."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from small_project import STEPS, Project
+
+from requorum.journal import Journal
+from requorum.records import Ended, Planned, StepBegan, StepEnded
+
+both = pytest.mark.parametrize("args", [(), ("-n2",)], ids=["plain", "n2"])
+
+SLOW = """
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+
+def pytest_collection_finish(session):
+    \"\"\"Worker gw0 has told its steps (xdist's hook comes first), and is slow: another one begins before it goes on.\"\"\"
+    if os.environ.get("PYTEST_XDIST_WORKER") != "gw0":
+        return
+    journal = next(Path(os.environ["DISK"]).glob("small/*/journal.jsonl"))
+    end = time.monotonic() + 20
+    while '"kind":"step-ended"' not in journal.read_text():
+        if time.monotonic() > end:
+            raise TimeoutError("waited 20 s for another worker")
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "to_file"), [((), True), (("-n3",), True), (("-s",), False)], ids=["file", "n3-file", "s-pipe"]
+)
+def test_a_log_is_in_order(project: Project, tmp_path: Path, args: tuple[str, ...], to_file: bool) -> None:
+    """Pytest's own lines and ours come through different streams."""
+    answer = project.real(*args, log=tmp_path / "log" if to_file else None, at_30_a="postcondition")
+    assert answer.exit == 1, answer.output
+    parts = ["cluster  small: lost", "= test session starts =", "3 workers [" if args == ("-n3",) else "collected 6",
+             " 10  bastion: Look", " 20  b: Touch", " 30  a: Touch", "blocked  2 further", "= FAILURES =",
+             "expected: it is touched", "verdict   lost", "result    stopped", "report    ", " 1 failed, 3 passed"]  # fmt: skip
+    places = [answer.output.find(part) for part in parts]
+    assert -1 not in places, answer.output
+    assert places == sorted(places), answer.output
+
+
+def test_the_plan_is_there_before_any_worker_begins(project: Project) -> None:
+    """The worker that writes it may be the last to go on after the collection."""
+    (project.folder / "runbook" / "conftest.py").write_text(SLOW)
+    first, rest = STEPS.index("@step(10"), STEPS.index("@step(20")
+    (project.folder / "runbook" / "test_1_all.py").write_text(STEPS[:first] + STEPS[rest:])
+    answer = project.run("-n3")
+    assert answer.exit == 0, answer.output
+    (journal,) = project.reports.glob("small/*/journal.jsonl")
+    kinds = [type(entry.record) for entry in Journal(journal).entries()]
+    assert kinds.index(Planned) < kinds.index(StepBegan)
+    assert " 20  b: Touch the others" in answer.output
+
+
+# Cut off
+
+
+@both
+@pytest.mark.parametrize(
+    ("fault", "word", "changed"),
+    [
+        ("cut before", "stopped", "this step had changed nothing"),
+        ("interrupt", "UNKNOWN", "it is not known whether this was done: touch /30"),
+        ("cut after", "stopped", "the one change that it began is made"),
+    ],
+)
+def test_a_step_that_was_cut_off_says_what_it_had_changed(
+    project: Project, args: tuple[str, ...], fault: str, word: str, changed: str
+) -> None:
+    answer = project.run(*args, at_30_a=fault)
+    assert answer.exit == 2, answer.output
+    assert re.search(rf"Z {word}  30  a: Touch the survivor \(.* s\): {changed}; interrupted", answer.output)
+    assert f"changed:  {changed}" in answer.output  # pytest's own account of the failure says the same
+    assert "What it did there is unknown" not in answer.output
+    ends = [record.outcome for record in project.records(StepEnded) if record.step == "test_survivor[a]"]
+    assert ends == ["interrupted"]
+
+
+@both
+def test_ctrl_c_in_an_action_is_written_down_as_interrupted(project: Project, args: tuple[str, ...]) -> None:
+    started = project.start("--confirm=small", *args, at_30_a="wait")
+    started.until(lambda: "30 a" in project.made, "the action")
+    assert started.process.pid is not None
+    os.killpg(started.process.pid, signal.SIGINT)
+    if args:
+        (project.folder / "go").touch()  # a worker is between two bytecodes only when the test lets it
+    answer = started.finish()
+    answer.assert_told(2, "interrupted: run the same command again", "members   not looked at")
+    assert project.made == ["20 b", "20 c", "30 a"]
+    ends = {record.step: record.outcome for record in project.records(StepEnded)}
+    assert ends["test_survivor[a]"] in ("interrupted", "passed") if args else ends["test_survivor[a]"] == "interrupted"
+    assert ends["test_joiners[b]"] == ends["test_joiners[c]"] == "blocked"
+    assert len(project.records(StepEnded)) == len(ends) == 6
+    (ended,) = project.records(Ended)
+    assert (ended.result, ended.exit, ended.healthy, ended.missing) == ("interrupted", 2, (), ())
+
+
+def test_the_last_word_on_a_step_is_its_own_process_s(project: Project) -> None:
+    """The controller alone is interrupted, accounts for every step, and its worker ends the step after that."""
+    started = project.start("--confirm=small", "-n2", at_30_a="wait")
+    started.until(lambda: "30 a" in project.made, "the action")
+    assert started.process.pid is not None
+    os.kill(started.process.pid, signal.SIGINT)
+    started.until(lambda: len(project.records(StepEnded)) >= 5, "the account of what was not begun")
+    (project.folder / "go").touch()
+    answer = started.finish()
+    assert answer.exit == 2, answer.output
+    ends = [record.outcome for record in project.records(StepEnded) if record.step == "test_survivor[a]"]
+    assert len(ends) == 1
+    assert (ends == ["passed"]) == ("its own record says that it came to its end" in answer.output)

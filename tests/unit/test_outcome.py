@@ -1,0 +1,80 @@
+"""How a run ended: what its last record says, and what it does not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from builders import answers, facts, inventory, members, name
+
+from requorum.diagnosis import Diagnosis, Verdict
+from requorum.facts.host import HostFacts
+from requorum.records import WRITABLE, ChangeEnded, ChangeIntended, Noted, StepBegan
+from requorum.run import Run
+from requorum.stages.outcome import outcome, step_words
+from requorum.stages.step import Now, enter, note
+
+STEP = "test_step[etcd-0.example.com]"
+
+
+def run(folder: Path, verdict: Verdict, *survey: HostFacts) -> Run:
+    (folder / "journal.jsonl").touch()
+    found = Diagnosis(verdict, (), survivor=name(0), members=(name(0),))
+    return Run("recovery", inventory(), folder, "run", "op@here", os.getpid(), (), {f.name: f for f in survey}, found)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "answering", "said"),
+    [(Verdict.LOST, False, True), (Verdict.UNFINISHED, False, True), (Verdict.UNFINISHED, True, False),
+     (Verdict.DEGRADED, True, False)],
+)  # fmt: skip
+def test_writable_since_is_said_where_this_run_made_it_so(
+    tmp_path: Path, verdict: Verdict, answering: bool, said: bool
+) -> None:
+    """A run that carries on can find a cluster that an earlier one made writable."""
+    host = facts(0, api=answers(0, members(0))) if answering else facts(0)
+    here = run(tmp_path, verdict, host)
+    enter(Now(here, STEP, name(0)))
+    note(WRITABLE)
+    enter(None)
+    (entry,) = here.journal.entries()
+    assert isinstance(entry.record, Noted)
+    assert (entry.record.text == WRITABLE) == said
+    assert outcome(here, here.diagnosis, stopped=False).writable_at == (entry.at if said else "")
+
+
+@pytest.mark.parametrize("verdict", [Verdict.LOST, Verdict.UNFINISHED])
+def test_after_an_interruption_nobody_looked_at_the_members(tmp_path: Path, verdict: Verdict) -> None:
+    ended = outcome(run(tmp_path, verdict), None, stopped=True)
+    assert (ended.result, ended.healthy, ended.missing) == ("interrupted", (), ())
+
+
+def test_a_last_look_that_failed_is_no_count_of_members(tmp_path: Path) -> None:
+    ended = outcome(run(tmp_path, Verdict.LOST), None, stopped=False)
+    assert (ended.exit, ended.healthy, ended.missing) == (0, (), ())
+    assert "the last look at the members failed" in ended.answer
+
+
+def test_what_a_step_that_was_cut_off_has_changed(tmp_path: Path) -> None:
+    journal = run(tmp_path, Verdict.LOST).journal
+    journal.add(StepBegan("test_other[b]", "b"))
+    journal.add(ChangeIntended("test_other[b]", "b", "x", "systemctl stop etcd"))
+    said = [step_words(journal, STEP)]
+    journal.add(StepBegan(STEP, name(0)))
+    for change in ("a", "b", "c"):
+        said.append(step_words(journal, STEP))
+        journal.add(ChangeIntended(STEP, name(0), change, f"touch /{change}\nmore"))
+        said.append(step_words(journal, STEP))
+        journal.add(ChangeEnded(STEP, name(0), change, f"touch /{change}", "held" if change == "a" else "done", ""))
+    said.append(step_words(journal, STEP))
+    assert said == [
+        "this step had not begun, and changed nothing",
+        "this step had changed nothing",
+        "it is not known whether this was done: touch /a",
+        "this step had changed nothing",
+        "it is not known whether this was done: touch /b",
+        "the one change that it began is made",
+        "it is not known whether this was done: touch /c",
+        "the 2 changes that it began are made",
+    ]
