@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from urllib.parse import urlsplit
 
+from requorum.doubts import doubts, other_recovery
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.members import Member, MemberList
 from requorum.facts.unit import FENCE
+from requorum.fitness import forced_by_hand
 from requorum.inventory import Inventory
 from requorum.ranking import Candidate, best, candidates, loss_of
 
@@ -64,6 +66,9 @@ def diagnose(inventory: Inventory, survey: Survey) -> Diagnosis:
     reached = [facts for facts in survey.values() if isinstance(facts, HostFacts)]
     if not reached:
         return _unproven(("no host of the inventory could be reached",), _silence(survey))
+    proof, advice = doubts(reached, inventory.host_names)
+    if proof:
+        return _unproven(tuple(proof), tuple(advice))
     answering = [facts for facts in reached if facts.api.answers]
     if answering:
         return _with_quorum(inventory, survey, reached, answering)
@@ -174,14 +179,20 @@ def _owed(reached: list[HostFacts], joining: set[str], in_list: set[str], listed
     for facts in reached:
         if facts.unit.fenced and facts.name in joining | in_list:  # any other host stays fenced
             owed.append(f"{facts.name} is fenced")
-        if facts.forced or facts.unit.forced:
+        if facts.unit.forced or (facts.forced and facts.mark):
             owed.append(f"{facts.name} forces a new cluster when it starts")
+        owed += [
+            f"{facts.name} forces a new cluster, and Requorum did not say so: {how}" for how in forced_by_hand(facts)
+        ]
         if facts.mark:
             owed.append(f"{facts.name} bears the mark of recovery {facts.mark.recovery} by {facts.mark.operator}")
     return owed
 
 
 def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFacts]) -> Diagnosis:
+    proof, advice = other_recovery(inventory, survey)
+    if proof:
+        return _unproven(tuple(proof), tuple(advice))
     ranked = candidates(reached)
     if not ranked:
         unread = tuple(f"{f.name}: {f.data.error}" for f in reached if f.data and f.data.error)

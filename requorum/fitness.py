@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from requorum.facts import etcd_conf
+from requorum.facts.certificates import distrust
 from requorum.facts.host import HostFacts
 
 CLOCK_SECONDS = 5.0
 """How far a joiner's clock may be from the survivor's. Raft does not need clocks; certificates and leases do."""
+
+
+_TAKE_AWAY = (
+    "At its next start it would throw every other member out; take it away, systemctl daemon-reload, restart etcd"
+)
 
 
 def unfit(facts: HostFacts) -> list[str]:
@@ -24,21 +30,20 @@ def unfit(facts: HostFacts) -> list[str]:
         found.append(f"etcd.service is {facts.unit.load}: this version of Requorum knows etcd as a systemd service")
     if etcd_conf.PATH not in facts.unit.environment_files and not facts.unit.masked:
         found.append(f"etcd.service does not read {etcd_conf.PATH} (EnvironmentFile)")
-    config_file = next((p.config_file for p in facts.processes if p.config_file), "") or (
-        facts.conf.get("ETCD_CONFIG_FILE") or ("--config-file" if "-config-file" in facts.unit.exec_start else "")
-    )
-    if config_file:
-        found.append(
-            f"etcd is started from a YAML file ({config_file}): it would ignore the force, and this is refused"
-        )
-    on_start_path = facts.conf.get("ETCD_FORCE_NEW_CLUSTER") or "-force-new-cluster" in facts.unit.exec_start
-    if on_start_path or (facts.forced and not facts.mark):
-        found.append("somebody has forced a new cluster here already, by flag or by variable: take that away first")
+    yaml = _yaml_files(facts)
+    if yaml:
+        found.append(f"etcd is started from a YAML file ({yaml}): it would ignore the force, and this is refused")
+    by_hand = forced_by_hand(facts)
+    if by_hand:
+        found.append(f"somebody has forced a new cluster here already: {', '.join(by_hand)}. {_TAKE_AWAY}")
     if facts.conf.get("ETCD_WAL_DIR"):
         found.append("ETCD_WAL_DIR is set: this version of Requorum knows the log inside of the data directory only")
     for key in ("ETCD_NAME", "ETCD_DATA_DIR", "ETCD_INITIAL_ADVERTISE_PEER_URLS", "ETCD_ADVERTISE_CLIENT_URLS"):
         if not facts.conf.get(key):
             found.append(f"{etcd_conf.PATH} does not set {key}")
+    if facts.machine.uid == 0 and facts.machine.unwritable:
+        places = ", ".join(facts.machine.unwritable)
+        found.append(f"nothing can be written to {places}: mount it read-write, or make it a directory that root owns")
     need = 2 * facts.machine.data_used
     for what, free in (("data", facts.machine.data_free), ("backup", facts.machine.backup_free)):
         if free < need:
@@ -46,17 +51,34 @@ def unfit(facts: HostFacts) -> list[str]:
     return found
 
 
+def forced_by_hand(facts: HostFacts) -> list[str]:
+    """Where somebody else than Requorum forces a new cluster, in files and in living processes; empty where nobody did.
+
+    Requorum forces by a variable of its own file, and only on a host that bears its mark.
+    """
+    found = [f"in {path}" for path in facts.unit.forces]
+    for process in facts.processes:
+        if process.forced and (process.forced_by_flag or not facts.mark):
+            how = "--force-new-cluster" if process.forced_by_flag else "ETCD_FORCE_NEW_CLUSTER"
+            found.append(f"{how} in the living process {process.pid}")
+    return found
+
+
+def _yaml_files(facts: HostFacts) -> str:
+    found = [f"{p.config_file}, read by process {p.pid}" for p in facts.processes if p.config_file]
+    return ", ".join([*found, *(f"set in {path}" for path in facts.unit.config_file)])
+
+
 def cannot_join(joiner: HostFacts, survivor: HostFacts, certificate_problems: tuple[str, ...]) -> list[str]:
     """Why a host could not become a member beside this survivor; empty where it could."""
     found = list(certificate_problems)
+    found += distrust(joiner.certificates, joiner.name, survivor.certificates, survivor.name)
     if joiner.unit.masked:
         found.append("etcd.service is masked, and not by Requorum: systemctl unmask etcd")
     if _release(joiner.machine.etcd_version) != _release(survivor.machine.etcd_version):
         found.append(f"etcd {joiner.machine.etcd_version} here, {survivor.machine.etcd_version} on {survivor.name}")
     if joiner.conf.name == survivor.conf.name:
         found.append(f"ETCD_NAME is {joiner.conf.name}, as on {survivor.name}")
-    if joiner.machine.machine_id and joiner.machine.machine_id == survivor.machine.machine_id:
-        found.append(f"this is the same machine as {survivor.name} (equal /etc/machine-id)")
     if abs(joiner.machine.clock - survivor.machine.clock) > CLOCK_SECONDS:
         found.append(
             f"its clock is {joiner.machine.clock - survivor.machine.clock:+.0f} s from that of {survivor.name}"

@@ -18,6 +18,7 @@ from requorum import __version__
 from requorum.diagnosis import Diagnosis, diagnose
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.mark import Mark
+from requorum.fitness import forced_by_hand
 from requorum.hand import Hand, Model
 from requorum.inventory import Inventory
 from requorum.journal import Journal
@@ -175,7 +176,8 @@ class Run:
         return {name for name, facts in self.reached.items() if facts.api.answers}
 
     def _marked(self) -> set[str]:
-        return {name for name, facts in self.reached.items() if facts.mark or facts.unit.fenced}
+        """Somebody, we or another, has been at work there; it must be seen to, or must stop the run."""
+        return {n for n, f in self.reached.items() if f.mark or f.unit.fenced or forced_by_hand(f)}
 
     def hand(self, step: str) -> Hand:
         """The writer for one step."""
@@ -229,6 +231,7 @@ def _told(facts: HostFacts | Silent) -> tuple[tuple[str, str], ...]:
         return (("silent", facts.reason), ("next", facts.advice))
     told = [
         ("etcd", f"{facts.conf.name}, version {facts.machine.etcd_version}, {facts.unit.state}"),
+        ("host name", facts.machine.hostname),
         ("answers", "a linearizable read" if facts.api.answers else "no linearizable read"),
         ("data", f"{facts.conf.data_dir}, {facts.machine.data_used} bytes, {facts.machine.data_free} free"),
     ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from requorum.facts import mark, unit
-from requorum.facts.etcd_conf import PATH
 from requorum.facts.host import HostFacts
 from requorum.fitness import cannot_join
 
@@ -22,10 +21,7 @@ def left_behind(facts: HostFacts) -> list[str]:
         found.append("a living etcd that was started with a forced new cluster")
     if facts.unit.forced:
         found.append(f"the force of a recovery on the start path: {unit.FORCE}")
-    if facts.conf.get("ETCD_FORCE_NEW_CLUSTER"):
-        found.append(f"ETCD_FORCE_NEW_CLUSTER in {PATH}")
-    if "-force-new-cluster" in facts.unit.exec_start:
-        found.append(f"--force-new-cluster in ExecStart ({', '.join((facts.unit.fragment, *facts.unit.drop_ins))})")
+    found += [f"a forced new cluster at the next start, by {path}" for path in facts.unit.forces]
     if facts.mark:
         found.append(f"the mark of recovery {facts.mark.recovery} by {facts.mark.operator}: {mark.PATH}")
     return found

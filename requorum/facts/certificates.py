@@ -65,6 +65,13 @@ class Certificates:
     def _file(self, variable: str) -> CertificateFile | None:
         return next((f for f in self.files if f.variable == variable), None)
 
+    def _certificates(self, variable: str) -> list[x509.Certificate]:
+        file = self._file(variable)
+        try:
+            return x509.load_pem_x509_certificates(file.pem) if file and file.readable else []
+        except ValueError:
+            return []
+
     def problems(self, conf: EtcdConf, now: datetime) -> tuple[str, ...]:
         """What would keep this member from being trusted by peers and clients at `now`; empty where nothing does."""
         found: list[str] = [
@@ -94,6 +101,16 @@ class Certificates:
                 if one.not_valid_after_utc <= before:
                     found.append(f"{file.path} ({file.variable}) ends on {one.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
         return tuple(dict.fromkeys(found))
+
+
+def distrust(one: Certificates, one_name: str, other: Certificates, other_name: str) -> list[str]:
+    """Why two members would not take each other for peers, by their CAs; what is not readable is told elsewhere."""
+    found = []
+    for mine, my_name, theirs, their_name in ((one, one_name, other, other_name), (other, other_name, one, one_name)):
+        leaf, bundle = mine._certificates("ETCD_PEER_CERT_FILE"), theirs._certificates("ETCD_PEER_TRUSTED_CA_FILE")
+        if leaf and bundle and not any(_issued(ca, leaf[0]) for ca in bundle):
+            found.append(f"the peer certificate of {my_name} is not signed by the CA that {their_name} trusts")
+    return found
 
 
 def _pair_problems(

@@ -22,7 +22,11 @@ def parse_ports(output: str) -> frozenset[int]:
 
 
 _VERSIONS = r"""
-echo "etcd=$(etcd --version 2>/dev/null | sed -n 's/^etcd Version: //p')"
+binary=etcd  # unless the unit starts another one
+while read -r path; do
+  [ -f "$path" ] && [ -x "$path" ] && { binary=$path; break; }
+done < <(systemctl show etcd.service -p ExecStart | grep -oE '/[^][ ;"]*/etcd\b')
+echo "etcd=$("$binary" --version 2>/dev/null | sed -n 's/^etcd Version: //p')"
 echo "etcdctl=$(ETCDCTL_API=3 etcdctl version 2>/dev/null | sed -n 's/^etcdctl version: //p')"
 """
 
@@ -37,6 +41,8 @@ def command(backup_directory: str, *, versions: bool = True) -> str:
         + r"""
 data=$(conf ETCD_DATA_DIR); data=${data%/}
 nearest() { local at=$1; while [ ! -d "$at" ]; do at=$(dirname "$at"); done; printf %s "$at"; }
+writable() { [ -w "$(nearest "$1")" ] && { [ -d "$1" ] || ! { [ -e "$1" ] || [ -L "$1" ]; }; }; }
+unwritable() { for place; do writable "$place" || printf '%s//' "$place"; done; }
 free() { df -P -B1 "$(nearest "$1")" | awk 'NR==2 {print $4}'; }
 echo "uid=$(id -u)"
 echo "hostname=$(uname -n)"
@@ -53,13 +59,17 @@ echo "data_there=$([ -d "$data" ] && echo yes)"
 echo "data_entries=$(ls -A "$data" 2>/dev/null | tr '\n' '/')"
 echo "data_wal=$(ls -A "${data}/member/wal" 2>/dev/null | grep -c 'wal$')"
 echo "backup_free=$(free "$backup")"
+echo "unwritable=$(unwritable /etc/etcd /etc/systemd/system /run /var/lib "${data:-/var/lib/etcd}" "$backup")"
 """
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One host; sizes in bytes, `clock` in seconds since 1970, `ports` those somebody listens on."""
+    """One host; sizes in bytes, `clock` in seconds since 1970, `ports` those somebody listens on.
+
+    `unwritable` are directories that a recovery writes to and cannot: read-only, or no directory.
+    """
 
     uid: int
     hostname: str
@@ -75,6 +85,11 @@ class Machine:
     data_entries: tuple[str, ...]
     data_has_wal: bool
     backup_free: int
+    unwritable: tuple[str, ...] = ()
+
+    def same_as(self, other: Machine) -> bool:
+        """The same machine: a clone may have the machine-id, and containers of one kernel the boot ID, but not both."""
+        return (self.machine_id, self.boot_id) == (other.machine_id, other.boot_id)
 
 
 def parse(output: str, known: Machine | None = None) -> Machine:
@@ -101,6 +116,7 @@ def parse(output: str, known: Machine | None = None) -> Machine:
             data_entries=tuple(name for name in values["data_entries"].split("/") if name),
             data_has_wal=int(values["data_wal"] or 0) > 0,
             backup_free=int(values["backup_free"]),
+            unwritable=tuple(place for place in values["unwritable"].split("//") if place),
         )
     except (KeyError, ValueError) as error:
         raise ValueError(f"expected the facts of a machine, found {output[:300]!r} ({error!r})") from None

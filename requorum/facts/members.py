@@ -26,6 +26,10 @@ wait
 """All of it in one, without a question that a member without a leader would let time out."""
 
 
+_WHO_ARE_YOU = ("permission denied", "user name not found", "user name is empty", "authentication failed")
+"""What etcd answers (api/v3rpc/rpctypes) where its users and roles are switched on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """One line of a member list."""
@@ -89,6 +93,11 @@ class Api:
     status: Status | None
     linear: bool
     error: str
+
+    @property
+    def denied(self) -> bool:
+        """It asks who we are: its users and roles are switched on."""
+        return any(words in self.error for words in _WHO_ARE_YOU)
 
     @property
     def answers(self) -> bool:

@@ -47,11 +47,16 @@ class Process:
     @property
     def forced(self) -> bool:
         """It was started to force a new cluster, by flag or by variable."""
-        flags = [word.lstrip("-").partition("=") for word in self.argv if word.startswith("-")]
-        given = [not equals or value in _TRUE for name, equals, value in flags if name == _FLAG]
-        if given:
-            return given[-1]
-        return self.environ.get(_VARIABLE, "") in _TRUE
+        return self.forced_by_flag or (not self._flags() and self.environ.get(_VARIABLE, "") in _TRUE)
+
+    @property
+    def forced_by_flag(self) -> bool:
+        """It was started to force a new cluster by a flag, which Requorum never uses."""
+        return self._flags()[-1:] == [True]
+
+    def _flags(self) -> list[bool]:
+        words = [word.lstrip("-").partition("=") for word in self.argv if word.startswith("-")]
+        return [not equals or value in _TRUE for name, equals, value in words if name == _FLAG]
 
     @property
     def config_file(self) -> str:

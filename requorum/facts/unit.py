@@ -15,7 +15,23 @@ _PROPERTIES = (
     "LoadState,ActiveState,SubState,UnitFileState,MainPID,Result,"
     "FragmentPath,DropInPaths,ExecStart,EnvironmentFiles,User"
 )
-COMMAND = f"systemctl show {NAME} --no-pager -p {_PROPERTIES}"
+COMMAND = (
+    f"shown=$(systemctl show {NAME} --no-pager -p {_PROPERTIES}) || exit\n"
+    f"ours='{FORCE} {FORCE_ENVIRONMENT}'\n"
+    + r"""
+printf '%s\n' "$shown"
+files=$(sed -n 's/^FragmentPath=//p; s/^DropInPaths=//p; s/^EnvironmentFiles=\(.*\) (.*/\1/p' <<< "$shown")
+folders=$(printf '%s ' {/etc,/run,/usr/lib}/systemd/system/etcd.service{,.d/*.conf})  # the next daemon-reload reads them
+for file in $(readlink -e $files $folders | sort -u); do
+  [[ -f $file && " $ours " != *" $file "* ]] || continue
+  words=$(grep -vE '^[[:space:]]*([#;]|$)' "$file" | sed -E "s/force[-_]new[-_]cluster=[\"']?(0|f|false)\b//Ig")
+  grep -qiE "force[-_]new[-_]cluster[\"']?(=[\"']?[^\"']|[^=]|\$)" <<< "$words" && echo "Forces=$file"
+  grep -qE -- "--?config-file|ETCD_CONFIG_FILE=[\"']?[^\"' ]" <<< "$words" && echo "ConfigFile=$file"
+done
+true
+"""
+)
+"""What systemd knows, and which files on the start path, ours apart, say to force or to read a YAML file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +49,10 @@ class Unit:
     exec_start: str
     environment_files: tuple[str, ...]
     user: str
+    forces: tuple[str, ...] = ()
+    """Files that force a new cluster at every start: somebody else's, our own is `forced`."""
+    config_file: tuple[str, ...] = ()
+    """Files that have etcd read a YAML file, and ignore flags and variables."""
 
     @property
     def is_running(self) -> bool:
@@ -79,11 +99,15 @@ def parse(output: str) -> Unit:
             fragment=values["FragmentPath"],
             drop_ins=tuple(values["DropInPaths"].split()),
             exec_start=_argv(values.get("ExecStart", "")),
-            environment_files=_files(output),
+            environment_files=tuple(line.rpartition(" (")[0] or line for line in _all(output, "EnvironmentFiles")),
             user=values.get("User", ""),
+            forces=_all(output, "Forces"),
+            config_file=_all(output, "ConfigFile"),
         )
     except KeyError as missing:
-        raise ValueError(f"expected the property {missing} from `{COMMAND}`, found {output[:200]!r}") from None
+        raise ValueError(
+            f"expected the property {missing} from systemctl show {NAME}, found {output[:200]!r}"
+        ) from None
 
 
 def _argv(value: str) -> str:
@@ -91,7 +115,7 @@ def _argv(value: str) -> str:
     return rest.partition(" ; ignore_errors")[0]
 
 
-def _files(output: str) -> tuple[str, ...]:
-    """One line for each environment file: ``EnvironmentFiles=/etc/etcd/etcd.conf (ignore_errors=yes)``."""
-    lines = (line.partition("=")[2] for line in output.splitlines() if line.startswith("EnvironmentFiles="))
-    return tuple(line.rpartition(" (")[0] or line for line in lines if line)
+def _all(output: str, key: str) -> tuple[str, ...]:
+    """Every value of a key that has a line for each, as ``EnvironmentFiles=/etc/etcd/etcd.conf (ignore_errors=yes)``."""
+    lines = (line.partition("=") for line in output.splitlines())
+    return tuple(value for name, _, value in lines if name == key and value)

@@ -35,6 +35,7 @@ SESSIONS = 5
 GRACE_SECONDS = 10  # for the way there and back, on top of the host's own deadline
 
 # A missing command behind sudo is not meant: `sudo: flock: command not found`.
+_NO_SUDO = re.compile(r"\bsudo: (command )?not found")  # as the login shell says it: bash, dash
 _SUDO_SAYS_NO = re.compile(r"^(?!.*command not found).*(sudo|sorry|password)", re.IGNORECASE)
 
 
@@ -293,6 +294,9 @@ class Remote:
         if call.change and answer.exit == 1 and answer.seconds >= wire.LOCK_SECONDS:
             found = f"another change still running on this host after {wire.LOCK_SECONDS} s"
             return self._not_begun(found, f"`fuser -v {wire.LOCK}` on the host shows which; then run the same again")
+        if self.host.ssh.sudo and _NO_SUDO.search(said):
+            advice = "install sudo there, or log in as root (`user: root`, `sudo: false` under ssh)"
+            return SudoRefused(self.name, expected="sudo on the host", found=said, advice=advice)
         if self.host.ssh.sudo and _SUDO_SAYS_NO.search(said):
             user = self.host.ssh.user
             advice = f"allow it: `{user} ALL=(root) NOPASSWD: ALL` in /etc/sudoers.d/, or log in as root"

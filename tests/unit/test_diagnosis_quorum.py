@@ -151,7 +151,14 @@ def test_a_cluster_of_one_by_declaration_waits_for_its_hosts() -> None:
     [
         (healthy(2, unit=unit(fenced=True)), f"{name(2)} is fenced"),
         (healthy(2, unit=unit(forced=True)), f"{name(2)} forces a new cluster when it starts"),
-        (replace(healthy(2), processes=(process(forced=True),)), f"{name(2)} forces a new cluster when it starts"),
+        (
+            replace(healthy(2), processes=(process(forced=True),)),
+            f"{name(2)} forces a new cluster, and Requorum did not say so: ETCD_FORCE_NEW_CLUSTER in the living process 100",
+        ),
+        (
+            replace(healthy(2), unit=replace(unit(), forces=("/etc/temp.conf",))),
+            f"{name(2)} forces a new cluster, and Requorum did not say so: in /etc/temp.conf",
+        ),
         (healthy(2, mark=mark()), f"{name(2)} bears the mark of recovery 20261105-0300 by ada@desk"),
     ],
 )

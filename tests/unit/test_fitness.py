@@ -11,6 +11,7 @@ from requorum.facts.host import HostFacts
 from requorum.fitness import cannot_join, unfit
 
 FIT = facts(0)
+BY_FLAG = replace(process(), argv=("etcd", "--force-new-cluster"))
 
 
 def test_a_good_host_is_fit() -> None:
@@ -29,10 +30,12 @@ def test_a_good_host_is_fit() -> None:
         (replace(FIT, machine=machine(0, backup_free=1_999_999)), "backup directory"),
         (replace(FIT, unit=unit(load="not-found")), "etcd.service is not-found"),
         (replace(FIT, unit=replace(unit(), environment_files=())), "does not read /etc/etcd/etcd.conf"),
-        (replace(FIT, unit=replace(unit(), exec_start="/usr/bin/etcd --config-file /x.yaml")), "YAML file"),
-        (replace(FIT, conf=conf(0, ETCD_CONFIG_FILE="/x.yaml")), "/x.yaml"),
-        (replace(FIT, conf=conf(0, ETCD_FORCE_NEW_CLUSTER="true")), "forced a new cluster"),
-        (replace(FIT, processes=(process(forced=True),)), "forced a new cluster"),
+        (replace(FIT, unit=replace(unit(), config_file=("/etc/x.conf",))), "YAML file (set in /etc/x.conf)"),
+        (replace(FIT, processes=(replace(process(), argv=("etcd", "--config-file", "/x.yaml")),)), "/x.yaml"),
+        (replace(FIT, unit=replace(unit(), forces=("/etc/temp.conf",))), "already: in /etc/temp.conf"),
+        (replace(FIT, processes=(process(forced=True),)), "ETCD_FORCE_NEW_CLUSTER in the living process 100"),
+        (replace(FIT, processes=(BY_FLAG,), mark=mark()), "--force-new-cluster in the living process 100"),
+        (replace(FIT, machine=machine(0, unwritable=("/etc/etcd", "/backup"))), "written to /etc/etcd, /backup:"),
         (replace(FIT, conf=conf(0, ETCD_WAL_DIR="/wal")), "ETCD_WAL_DIR is set"),
         (replace(FIT, conf=conf(0, ETCD_NAME="")), "does not set ETCD_NAME"),
     ],
@@ -57,7 +60,6 @@ def test_a_masked_unit_has_no_environment_files() -> None:
         (replace(emptied(1), unit=unit(load="masked")), "systemctl unmask etcd"),
         (replace(emptied(1), machine=machine(1, etcd_version="3.5.16")), "etcd 3.5.16 here, 3.4.23 on"),
         (replace(emptied(1), conf=conf(1, ETCD_NAME="m0")), "ETCD_NAME is m0"),
-        (replace(emptied(1), machine=machine(1, machine_id="machine-0")), "same machine"),
         (replace(emptied(1), machine=machine(1, clock=1_700_000_060.0)), "+60 s"),
         (replace(emptied(1), machine=machine(1, data_there=False)), "is not there"),
     ],

@@ -1,0 +1,93 @@
+"""What makes a verdict doubtful, whatever the members' data says. Pure; each doubt stops the run before any change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+from requorum.facts import mark
+from requorum.facts.host import HostFacts, Silent
+from requorum.inventory import Inventory
+
+_NO_USERS = (
+    "this version of Requorum cannot log in to etcd, and could not prove what it does: where a quorum answers, "
+    "`etcdctl --user root auth disable` until the recovery has ended; where none does, recover by hand"
+)
+
+
+def doubts(reached: Sequence[HostFacts], names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What makes every verdict on these hosts doubtful, and what to do about it; empty where nothing does.
+
+    `names` are those of every host of the inventory.
+    """
+    proof, advice = [], []
+    for one, other in combinations(reached, 2):
+        if one.machine.same_as(other.machine):
+            proof.append(
+                f"{one.name} and {other.name} lead to the same machine, which calls itself {one.machine.hostname}"
+            )
+            advice.append(f"correct the address of {one.name} or of {other.name} in the inventory (or in ssh_config)")
+    for facts in reached:
+        owner = _owner(facts.machine.hostname, names)
+        if owner not in ("", facts.name):
+            proof.append(f"the machine that {facts.name} leads to calls itself {facts.machine.hostname}")
+            advice.append(f"are the addresses of {facts.name} and {owner} exchanged? Correct them in the inventory")
+    for facts in reached:
+        on_disk = facts.data is not None and facts.data.db is not None and facts.data.db.auth_enabled
+        if on_disk or facts.api.denied:
+            proof.append(
+                f"{facts.name}: etcd's users and roles are switched on: {facts.api.error or 'in its database'}"
+            )
+            advice.append(_NO_USERS)
+    return proof, list(dict.fromkeys(advice))
+
+
+def other_recovery(inventory: Inventory, survey: Mapping[str, HostFacts | Silent]) -> tuple[list[str], list[str]]:
+    """Why what an unfinished recovery has done cannot be known, and what to do about it; empty where it can.
+
+    Asked where no quorum answers. The survivor that a mark names may have been forced, and have taken writes since:
+    unless its data says what it is, no other data may be started or forced.
+    """
+    marks = [(facts.name, facts.mark) for facts in survey.values() if isinstance(facts, HostFacts) and facts.mark]
+    if len({found.survivor for _, found in marks}) > 1 and len({found.recovery for _, found in marks}) > 1:
+        said = [
+            f"{name} bears the mark of recovery {found.recovery} by {found.operator}, survivor {found.survivor}"
+            for name, found in marks
+        ]
+        return said, [
+            "find out which recovery forced its survivor last (its operator's reports say so): that survivor's data is "
+            f"the cluster's; on the hosts that bear the other mark: rm {mark.PATH}"
+        ]
+    proof, advice = [], []
+    for survivor, found in sorted({found.survivor: found for _, found in marks}.items()):
+        why = _unread(survivor, inventory, survey)
+        if why:
+            proof.append(
+                f"recovery {found.recovery} by {found.operator} is unfinished, and may have forced its survivor "
+                f"{survivor}, which {why}"
+            )
+            advice.append(
+                f"bring up {survivor} with its data, and run the same command again; or, if it will not come back, "
+                "write `lost: true` for it under etcd.hosts: writes that it took since it was forced are lost then"
+            )
+    return proof, advice
+
+
+def _unread(name: str, inventory: Inventory, survey: Mapping[str, HostFacts | Silent]) -> str:
+    """Why the data of a recovery's survivor is not known; empty where it is, or is known to be gone."""
+    if name not in survey:
+        return "the inventory does not have"
+    facts = survey[name]
+    if isinstance(facts, Silent):
+        return "" if inventory.host(name).lost and not facts.alive else f"is silent ({facts.reason})"
+    if facts.data is not None and facts.data.error:
+        return f"has data that cannot be read ({facts.data.error})"
+    return ""
+
+
+def _owner(hostname: str, names: Sequence[str]) -> str:
+    """The host of the inventory that has this name, with or without its domain; empty where none has."""
+    if hostname in names:
+        return hostname
+    short = [name for name in names if name.partition(".")[0] == hostname.partition(".")[0]]
+    return short[0] if len(short) == 1 and ("." not in hostname or "." not in short[0]) else ""

@@ -1,0 +1,98 @@
+"""Doubts that no member's data can lift: the run stops, whatever the verdict would be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from builders import DEAF, data, deaf, emptied, healthy, inventory, machine, mark, name, silent, stopped, survey
+
+from requorum.diagnosis import Diagnosis, Verdict, diagnose
+from requorum.facts.host import HostFacts, Silent
+from requorum.facts.mark import Mark
+
+DENIED = replace(DEAF, error="Error: etcdserver: permission denied")
+
+
+def refused(*hosts: HostFacts | Silent, lost: tuple[int, ...] = ()) -> Diagnosis:
+    found = diagnose(inventory(len(hosts), lost=lost), survey(*hosts))
+    assert (found.verdict, found.path, found.acts) == (Verdict.UNPROVEN, False, False)
+    assert found.advice
+    return found
+
+
+def called(n: int, **more: object) -> HostFacts:
+    return replace(healthy(n), machine=machine(n, **more))
+
+
+def test_two_names_of_one_machine() -> None:
+    twin = called(1, machine_id="machine-0", boot_id="boot-0")
+    assert f"{name(0)} and {name(1)} lead to the same machine" in refused(healthy(0), twin, healthy(2)).proof[0]
+
+
+@pytest.mark.parametrize("same", [{"machine_id": "machine-0"}, {"boot_id": "boot-0"}])
+def test_clones_and_containers_are_machines_of_their_own(same: dict[str, object]) -> None:
+    found = diagnose(inventory(), survey(healthy(0), called(1, **same), healthy(2)))
+    assert found.verdict is Verdict.HEALTHY
+
+
+@pytest.mark.parametrize("hostname", ["etcd-2.example.com", "etcd-2"])
+@pytest.mark.parametrize("other", [healthy(2), silent(2)])
+def test_a_machine_with_the_name_of_another_host(hostname: str, other: HostFacts | Silent) -> None:
+    found = refused(healthy(0), called(1, hostname=hostname), other, lost=(2,))
+    assert found.proof == (f"the machine that {name(1)} leads to calls itself {hostname}",)
+
+
+@pytest.mark.parametrize("hostname", ["node-7", "etcd-1", "etcd-2.example.org", "ip-10-0-0-2"])
+def test_a_machine_with_a_name_of_its_own(hostname: str) -> None:
+    found = diagnose(inventory(), survey(healthy(0), called(1, hostname=hostname), healthy(2)))
+    assert found.verdict is Verdict.HEALTHY
+
+
+def test_users_and_roles_while_a_quorum_is_there() -> None:
+    hosts = (replace(deaf(n, data(n)), api=DENIED) for n in range(3))
+    assert "etcdserver: permission denied" in refused(*hosts).proof[0]
+
+
+def test_users_and_roles_by_the_database() -> None:
+    kept = data(0)
+    assert kept.db is not None
+    on = replace(kept, db=replace(kept.db, auth_enabled=True))
+    found = refused(deaf(0, on), emptied(1), emptied(2))
+    assert found.proof == (f"{name(0)}: etcd's users and roles are switched on: etcd is not active",)
+
+
+def test_the_survivor_of_an_unfinished_recovery_is_silent() -> None:
+    """It may have been forced, and alive: without the mark this would be *lost*."""
+    hosts = (silent(0), deaf(1, mark=mark(0)), emptied(2, mark=mark(0)), emptied(3), emptied(4))
+    [said] = refused(*hosts).proof
+    assert f"may have forced its survivor {name(0)}, which is silent" in said
+
+
+def test_members_are_not_started_while_that_survivor_is_silent() -> None:
+    """They are enough for the old quorum, and the survivor may have taken writes without it."""
+    refused(silent(0), stopped(1, fenced=True, mark=mark(0)), stopped(2, fenced=True, mark=mark(0)))
+
+
+def test_the_survivor_of_an_unfinished_recovery_has_unreadable_data() -> None:
+    broken = deaf(0, data(0, error="the log is damaged"), mark=mark(0))
+    [said] = refused(broken, deaf(1, mark=mark(0)), emptied(2)).proof
+    assert "has data that cannot be read (the log is damaged)" in said
+
+
+def test_the_survivor_of_an_unfinished_recovery_is_given_up() -> None:
+    hosts = (silent(0), deaf(1, mark=mark(0)), emptied(2))
+    found = diagnose(inventory(lost=(0,)), survey(*hosts))
+    assert (found.verdict, found.survivor) == (Verdict.LOST, name(1))
+
+
+def test_marks_of_two_recoveries() -> None:
+    other = Mark("20261106-0300", "prod", name(1), "bob@desk", "2026-11-06T03:00:00Z")
+    found = refused(deaf(0, mark=mark(0)), deaf(1, mark=other), emptied(2))
+    assert found.proof[1] == f"{name(1)} bears the mark of recovery 20261106-0300 by bob@desk, survivor {name(1)}"
+
+
+def test_one_recovery_may_have_changed_its_survivor() -> None:
+    """Before the force roles are not frozen: a run that was killed while it signed again left both."""
+    found = diagnose(inventory(), survey(deaf(0, mark=mark(1)), emptied(1, mark=mark(0)), emptied(2)))
+    assert (found.verdict, found.survivor) == (Verdict.LOST, name(0))
