@@ -110,7 +110,11 @@ def test_forced_by_hand_on_the_start_path(lost: Lab, host: str, path: str, text:
     refused(lost, "lost", says)
 
 
-@pytest.mark.parametrize(("text", "how"), [(FLAG, "--force-new-cluster"), (VARIABLE, "ETCD_FORCE_NEW_CLUSTER")])
+@pytest.mark.parametrize(
+    ("text", "how"),
+    [(FLAG, "--force-new-cluster"), (VARIABLE, "ETCD_FORCE_NEW_CLUSTER")],
+    ids=["argv", "environ"],
+)
 @pytest.mark.full
 def test_forced_by_hand_and_alive(lost: Lab, text: str, how: str) -> None:
     """The chapter by hand, up to its forced start; the drop-in is gone, the process still forces."""
@@ -427,7 +431,7 @@ rm -f /etc/sudoers.d/*
     ("sudoers", "then", "says"),
     [
         ("ops ALL=(root) ALL\n", "true", ["a password is required", "NOPASSWD"]),
-        ("# nobody\n", "true", ["without a password", "NOPASSWD"]),
+        ("# nobody\n", "true", ["a password is required", "NOPASSWD"]),
         ("ops ALL=(root) NOPASSWD: ALL\nDefaults requiretty\n", "true", ["a tty", "!requiretty"]),
         ("# no sudo\n", "chmod 0 /usr/bin/sudo && mv /usr/bin/sudo /root/", ["sudo", "install sudo"]),
     ],
