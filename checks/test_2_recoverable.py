@@ -28,6 +28,6 @@ def test_could_join(etcd: EtcdMember, cluster: Cluster) -> None:
 def test_reaches_others(etcd: EtcdMember, cluster: Cluster) -> None:
     """Peers talk on port 2380, both ways; a port that is closed is reached, one behind a firewall is not."""
     with precondition("a way to every other host's peer port", otherwise="open port 2380 between the hosts"):
-        urls = [url for facts in cluster.reached if facts.name != etcd.name for url in facts.conf.peer_urls]
-        unreached = etcd.reaches(urls)
+        others = [facts for facts in cluster.reached if facts.name != etcd.name]
+        unreached = [place for facts in others for place in etcd.unreached(facts)]
         assert not unreached, f"not reached from here: {', '.join(unreached)}"

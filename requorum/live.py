@@ -194,11 +194,15 @@ ctl del "$key" >&2
         """The revision of a snapshot, or of a copied database, as etcd's own tool reads it."""
         return self._read(snapshot_status(path), _snapshot_revision, seconds=300)
 
-    def reaches(self, urls: Iterable[str]) -> list[str]:
-        """Those of these URLs whose host this host cannot reach; a refused connection is reached."""
-        places = [url.rpartition("//")[2] for url in urls]
+    def unreached(self, facts: HostFacts) -> list[str]:
+        """The peer URLs of another host that cannot be reached from this one.
+
+        A refused connection is reached, unless somebody listens there: then a firewall refuses it.
+        """
+        places = [url.rpartition("//")[2] for url in facts.conf.peer_urls]
+        refused = "false" if PEER_PORT in facts.machine.ports else "grep -q refused"
         lines = [
-            f"timeout 3 bash -c '</dev/tcp/{host.strip('[]')}/{port}' 2>&1 | grep -q 'refused' || "
+            f"timeout 3 bash -c '</dev/tcp/{host.strip('[]')}/{port}' 2>&1 | {refused} || "
             f"timeout 3 bash -c '</dev/tcp/{host.strip('[]')}/{port}' 2>/dev/null || echo {place}"
             for place in places
             for host, _, port in (place.rpartition(":"),)

@@ -147,12 +147,11 @@ def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None =
             ) from None
 
     if "conf" in outputs and outputs["conf"].exit != 0:
-        raise Unexpected(
-            name,
-            expected=f"etcd's configuration in {etcd_conf.PATH}",
-            found=outputs["conf"].stderr.strip(),
-            advice="check that this host is a member of etcd, and that the user of the inventory may read the file",
-        )
+        found = outputs["conf"].stderr.strip()
+        advice = "is this a host of etcd? It was to be one of the cluster, with its configuration there"
+        if "Permission denied" in found:
+            advice = "log in as root, or set `sudo: true` under ssh in the inventory"
+        raise Unexpected(name, expected=f"etcd's configuration in {etcd_conf.PATH}", found=found, advice=advice)
     versions = known.machine if known else None
     return HostFacts(
         name=name,

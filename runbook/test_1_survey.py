@@ -6,6 +6,8 @@ from requorum.fitness import cannot_join, unfit
 from requorum.live import Cluster, EtcdMember
 from requorum.stages import ACTS, ALWAYS, ANSWERS, eventually, note, precondition, step
 
+OPEN = "open port 2380 between the hosts, in both directions; then run the same command again"
+
 
 @step(10, "Prove the verdict", on="bastion", when=ALWAYS)
 def test_verdict(cluster: Cluster) -> None:
@@ -42,8 +44,7 @@ def test_can_join(etcd: EtcdMember, cluster: Cluster) -> None:
     with precondition("a host that can become a member"):
         problems = cannot_join(etcd.surveyed, survivor, etcd.certificate_problems())
         assert not problems, "\n".join(problems)
-    with precondition("the survivor can be reached from here, and this host from the survivor"):
-        assert etcd.reaches(survivor.conf.peer_urls) == [], "the survivor's peer port cannot be reached from here"
-        assert cluster.survivor.reaches(etcd.surveyed.conf.peer_urls) == [], (
-            "the survivor cannot reach the peer port here"
-        )
+    with precondition("a way to the peer port of the other, from here and from the survivor", otherwise=OPEN):
+        there, here = etcd.unreached(survivor), cluster.survivor.unreached(etcd.surveyed)
+        assert not there, f"{', '.join(there)} (of {survivor.name}) cannot be reached from {etcd.name}"
+        assert not here, f"{', '.join(here)} (of {etcd.name}) cannot be reached from {survivor.name}"

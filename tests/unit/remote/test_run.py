@@ -253,6 +253,8 @@ def test_sudo_runs_the_whole_command(start_sshd: Start, connect_to: Connect) -> 
         ("sudo: a password is required", "NOPASSWD"),
         ("sudo: sorry, you must have a tty to run sudo", "!requiretty"),
         ("Sorry, user etcd is not allowed to execute '/bin/bash' as root on etcd-0.", "NOPASSWD"),
+        ("bash: line 1: sudo: command not found", "install sudo"),
+        ("sh: 1: sudo: not found", "install sudo"),
     ],
 )
 def test_sudo_that_refuses(start_sshd: Start, connect_to: Connect, said: str, advice: str, tmp_path: Path) -> None:

@@ -1,0 +1,476 @@
+"""Hazards around the members: hosts, logins, certificates, other people. See docs/hazards.md, *Surroundings*.
+
+Each test builds its state for real, and holds the verdict, what is said, and that nothing was changed. Where nothing
+else is said, etcd-1 and etcd-2 have lost their data, etcd-0 is to be the survivor, and the loss alone would be recovered.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from killed_runs import started
+from runbook_runs import Done, assert_told, broken, folders, run, state, written
+
+from lab import Lab, checksums, network, pki, wait
+from lab.parallel import in_parallel
+from lab.shell import run as here
+from lab.writer import Write
+from requorum.facts import mark, unit
+from requorum.journal import Journal
+from requorum.records import StepBegan
+
+FULL = pytest.mark.full
+LOST = ["etcd-1", "etcd-2"]
+CHANGED_NOTHING = "nothing was changed"
+DROP_IN = "/etc/systemd/system/etcd.service.d/temp.conf"
+FLAG = "[Service]\nExecStart=\nExecStart=/usr/bin/etcd --force-new-cluster\n"
+VARIABLE = "[Service]\nEnvironment=ETCD_FORCE_NEW_CLUSTER=true\n"
+
+
+@pytest.fixture
+def lost(lab3: Lab) -> Lab:
+    """etcd-1 and etcd-2 have lost their data, and their etcd is stopped; the runbook would recover this.
+
+    Stopped, since emptied members found a cluster of their own as soon as they cannot reach the survivor, or trust it.
+    """
+    broken(lab3, LOST, "destroyed")
+    in_parallel(lambda host: lab3.run(host, "systemctl stop etcd; systemctl reset-failed etcd || true"), LOST)
+    return lab3
+
+
+def refused(lab: Lab, verdict: str, says: Iterable[str], *, inventory: Path | None = None) -> Done:
+    """The runbook says no, in these words, and changes nothing."""
+    before = lab.checksums()
+    done = run(lab, inventory=inventory)
+    assert checksums.changes(before, lab.checksums()) == []
+    assert_told(done, exit=6, outcome="refused", verdict=verdict, says=[*says, CHANGED_NOTHING])
+    assert done.summary["changes_made"] == 0
+    return done
+
+
+def may_go_on(lab: Lab, *, inventory: Path | None = None) -> Done:
+    """The runbook's preconditions hold for this loss, and looking changes nothing."""
+    before = lab.checksums()
+    done = run(lab, "--preconditions", inventory=inventory)
+    assert checksums.changes(before, lab.checksums()) == []
+    assert_told(done, exit=0, outcome="preconditions", verdict="lost", says=[CHANGED_NOTHING])
+    return done
+
+
+def put(lab: Lab, host: str, path: str, text: str, *, owner: str = "root:root", mode: str = "0644") -> None:
+    """Write a file on a host."""
+    at = shlex.quote(path)
+    script = f'mkdir -p "$(dirname {at})" && cat > {at} && chown {owner} {at} && chmod {mode} {at}'
+    lab.run(host, script, stdin=text)
+
+
+def with_hosts(lab: Lab, to: Path, lines: dict[str, str], **ssh: object) -> Path:
+    """The lab's inventory with other lines for some hosts (what stands between the braces), and other ssh settings."""
+    text = lab.inventory_path.read_text(encoding="utf-8")
+    for short, line in lines.items():
+        name = lab.host(short).name
+        text = re.sub(rf"^    {re.escape(name)}: .*$", f"    {name}: {{{line}}}", text, flags=re.MULTILINE)
+    for key, value in ssh.items():
+        text = re.sub(rf"^  {key}: .*$", f"  {key}: {value}", text, flags=re.MULTILINE)
+    to.write_text(text, encoding="utf-8")
+    return to
+
+
+# -- somebody has been at work -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "reload"),
+    [
+        pytest.param(DROP_IN, VARIABLE, True, id="variable"),
+        pytest.param(DROP_IN, FLAG, True, id="flag", marks=FULL),
+        pytest.param(DROP_IN, FLAG, False, id="not-reloaded", marks=FULL),
+        pytest.param("/etc/etcd/etcd.conf", 'ETCD_FORCE_NEW_CLUSTER="true"\n', False, id="etcd.conf", marks=FULL),
+    ],
+)
+@pytest.mark.parametrize("host", ["etcd-0", pytest.param("etcd-1", marks=FULL)])
+def test_forced_by_hand_on_the_start_path(lost: Lab, host: str, path: str, text: str, reload: bool) -> None:
+    """What is left of somebody's try would throw every new member out at the next start."""
+    old = lost.run(host, f"cat {path} 2>/dev/null || true").stdout
+    put(lost, host, path, old + text)
+    if reload:
+        lost.run(host, "systemctl daemon-reload")
+    says = [lost.host(host).name, f"somebody has forced a new cluster here already: in {path}"]
+    refused(lost, "lost", says)
+
+
+@pytest.mark.parametrize(
+    ("text", "how"),
+    [(FLAG, "--force-new-cluster"), (VARIABLE, "ETCD_FORCE_NEW_CLUSTER")],
+    ids=["argv", "environ"],
+)
+@pytest.mark.full
+def test_forced_by_hand_and_alive(lost: Lab, text: str, how: str) -> None:
+    """The chapter by hand, up to its forced start; the drop-in is gone, the process still forces."""
+    put(lost, "etcd-0", DROP_IN, text)
+    lost.run("etcd-0", f"systemctl daemon-reload && systemctl restart etcd && rm {DROP_IN} && systemctl daemon-reload")
+    lost.wait_healthy(["etcd-0"])
+    refused(lost, "unfinished", [f"{how} in the living process", "somebody has forced a new cluster here already"])
+
+
+@pytest.mark.full
+def test_a_force_waits_on_a_healthy_cluster(lab3: Lab) -> None:
+    """It is not healthy: the next reboot of that host would end it."""
+    lab3.run("etcd-1", "echo ETCD_FORCE_NEW_CLUSTER=true >> /etc/etcd/etcd.conf")
+    says = [f"{lab3.host('etcd-1').name} forces a new cluster, and Requorum did not say so: in /etc/etcd/etcd.conf"]
+    refused(lab3, "unfinished", says)
+
+
+def _mark(lab: Lab, recovery: str, survivor: str) -> str:
+    at = "2026-11-05T03:00:00Z"
+    return mark.Mark(recovery, lab.record.spec.name, lab.host(survivor).name, "ada@desk", at).text()
+
+
+@pytest.mark.full
+def test_the_survivor_of_an_unfinished_run_is_silent(lab3: Lab) -> None:
+    """It may be forced, alive and written to: the old members must not be started, though they are a quorum."""
+    broken(lab3, LOST, "stopped")
+    for host in ("etcd-1", "etcd-2"):
+        put(lab3, host, mark.PATH, _mark(lab3, "20261105T030000Z", "etcd-0"), mode="0600")
+        put(lab3, host, unit.FENCE, "[Unit]\nAssertPathExists=/this-host-is-fenced-by-requorum\n")
+        lab3.run(host, "systemctl daemon-reload")
+    lab3.power_off("etcd-0")
+    says = [
+        "recovery 20261105T030000Z by ada@desk is unfinished, and may have forced its survivor etcd-0.example.com",
+        "bring up etcd-0.example.com with its data",
+    ]
+    done = refused(lab3, "unproven", says)
+    assert "systemctl start etcd" not in done.output
+
+
+@pytest.mark.full
+def test_unfinished_runs_of_two_survivors(lost: Lab) -> None:
+    """Two operators, two machines: which of them has forced cannot be seen from here."""
+    put(lost, "etcd-0", mark.PATH, _mark(lost, "20261105T030000Z", "etcd-0"), mode="0600")
+    put(lost, "etcd-1", mark.PATH, _mark(lost, "20261105T040000Z", "etcd-1"), mode="0600")
+    says = ["etcd-1.example.com bears the mark of recovery 20261105T040000Z by ada@desk", f"rm {mark.PATH}"]
+    refused(lost, "unproven", says)
+
+
+@pytest.mark.full
+def test_another_run_is_under_way(lost: Lab, tmp_path: Path) -> None:
+    """On this machine, with this folder of reports; the first one stands still in its first step."""
+    before = folders(lost)
+    with started(lost, output=tmp_path / "first") as first:
+
+        def began() -> bool:
+            new = folders(lost) - before
+            return any(isinstance(e.record, StepBegan) for f in new for e in Journal(f / "journal.jsonl").entries())
+
+        wait.until(began, "the first run has begun a step", 60)
+        os.killpg(first.pid, signal.SIGSTOP)
+        try:
+            at_rest = lost.checksums()
+            second = run(lost)
+            assert checksums.changes(at_rest, lost.checksums()) == []
+        finally:
+            os.killpg(first.pid, signal.SIGCONT)
+        assert (second.exit, second.summary["class"]) == (6, "refused"), second.output
+        assert f"process {first.pid}" in second.output, second.output
+        assert "another run is under way: run " in second.output
+        assert CHANGED_NOTHING in second.output
+        assert first.wait(120) == 0, (tmp_path / "first").read_text(encoding="utf-8")
+
+
+# -- users and roles ---------------------------------------------------------------------------------------------------
+
+
+def _users_on(lab: Lab) -> list[Write]:
+    writes = written(lab)
+    for words in ("user add root:secret", "role add root", "user grant-role root root", "auth enable"):
+        lab.etcdctl("etcd-0", words)
+    return writes
+
+
+def test_users_and_roles_after_the_loss(lab3: Lab) -> None:
+    """Forced, it could neither be read nor written by us, and the way back would be gone."""
+
+    def make() -> list[Write]:
+        writes = _users_on(lab3)
+        lab3.break_hosts(LOST, "destroyed")
+        return writes
+
+    state(lab3, "users-lost", make)
+    says = ["etcd-0.example.com: etcd's users and roles are switched on", "recover by hand"]
+    refused(lab3, "unproven", says)
+
+
+@pytest.mark.full
+def test_users_and_roles_while_a_quorum_answers(lab3: Lab) -> None:
+    _users_on(lab3)
+    says = ["users and roles are switched on: Error: etcdserver: permission denied", "auth disable"]
+    refused(lab3, "unproven", says)
+
+
+# -- which machine is this ---------------------------------------------------------------------------------------------
+
+
+def _known_as(lab: Lab, to: Path, pairs: dict[str, str]) -> Path:
+    """A known_hosts file in which hosts (and their addresses) are known by the keys of others: name → whose key."""
+    lines = []
+    for name, owner in pairs.items():
+        key = (lab.secrets / owner / "ssh_host_ed25519_key.pub").read_text(encoding="ascii").split()[:2]
+        lines.append(f"{lab.host(name).name} {' '.join(key)}\n")
+    to.write_text("".join(lines), encoding="ascii")
+    return to
+
+
+def test_two_names_of_one_machine(lost: Lab, tmp_path: Path) -> None:
+    """The survivor under a second name would be fenced, and emptied as a joiner."""
+    second = lost.host("etcd-0").address.rpartition(".")[0] + ".200"
+    lost.run(
+        "etcd-0",
+        f"ip address add {second}/24 dev $(ip -o -4 route show scope link | sed 's/.* dev \\([^ ]*\\).*/\\1/')",
+    )
+    known = _known_as(lost, tmp_path / "known", {"etcd-0": "etcd-0", "etcd-1": "etcd-0", "etcd-2": "etcd-2"})
+    inventory = with_hosts(lost, tmp_path / "i.yaml", {"etcd-1": f"address: {second}"}, known_hosts=known)
+    says = ["etcd-0.example.com and etcd-1.example.com lead to the same machine", "correct the address of"]
+    refused(lost, "unproven", says, inventory=inventory)
+
+
+@pytest.mark.full
+def test_exchanged_addresses(lost: Lab, tmp_path: Path) -> None:
+    """`lost: true`, or `survivor:`, would mean another machine than the operator has in mind."""
+    one, other = lost.host("etcd-0"), lost.host("etcd-2")
+    pairs = {"etcd-0": "etcd-2", "etcd-1": "etcd-1", "etcd-2": "etcd-0"}
+    known = _known_as(lost, tmp_path / "known", pairs)
+    lines = {"etcd-0": f"address: {other.address}", "etcd-2": f"address: {one.address}"}
+    says = [
+        f"the machine that {one.name} leads to calls itself {other.name}",
+        f"are the addresses of {one.name} and {other.name} exchanged?",
+    ]
+    refused(lost, "unproven", says, inventory=with_hosts(lost, tmp_path / "i.yaml", lines, known_hosts=known))
+
+
+@pytest.mark.full
+def test_a_machine_with_another_name(lost: Lab) -> None:
+    """Nobody else's name: the host key says that it is the right machine."""
+    lost.run("etcd-0", "hostname node-7.internal")
+    done = may_go_on(lost)
+    assert "node-7.internal" in done.report.read_text(encoding="utf-8")
+
+
+# -- the joiners -------------------------------------------------------------------------------------------------------
+
+
+def _certificate(lab: Lab, ca: Path, host: str, kind: str, *, names: str | None = None, ends: timedelta) -> str:
+    """The host's certificate of this kind made anew, for its own key: other names, another end, another CA."""
+    old = x509.load_pem_x509_certificate((lab.secrets / host / f"{kind}.crt").read_bytes())
+    signer = x509.load_pem_x509_certificate((ca / "ca.crt").read_bytes())
+    key = load_pem_private_key((ca / "ca.key").read_bytes(), None)
+    now = datetime.now(timezone.utc)
+    made = x509.CertificateBuilder(signer.subject, old.subject, old.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(now - timedelta(days=400)).not_valid_after(now + ends)
+    address = x509.IPAddress(ip_address(lab.host(host).address))
+    alternative = [address] if names is None else [x509.DNSName(names)]
+    made = made.add_extension(x509.SubjectAlternativeName(alternative), critical=False)
+    return made.sign(key, SHA256()).public_bytes(Encoding.PEM).decode()  # type: ignore[arg-type]
+
+
+def _install(lab: Lab, host: str, ca: Path, **how: object) -> None:
+    for kind in ("server", "peer"):
+        text = _certificate(lab, ca, host, kind, **how)  # type: ignore[arg-type]
+        put(lab, host, f"/etc/etcd/{kind}.crt", text, owner="etcd:etcd", mode="0600")
+
+
+def test_a_joiner_of_another_ca(lost: Lab, tmp_path: Path) -> None:
+    """Its own files agree with each other: only beside the survivor's they are wrong."""
+    pki.make_ca(tmp_path / "ca")
+    _install(lost, "etcd-2", tmp_path / "ca", ends=timedelta(days=400))
+    put(lost, "etcd-2", "/etc/etcd/ca.crt", (tmp_path / "ca/ca.crt").read_text(), owner="etcd:etcd", mode="0600")
+    says = [
+        "the peer certificate of etcd-2.example.com is not signed by the CA that etcd-0.example.com trusts",
+        "the peer certificate of etcd-0.example.com is not signed by the CA that etcd-2.example.com trusts",
+    ]
+    refused(lost, "lost", says)
+
+
+@pytest.mark.full
+def test_a_joiner_with_expired_certificates(lost: Lab) -> None:
+    _install(lost, "etcd-2", lost.secrets / "ca", ends=timedelta(days=-1))
+    refused(lost, "lost", ["etcd-2.example.com", "/etc/etcd/peer.crt is valid from", "and the time is"])
+
+
+@pytest.mark.full
+def test_a_joiner_without_its_own_name(lost: Lab) -> None:
+    _install(lost, "etcd-2", lost.secrets / "ca", names="old-name.example.com", ends=timedelta(days=400))
+    address = lost.host("etcd-2").address
+    refused(lost, "lost", [f"/etc/etcd/peer.crt does not name {address} (it names old-name.example.com)"])
+
+
+@pytest.mark.parametrize(
+    ("version", "says"),
+    [
+        ("3.5.16", "etcd 3.5.16 here, 3.4.23 on etcd-0.example.com"),
+        ("3.3.25", "etcd 3.3.25 has no learners"),
+    ],
+)
+@pytest.mark.full
+def test_a_joiner_of_another_release(lost: Lab, version: str, says: str) -> None:
+    """A stand-in: a wrapper that says another version."""
+    wrapper = f'#!/bin/sh\n[ "$1" != --version ] || exec echo "etcd Version: {version}"\nexec /usr/bin/etcd.real "$@"\n'
+    lost.run("etcd-2", "mv /usr/bin/etcd /usr/bin/etcd.real")
+    put(lost, "etcd-2", "/usr/bin/etcd", wrapper, mode="0755")
+    refused(lost, "lost", ["etcd-2.example.com", says])
+
+
+@pytest.mark.full
+def test_the_version_is_that_of_the_unit_s_binary(lost: Lab) -> None:
+    """A newer etcd that lies in an administrator's path and that no unit starts is not the member's."""
+    put(lost, "etcd-2", "/usr/local/bin/etcd", "#!/bin/sh\necho etcd Version: 3.5.16\n", mode="0755")
+    may_go_on(lost)
+
+
+@pytest.mark.parametrize(
+    ("behind", "verdict"),
+    [("etcd-0", "drop"), pytest.param("etcd-0", "reject", marks=FULL), pytest.param("etcd-2", "drop", marks=FULL)],
+)
+def test_a_firewall_between_the_peers(lost: Lab, behind: str, verdict: str) -> None:
+    """SSH goes through, port 2380 does not."""
+    host = lost.host(behind)
+    rule = f"table inet hazard {{ chain in {{ type filter hook input priority 0; tcp dport 2380 {verdict}; }}; }}"
+    here(["ip", "netns", "exec", network.namespace(lost.record, host), "nft", rule])
+    refused(lost, "lost", [f"{host.address}:2380", "open port 2380"])
+
+
+# -- how etcd is started -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("[Service]\nExecStart=\nExecStart=/usr/bin/etcd --config-file /etc/etcd/etcd.yaml\n", id="flag"),
+        pytest.param("[Service]\nEnvironment=ETCD_CONFIG_FILE=/etc/etcd/etcd.yaml\n", id="variable"),
+    ],
+)
+@pytest.mark.parametrize("host", ["etcd-0", "etcd-2"])
+@pytest.mark.full
+def test_etcd_is_started_from_a_yaml_file(lost: Lab, host: str, text: str) -> None:
+    """It would ignore the force, and every variable of etcd.conf."""
+    put(lost, host, DROP_IN, text)
+    lost.run(host, "systemctl daemon-reload")
+    says = [lost.host(host).name, f"etcd is started from a YAML file (set in {DROP_IN})"]
+    refused(lost, "lost", says)
+
+
+# -- disks -------------------------------------------------------------------------------------------------------------
+
+
+def test_no_room_for_the_backup(lost: Lab) -> None:
+    lost.run("etcd-0", "mount -t tmpfs -o size=1m tmpfs /backup")
+    refused(lost, "lost", ["etcd-0.example.com", "the backup directory has 1048576 bytes free", "twice the data"])
+
+
+@pytest.mark.parametrize(
+    ("script", "place"),
+    [
+        ("mount -t tmpfs -o ro tmpfs /backup", "/backup"),
+        ("rmdir /backup && touch /backup", "/backup"),
+        ("mount --bind /etc /etc && mount -o remount,ro,bind /etc", "/etc/etcd, /etc/systemd/system"),
+        ("mount --bind /var/lib/etcd /var/lib/etcd && mount -o remount,ro,bind /var/lib/etcd", "/var/lib/etcd"),
+    ],
+    ids=["backup", "backup-is-a-file", "etc", "data"],
+)
+@pytest.mark.full
+def test_a_place_that_cannot_be_written_to(lost: Lab, script: str, place: str) -> None:
+    """Read-only file systems, and what is no directory: found before the first change."""
+    lost.run("etcd-0", script)
+    refused(lost, "lost", ["etcd-0.example.com", f"nothing can be written to {place}: mount it read-write"])
+
+
+# -- the way to the host -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.full
+def test_an_unknown_host_key(lost: Lab, tmp_path: Path) -> None:
+    """Given up, and yet it answers: it is not lost."""
+    known = _known_as(lost, tmp_path / "known", {"etcd-0": "etcd-0", "etcd-1": "etcd-1"})
+    line = f"address: {lost.host('etcd-2').address}, lost: true"
+    inventory = with_hosts(lost, tmp_path / "i.yaml", {"etcd-2": line}, known_hosts=known)
+    says = ["etcd-2.example.com answers and lets nobody in", "SHA256:", "which is not known", f">> {known}"]
+    refused(lost, "unproven", says, inventory=inventory)
+
+
+def test_a_changed_host_key(lost: Lab, tmp_path: Path) -> None:
+    known = _known_as(lost, tmp_path / "known", {"etcd-0": "etcd-0", "etcd-1": "etcd-1", "etcd-2": "etcd-1"})
+    line = f"address: {lost.host('etcd-2').address}, lost: true"
+    inventory = with_hosts(lost, tmp_path / "i.yaml", {"etcd-2": line}, known_hosts=known)
+    says = ["etcd-2.example.com answers and lets nobody in", "was the host reinstalled", "ssh-keygen -R"]
+    refused(lost, "unproven", says, inventory=inventory)
+
+
+def _user(lab: Lab, sudoers: str, *, hosts: Sequence[str] = ("etcd-0", "etcd-1", "etcd-2")) -> None:
+    """A user `ops` who may log in with the lab's key, and has these lines in sudoers."""
+    script = """
+id ops > /dev/null || useradd --create-home --shell /bin/bash ops
+mkdir -p /home/ops/.ssh && cp /root/.ssh/authorized_keys /home/ops/.ssh/ && chown -R ops: /home/ops && chmod 700 /home/ops/.ssh
+rm -f /etc/sudoers.d/*
+"""
+    for host in hosts:
+        lab.run(host, script)
+        put(lab, host, "/etc/sudoers.d/ops", sudoers, mode="0440")
+
+
+@pytest.mark.parametrize(
+    ("sudoers", "then", "says"),
+    [
+        ("ops ALL=(root) ALL\n", "true", ["a password is required", "NOPASSWD"]),
+        ("# nobody\n", "true", ["a password is required", "NOPASSWD"]),
+        ("ops ALL=(root) NOPASSWD: ALL\nDefaults requiretty\n", "true", ["a tty", "!requiretty"]),
+        ("# no sudo\n", "chmod 0 /usr/bin/sudo && mv /usr/bin/sudo /root/", ["sudo", "install sudo"]),
+    ],
+    ids=["password", "not-allowed", "requiretty", "not-installed"],
+)
+@pytest.mark.full
+def test_sudo_says_no(lost: Lab, tmp_path: Path, sudoers: str, then: str, says: list[str]) -> None:
+    _user(lost, sudoers)
+    for host in lost.hosts:
+        lost.run(host, then)
+    inventory = with_hosts(lost, tmp_path / "i.yaml", {}, user="ops", sudo="true")
+    refused(
+        lost,
+        "unproven",
+        ["no host of the inventory could be reached", "etcd-0.example.com", *says],
+        inventory=inventory,
+    )
+
+
+@pytest.mark.full
+def test_a_user_who_is_not_root(lost: Lab, tmp_path: Path) -> None:
+    """The survey cannot read the configuration; it says who would."""
+    _user(lost, "# nobody\n")
+    inventory = with_hosts(lost, tmp_path / "i.yaml", {}, user="ops", sudo="false")
+    before = lost.checksums()
+    done = run(lost, inventory=inventory)
+    assert checksums.changes(before, lost.checksums()) == []
+    assert (done.exit, done.summary["class"]) == (6, "refused"), done.output
+    for words in ("Permission denied", "sudo: true", CHANGED_NOTHING):
+        assert words in done.output, done.output
+
+
+@pytest.mark.full
+def test_banners_and_profiles_that_print(lost: Lab) -> None:
+    """What they print is cut off: the facts are the same."""
+    for host in lost.hosts:
+        put(lost, host.short, "/etc/issue.net", "AUTHORISED USE ONLY\nuid=7\nstatus=none\n")
+        put(lost, host.short, "/etc/ssh/sshd_config.d/banner.conf", "Banner /etc/issue.net\n")
+        for profile in ("/root/.bashrc", "/root/.profile", "/etc/profile.d/shout.sh", "/etc/bash.bashrc"):
+            put(lost, host.short, profile, "echo LoadState=nonsense; echo uid=9; echo oops >&2\n")
+        lost.run(host, "systemctl reload ssh")
+    may_go_on(lost)
