@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from urllib.parse import urlsplit
 
-from requorum.doubts import doubts, other_recovery
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.members import Member, MemberList
 from requorum.facts.unit import FENCE
 from requorum.fitness import forced_by_hand
 from requorum.inventory import Inventory
+from requorum.obstacles import obstacles, other_recovery
 from requorum.ranking import Candidate, best, candidates, loss_of
 
 Survey = Mapping[str, "HostFacts | Silent"]
@@ -66,7 +66,7 @@ def diagnose(inventory: Inventory, survey: Survey) -> Diagnosis:
     reached = [facts for facts in survey.values() if isinstance(facts, HostFacts)]
     if not reached:
         return _unproven(("no host of the inventory could be reached",), _silence(survey))
-    proof, advice = doubts(reached, inventory.host_names)
+    proof, advice = obstacles(reached, inventory.host_names)
     if proof:
         return _unproven(tuple(proof), tuple(advice))
     answering = [facts for facts in reached if facts.api.answers]

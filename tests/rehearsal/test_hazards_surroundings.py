@@ -7,24 +7,29 @@ else is said, etcd-1 and etcd-2 have lost their data, etcd-0 is to be the surviv
 from __future__ import annotations
 
 import os
-import re
-import shlex
 import signal
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta, timezone
-from ipaddress import ip_address
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from killed_runs import started
-from runbook_runs import Done, assert_told, broken, folders, run, state, written
+from runbook_runs import assert_told, broken, folders, run, state
+from surroundings import (
+    CHANGED_NOTHING,
+    firewall,
+    install_certificates,
+    known_as,
+    mark_text,
+    may_go_on,
+    put,
+    refused,
+    user_with,
+    users_on,
+    with_hosts,
+)
 
-from lab import Lab, checksums, network, pki, wait
+from lab import Lab, checksums, pki, wait
 from lab.parallel import in_parallel
-from lab.shell import run as here
 from lab.writer import Write
 from requorum.facts import mark, unit
 from requorum.journal import Journal
@@ -32,7 +37,6 @@ from requorum.records import StepBegan
 
 FULL = pytest.mark.full
 LOST = ["etcd-1", "etcd-2"]
-CHANGED_NOTHING = "nothing was changed"
 DROP_IN = "/etc/systemd/system/etcd.service.d/temp.conf"
 FLAG = "[Service]\nExecStart=\nExecStart=/usr/bin/etcd --force-new-cluster\n"
 VARIABLE = "[Service]\nEnvironment=ETCD_FORCE_NEW_CLUSTER=true\n"
@@ -47,44 +51,6 @@ def lost(lab3: Lab) -> Lab:
     broken(lab3, LOST, "destroyed")
     in_parallel(lambda host: lab3.run(host, "systemctl stop etcd; systemctl reset-failed etcd || true"), LOST)
     return lab3
-
-
-def refused(lab: Lab, verdict: str, says: Iterable[str], *, inventory: Path | None = None) -> Done:
-    """The runbook says no, in these words, and changes nothing."""
-    before = lab.checksums()
-    done = run(lab, inventory=inventory)
-    assert checksums.changes(before, lab.checksums()) == []
-    assert_told(done, exit=6, outcome="refused", verdict=verdict, says=[*says, CHANGED_NOTHING])
-    assert done.summary["changes_made"] == 0
-    return done
-
-
-def may_go_on(lab: Lab, *, inventory: Path | None = None) -> Done:
-    """The runbook's preconditions hold for this loss, and looking changes nothing."""
-    before = lab.checksums()
-    done = run(lab, "--preconditions", inventory=inventory)
-    assert checksums.changes(before, lab.checksums()) == []
-    assert_told(done, exit=0, outcome="preconditions", verdict="lost", says=[CHANGED_NOTHING])
-    return done
-
-
-def put(lab: Lab, host: str, path: str, text: str, *, owner: str = "root:root", mode: str = "0644") -> None:
-    """Write a file on a host."""
-    at = shlex.quote(path)
-    script = f'mkdir -p "$(dirname {at})" && cat > {at} && chown {owner} {at} && chmod {mode} {at}'
-    lab.run(host, script, stdin=text)
-
-
-def with_hosts(lab: Lab, to: Path, lines: dict[str, str], **ssh: object) -> Path:
-    """The lab's inventory with other lines for some hosts (what stands between the braces), and other ssh settings."""
-    text = lab.inventory_path.read_text(encoding="utf-8")
-    for short, line in lines.items():
-        name = lab.host(short).name
-        text = re.sub(rf"^    {re.escape(name)}: .*$", f"    {name}: {{{line}}}", text, flags=re.MULTILINE)
-    for key, value in ssh.items():
-        text = re.sub(rf"^  {key}: .*$", f"  {key}: {value}", text, flags=re.MULTILINE)
-    to.write_text(text, encoding="utf-8")
-    return to
 
 
 # -- somebody has been at work -----------------------------------------------------------------------------------------
@@ -132,17 +98,12 @@ def test_a_force_waits_on_a_healthy_cluster(lab3: Lab) -> None:
     refused(lab3, "unfinished", says)
 
 
-def _mark(lab: Lab, recovery: str, survivor: str) -> str:
-    at = "2026-11-05T03:00:00Z"
-    return mark.Mark(recovery, lab.record.spec.name, lab.host(survivor).name, "ada@desk", at).text()
-
-
 @pytest.mark.full
 def test_the_survivor_of_an_unfinished_run_is_silent(lab3: Lab) -> None:
     """It may be forced, alive and written to: the old members must not be started, though they are a quorum."""
     broken(lab3, LOST, "stopped")
     for host in ("etcd-1", "etcd-2"):
-        put(lab3, host, mark.PATH, _mark(lab3, "20261105T030000Z", "etcd-0"), mode="0600")
+        put(lab3, host, mark.PATH, mark_text(lab3, "20261105T030000Z", "etcd-0"), mode="0600")
         put(lab3, host, unit.FENCE, "[Unit]\nAssertPathExists=/this-host-is-fenced-by-requorum\n")
         lab3.run(host, "systemctl daemon-reload")
     lab3.power_off("etcd-0")
@@ -157,8 +118,8 @@ def test_the_survivor_of_an_unfinished_run_is_silent(lab3: Lab) -> None:
 @pytest.mark.full
 def test_unfinished_runs_of_two_survivors(lost: Lab) -> None:
     """Two operators, two machines: which of them has forced cannot be seen from here."""
-    put(lost, "etcd-0", mark.PATH, _mark(lost, "20261105T030000Z", "etcd-0"), mode="0600")
-    put(lost, "etcd-1", mark.PATH, _mark(lost, "20261105T040000Z", "etcd-1"), mode="0600")
+    put(lost, "etcd-0", mark.PATH, mark_text(lost, "20261105T030000Z", "etcd-0"), mode="0600")
+    put(lost, "etcd-1", mark.PATH, mark_text(lost, "20261105T040000Z", "etcd-1"), mode="0600")
     says = ["etcd-1.example.com bears the mark of recovery 20261105T040000Z by ada@desk", f"rm {mark.PATH}"]
     refused(lost, "unproven", says)
 
@@ -191,18 +152,11 @@ def test_another_run_is_under_way(lost: Lab, tmp_path: Path) -> None:
 # -- users and roles ---------------------------------------------------------------------------------------------------
 
 
-def _users_on(lab: Lab) -> list[Write]:
-    writes = written(lab)
-    for words in ("user add root:secret", "role add root", "user grant-role root root", "auth enable"):
-        lab.etcdctl("etcd-0", words)
-    return writes
-
-
 def test_users_and_roles_after_the_loss(lab3: Lab) -> None:
     """Forced, it could neither be read nor written by us, and the way back would be gone."""
 
     def make() -> list[Write]:
-        writes = _users_on(lab3)
+        writes = users_on(lab3)
         lab3.break_hosts(LOST, "destroyed")
         return writes
 
@@ -213,22 +167,12 @@ def test_users_and_roles_after_the_loss(lab3: Lab) -> None:
 
 @pytest.mark.full
 def test_users_and_roles_while_a_quorum_answers(lab3: Lab) -> None:
-    _users_on(lab3)
+    users_on(lab3)
     says = ["users and roles are switched on: Error: etcdserver: permission denied", "auth disable"]
     refused(lab3, "unproven", says)
 
 
 # -- which machine is this ---------------------------------------------------------------------------------------------
-
-
-def _known_as(lab: Lab, to: Path, pairs: dict[str, str]) -> Path:
-    """A known_hosts file in which hosts (and their addresses) are known by the keys of others: name → whose key."""
-    lines = []
-    for name, owner in pairs.items():
-        key = (lab.secrets / owner / "ssh_host_ed25519_key.pub").read_text(encoding="ascii").split()[:2]
-        lines.append(f"{lab.host(name).name} {' '.join(key)}\n")
-    to.write_text("".join(lines), encoding="ascii")
-    return to
 
 
 def test_two_names_of_one_machine(lost: Lab, tmp_path: Path) -> None:
@@ -238,7 +182,7 @@ def test_two_names_of_one_machine(lost: Lab, tmp_path: Path) -> None:
         "etcd-0",
         f"ip address add {second}/24 dev $(ip -o -4 route show scope link | sed 's/.* dev \\([^ ]*\\).*/\\1/')",
     )
-    known = _known_as(lost, tmp_path / "known", {"etcd-0": "etcd-0", "etcd-1": "etcd-0", "etcd-2": "etcd-2"})
+    known = known_as(lost, tmp_path / "known", {"etcd-0": "etcd-0", "etcd-1": "etcd-0", "etcd-2": "etcd-2"})
     inventory = with_hosts(lost, tmp_path / "i.yaml", {"etcd-1": f"address: {second}"}, known_hosts=known)
     says = ["etcd-0.example.com and etcd-1.example.com lead to the same machine", "correct the address of"]
     refused(lost, "unproven", says, inventory=inventory)
@@ -249,7 +193,7 @@ def test_exchanged_addresses(lost: Lab, tmp_path: Path) -> None:
     """`lost: true`, or `survivor:`, would mean another machine than the operator has in mind."""
     one, other = lost.host("etcd-0"), lost.host("etcd-2")
     pairs = {"etcd-0": "etcd-2", "etcd-1": "etcd-1", "etcd-2": "etcd-0"}
-    known = _known_as(lost, tmp_path / "known", pairs)
+    known = known_as(lost, tmp_path / "known", pairs)
     lines = {"etcd-0": f"address: {other.address}", "etcd-2": f"address: {one.address}"}
     says = [
         f"the machine that {one.name} leads to calls itself {other.name}",
@@ -269,30 +213,10 @@ def test_a_machine_with_another_name(lost: Lab) -> None:
 # -- the joiners -------------------------------------------------------------------------------------------------------
 
 
-def _certificate(lab: Lab, ca: Path, host: str, kind: str, *, names: str | None = None, ends: timedelta) -> str:
-    """The host's certificate of this kind made anew, for its own key: other names, another end, another CA."""
-    old = x509.load_pem_x509_certificate((lab.secrets / host / f"{kind}.crt").read_bytes())
-    signer = x509.load_pem_x509_certificate((ca / "ca.crt").read_bytes())
-    key = load_pem_private_key((ca / "ca.key").read_bytes(), None)
-    now = datetime.now(timezone.utc)
-    made = x509.CertificateBuilder(signer.subject, old.subject, old.public_key(), x509.random_serial_number())
-    made = made.not_valid_before(now - timedelta(days=400)).not_valid_after(now + ends)
-    address = x509.IPAddress(ip_address(lab.host(host).address))
-    alternative = [address] if names is None else [x509.DNSName(names)]
-    made = made.add_extension(x509.SubjectAlternativeName(alternative), critical=False)
-    return made.sign(key, SHA256()).public_bytes(Encoding.PEM).decode()  # type: ignore[arg-type]
-
-
-def _install(lab: Lab, host: str, ca: Path, **how: object) -> None:
-    for kind in ("server", "peer"):
-        text = _certificate(lab, ca, host, kind, **how)  # type: ignore[arg-type]
-        put(lab, host, f"/etc/etcd/{kind}.crt", text, owner="etcd:etcd", mode="0600")
-
-
 def test_a_joiner_of_another_ca(lost: Lab, tmp_path: Path) -> None:
     """Its own files agree with each other: only beside the survivor's they are wrong."""
     pki.make_ca(tmp_path / "ca")
-    _install(lost, "etcd-2", tmp_path / "ca", ends=timedelta(days=400))
+    install_certificates(lost, "etcd-2", tmp_path / "ca", ends=timedelta(days=400))
     put(lost, "etcd-2", "/etc/etcd/ca.crt", (tmp_path / "ca/ca.crt").read_text(), owner="etcd:etcd", mode="0600")
     says = [
         "the peer certificate of etcd-2.example.com is not signed by the CA that etcd-0.example.com trusts",
@@ -303,13 +227,13 @@ def test_a_joiner_of_another_ca(lost: Lab, tmp_path: Path) -> None:
 
 @pytest.mark.full
 def test_a_joiner_with_expired_certificates(lost: Lab) -> None:
-    _install(lost, "etcd-2", lost.secrets / "ca", ends=timedelta(days=-1))
+    install_certificates(lost, "etcd-2", lost.secrets / "ca", ends=timedelta(days=-1))
     refused(lost, "lost", ["etcd-2.example.com", "/etc/etcd/peer.crt is valid from", "and the time is"])
 
 
 @pytest.mark.full
 def test_a_joiner_without_its_own_name(lost: Lab) -> None:
-    _install(lost, "etcd-2", lost.secrets / "ca", names="old-name.example.com", ends=timedelta(days=400))
+    install_certificates(lost, "etcd-2", lost.secrets / "ca", names="old-name.example.com", ends=timedelta(days=400))
     address = lost.host("etcd-2").address
     refused(lost, "lost", [f"/etc/etcd/peer.crt does not name {address} (it names old-name.example.com)"])
 
@@ -339,14 +263,26 @@ def test_the_version_is_that_of_the_unit_s_binary(lost: Lab) -> None:
 
 @pytest.mark.parametrize(
     ("behind", "verdict"),
-    [("etcd-0", "drop"), pytest.param("etcd-0", "reject", marks=FULL), pytest.param("etcd-2", "drop", marks=FULL)],
+    [
+        ("etcd-0", "drop"),
+        pytest.param("etcd-0", "reject with tcp reset", marks=FULL),
+        pytest.param("etcd-2", "drop", marks=FULL),
+    ],
 )
 def test_a_firewall_between_the_peers(lost: Lab, behind: str, verdict: str) -> None:
     """SSH goes through, port 2380 does not."""
-    host = lost.host(behind)
-    rule = f"table inet hazard {{ chain in {{ type filter hook input priority 0; tcp dport 2380 {verdict}; }}; }}"
-    here(["ip", "netns", "exec", network.namespace(lost.record, host), "nft", rule])
-    refused(lost, "lost", [f"{host.address}:2380", "open port 2380"])
+    firewall(lost, behind, verdict)
+    refused(lost, "lost", [f"{lost.host(behind).address}:2380", "open port 2380"])
+
+
+@pytest.mark.full
+def test_a_firewall_that_refuses_before_a_joiner(lost: Lab) -> None:
+    """Where nobody listens it looks like a closed port. Peers that dial out get through; the checks tell the rest."""
+    firewall(lost, "etcd-2", "reject with tcp reset")
+    assert_told(run(lost), exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members"])
+    done = run(lost, "checks/")
+    assert (done.exit, done.summary["class"]) == (1, "failed"), done.output
+    assert f"not reached from here: {lost.host('etcd-2').address}:2380" in done.output, done.output
 
 
 # -- how etcd is started -----------------------------------------------------------------------------------------------
@@ -400,7 +336,7 @@ def test_a_place_that_cannot_be_written_to(lost: Lab, script: str, place: str) -
 @pytest.mark.full
 def test_an_unknown_host_key(lost: Lab, tmp_path: Path) -> None:
     """Given up, and yet it answers: it is not lost."""
-    known = _known_as(lost, tmp_path / "known", {"etcd-0": "etcd-0", "etcd-1": "etcd-1"})
+    known = known_as(lost, tmp_path / "known", {"etcd-0": "etcd-0", "etcd-1": "etcd-1"})
     line = f"address: {lost.host('etcd-2').address}, lost: true"
     inventory = with_hosts(lost, tmp_path / "i.yaml", {"etcd-2": line}, known_hosts=known)
     says = ["etcd-2.example.com answers and lets nobody in", "SHA256:", "which is not known", f">> {known}"]
@@ -408,23 +344,11 @@ def test_an_unknown_host_key(lost: Lab, tmp_path: Path) -> None:
 
 
 def test_a_changed_host_key(lost: Lab, tmp_path: Path) -> None:
-    known = _known_as(lost, tmp_path / "known", {"etcd-0": "etcd-0", "etcd-1": "etcd-1", "etcd-2": "etcd-1"})
+    known = known_as(lost, tmp_path / "known", {"etcd-0": "etcd-0", "etcd-1": "etcd-1", "etcd-2": "etcd-1"})
     line = f"address: {lost.host('etcd-2').address}, lost: true"
     inventory = with_hosts(lost, tmp_path / "i.yaml", {"etcd-2": line}, known_hosts=known)
     says = ["etcd-2.example.com answers and lets nobody in", "was the host reinstalled", "ssh-keygen -R"]
     refused(lost, "unproven", says, inventory=inventory)
-
-
-def _user(lab: Lab, sudoers: str, *, hosts: Sequence[str] = ("etcd-0", "etcd-1", "etcd-2")) -> None:
-    """A user `ops` who may log in with the lab's key, and has these lines in sudoers."""
-    script = """
-id ops > /dev/null || useradd --create-home --shell /bin/bash ops
-mkdir -p /home/ops/.ssh && cp /root/.ssh/authorized_keys /home/ops/.ssh/ && chown -R ops: /home/ops && chmod 700 /home/ops/.ssh
-rm -f /etc/sudoers.d/*
-"""
-    for host in hosts:
-        lab.run(host, script)
-        put(lab, host, "/etc/sudoers.d/ops", sudoers, mode="0440")
 
 
 @pytest.mark.parametrize(
@@ -439,7 +363,7 @@ rm -f /etc/sudoers.d/*
 )
 @pytest.mark.full
 def test_sudo_says_no(lost: Lab, tmp_path: Path, sudoers: str, then: str, says: list[str]) -> None:
-    _user(lost, sudoers)
+    user_with(lost, sudoers)
     for host in lost.hosts:
         lost.run(host, then)
     inventory = with_hosts(lost, tmp_path / "i.yaml", {}, user="ops", sudo="true")
@@ -454,7 +378,7 @@ def test_sudo_says_no(lost: Lab, tmp_path: Path, sudoers: str, then: str, says: 
 @pytest.mark.full
 def test_a_user_who_is_not_root(lost: Lab, tmp_path: Path) -> None:
     """The survey cannot read the configuration; it says who would."""
-    _user(lost, "# nobody\n")
+    user_with(lost, "# nobody\n")
     inventory = with_hosts(lost, tmp_path / "i.yaml", {}, user="ops", sudo="false")
     before = lost.checksums()
     done = run(lost, inventory=inventory)

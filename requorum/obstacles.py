@@ -1,4 +1,4 @@
-"""What makes a verdict doubtful, whatever the members' data says. Pure; each doubt stops the run before any change."""
+"""What stands in the way of any verdict, whatever the members' data says. Pure; the run stops before any change."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _NO_USERS = (
 )
 
 
-def doubts(reached: Sequence[HostFacts], names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What makes every verdict on these hosts doubtful, and what to do about it; empty where nothing does.
+def obstacles(reached: Sequence[HostFacts], names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What stands in the way of any verdict on these hosts, and what to do about it; empty where nothing does.
 
     `names` are those of every host of the inventory.
     """

@@ -1,4 +1,4 @@
-"""Doubts that no member's data can lift: the run stops, whatever the verdict would be."""
+"""Obstacles that no member's data can lift: the run stops, whatever the verdict would be."""
 
 from __future__ import annotations
 
