@@ -28,6 +28,6 @@ def test_could_join(etcd: EtcdMember, cluster: Cluster) -> None:
 def test_reaches_others(etcd: EtcdMember, cluster: Cluster) -> None:
     """Peers talk on port 2380, both ways; a port that is closed is reached, one behind a firewall is not."""
     with precondition("a way to every other host's peer port", otherwise="open port 2380 between the hosts"):
-        others = [facts for facts in cluster.reached if facts.name != etcd.name]
-        unreached = [place for facts in others for place in etcd.unreached(facts)]
+        others = [cluster.member(facts.name) for facts in cluster.reached if facts.name != etcd.name]
+        unreached = [place for other in others for place in etcd.unreached(other)]
         assert not unreached, f"not reached from here: {', '.join(unreached)}"

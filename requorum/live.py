@@ -194,20 +194,32 @@ ctl del "$key" >&2
         """The revision of a snapshot, or of a copied database, as etcd's own tool reads it."""
         return self._read(snapshot_status(path), _snapshot_revision, seconds=300)
 
-    def unreached(self, facts: HostFacts) -> list[str]:
+    def listeners(self) -> tuple[Process, ...]:
+        """The etcd processes, while somebody listens on the peer port; none where nobody does."""
+        found = self.processes  # first: whoever of them is still there later has listened all the while
+        return found if PEER_PORT in self.open_ports() else ()
+
+    def unreached(self, other: EtcdMember) -> list[str]:
         """The peer URLs of another host that cannot be reached from this one.
 
-        A refused connection is reached, unless somebody listens there: then a firewall refuses it.
+        A refused connection is reached: an etcd without data comes and goes there. Where the same etcd listens before
+        and after, a firewall has refused it.
         """
-        places = [url.rpartition("//")[2] for url in facts.conf.peer_urls]
-        refused = "false" if PEER_PORT in facts.machine.ports else "grep -q refused"
+        before = other.listeners()
+        found = self._dial([url.rpartition("//")[2] for url in other.surveyed.conf.peer_urls])
+        refused = [place for place, answer in found.items() if answer == "refused"]
+        unanswered = [place for place, answer in found.items() if answer == "unanswered"]
+        return unanswered + (refused if before and before == other.listeners() else [])
+
+    def _dial(self, places: Iterable[str]) -> dict[str, str]:
+        """Whether a connection to each place (host:port) is `open`, `refused` or `unanswered`."""
         lines = [
-            f"timeout 3 bash -c '</dev/tcp/{host.strip('[]')}/{port}' 2>&1 | {refused} || "
-            f"timeout 3 bash -c '</dev/tcp/{host.strip('[]')}/{port}' 2>/dev/null || echo {place}"
+            f"if said=$(timeout 3 bash -c '</dev/tcp/{host.strip('[]')}/{port}' 2>&1); then echo {place} open\n"
+            f"elif [[ $said == *refused* ]]; then echo {place} refused; else echo {place} unanswered; fi"
             for place in places
             for host, _, port in (place.rpartition(":"),)
         ]
-        return self._read("\n".join([*lines, "true"]), str.split)
+        return self._read("\n".join(lines), lambda output: dict(line.split() for line in output.splitlines()))
 
     def certificate_problems(self) -> tuple[str, ...]:
         """What keeps this host from being trusted as a member."""

@@ -40,11 +40,11 @@ def test_fit(etcd: EtcdMember) -> None:
 @step(12, "Check that the host can join", on="joiners", when=ACTS, parallel=True)
 def test_can_join(etcd: EtcdMember, cluster: Cluster) -> None:
     """38.1.4, before anything is touched: certificates, version, name, clock, and the way to the survivor."""
-    survivor = cluster.survivor.surveyed
+    survivor = cluster.survivor
     with precondition("a host that can become a member"):
-        problems = cannot_join(etcd.surveyed, survivor, etcd.certificate_problems())
+        problems = cannot_join(etcd.surveyed, survivor.surveyed, etcd.certificate_problems())
         assert not problems, "\n".join(problems)
     with precondition("a way to the peer port of the other, from here and from the survivor", otherwise=OPEN):
-        there, here = etcd.unreached(survivor), cluster.survivor.unreached(etcd.surveyed)
+        there, here = etcd.unreached(survivor), survivor.unreached(etcd)
         assert not there, f"{', '.join(there)} (of {survivor.name}) cannot be reached from {etcd.name}"
         assert not here, f"{', '.join(here)} (of {etcd.name}) cannot be reached from {survivor.name}"

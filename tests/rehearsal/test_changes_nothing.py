@@ -47,7 +47,7 @@ def _forced(lab: Lab, folder: Path) -> None:
 
     def forced(entries: list[Entry]) -> bool:
         ended = (entry.record for entry in entries if isinstance(entry.record, StepEnded))
-        return any(record.step.startswith("test_force_new_cluster[") for record in ended)
+        return any(r.step.startswith("test_force_new_cluster[") and r.outcome == "passed" for r in ended)
 
     _lost(lab, folder)
     stopped(lab, "kill-group", forced, output=folder / "killed")
