@@ -244,7 +244,8 @@ def _enough_data(
     if isinstance(facts, HostFacts) and facts.mark and facts.mark.survivor == newest.name and intact == {newest.name}:
         proof.append(f"{newest.name} was forced by recovery {facts.mark.recovery} and is to be started again")
         return _roles(inventory, survey, Verdict.UNFINISHED, newest.name, "none since the forced start", proof)
-    proof.append(f"{len(intact)} members have their data, enough for a quorum once they run; never force")
+    have = "1 member has its" if len(intact) == 1 else f"{len(intact)} members have their"
+    proof.append(f"{have} data, enough for a quorum once they run; never force")
     found = [f for name in _ordered(inventory, intact) if isinstance(f := survey[name], HostFacts)]
     settling = len([f for f in found if f.processes and not f.forced]) >= quorum
     advice = _starts(found, quorum)

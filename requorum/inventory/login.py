@@ -25,13 +25,12 @@ class Login:
 
     def over(self, general: Login) -> Ssh:
         """These settings, and the general ones where these say nothing."""
-        default = Ssh()
         return Ssh(
-            user=self.user or general.user or default.user,
+            user=self.user or general.user,
             port=self.port or general.port,
             identity_file=self.identity_file or general.identity_file,
             known_hosts=self.known_hosts or general.known_hosts,
-            sudo=next((said for said in (self.sudo, general.sudo) if said is not None), default.sudo),
+            sudo=next((said for said in (self.sudo, general.sudo) if said is not None), False),
         )
 
 

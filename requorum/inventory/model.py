@@ -11,9 +11,9 @@ Runtime = Literal["auto", "service", "container", "static-pod"]
 
 @dataclass(frozen=True, slots=True)
 class Ssh:
-    """How to log in to one host. None: what ssh_config says, else ssh's own default."""
+    """How to log in to one host. None: what ssh_config says, else ssh's own default; for the user it is root."""
 
-    user: str = "root"
+    user: str | None = None
     port: int | None = None
     identity_file: Path | None = None
     known_hosts: Path | None = None

@@ -35,6 +35,11 @@ class Connection:
     proxy: subprocess.Popen[bytes] | None = None
 
     @property
+    def user(self) -> str:
+        """Who is logged in."""
+        return str(self.transport.get_username())
+
+    @property
     def alive(self) -> bool:
         """Whether it still stands, as far as this side knows."""
         return self.transport.is_active()

@@ -19,6 +19,7 @@ from requorum.remote.known_hosts import DEFAULT_FILES
 USER_CONFIG = Path("~/.ssh/config")
 SYSTEM_CONFIG = Path("/etc/ssh/ssh_config")
 DEFAULT_IDENTITIES = (Path("~/.ssh/id_ed25519"), Path("~/.ssh/id_ecdsa"), Path("~/.ssh/id_rsa"))
+DEFAULT_USER = "root"  # unlike ssh, which takes the name of whoever runs it: most commands need root
 MAX_INCLUDES = 16  # OpenSSH's own limit on nested Include
 MAX_JUMPS = 8
 
@@ -80,7 +81,9 @@ def _lines(file: Path, depth: int) -> Iterator[str]:
 
 def _config(host: Host) -> paramiko.SSHConfig:
     """What the inventory says, then both files, the user's first: the first value wins, also for `Match` and ``%h``."""
-    texts = [f"Host {host.name} {host.address}", f"User {host.ssh.user}"]
+    texts = [f"Host {host.name} {host.address}"]
+    if host.ssh.user is not None:
+        texts.append(f"User {host.ssh.user}")
     if host.address != host.name:
         texts.append(f"HostName {host.address}")
     if host.ssh.port is not None:
@@ -179,7 +182,7 @@ def resolve(host: Host) -> Endpoint:
             host=host.name,
             address=address,
             port=settings.port() or 22,
-            user=settings.get("user") or ssh.user,
+            user=settings.get("user") or DEFAULT_USER,
             names=tuple(filter(None, dict.fromkeys((settings.get("hostkeyalias"), host.name, address)))),
             known_hosts=settings.known_hosts() if known is None else (known,),
             identities=settings.identities() if identity is None else (identity.expanduser(),),

@@ -283,13 +283,13 @@ class Remote:
                 raise
             answer = _Answer(exit_code, time.monotonic() - began)
         if not out.began:
-            raise self._why_not_begun(call, answer, as_text(out.noise), as_text(err.noise))
+            raise self._why_not_begun(call, answer, as_text(out.noise), as_text(err.noise), connection.user)
         return answer
 
     def _not_begun(self, found: str, advice: str) -> RemoteError:
         return RemoteError(self.name, expected="the command to begin", found=found, advice=advice)
 
-    def _why_not_begun(self, call: _Call, answer: _Answer, out: str, err: str) -> RemoteError:
+    def _why_not_begun(self, call: _Call, answer: _Answer, out: str, err: str, user: str) -> RemoteError:
         said = " ".join(f"{err} {out}".split()) or "no word"
         if call.change and answer.exit == 1 and answer.seconds >= wire.LOCK_SECONDS:
             found = f"another change still running on this host after {wire.LOCK_SECONDS} s"
@@ -298,14 +298,13 @@ class Remote:
             advice = "install sudo there, or log in as root (`user: root`, `sudo: false` under ssh)"
             return SudoRefused(self.name, expected="sudo on the host", found=said, advice=advice)
         if self.host.ssh.sudo and _SUDO_SAYS_NO.search(said):
-            user = self.host.ssh.user
             advice = f"allow it: `{user} ALL=(root) NOPASSWD: ALL` in /etc/sudoers.d/, or log in as root"
             if "tty" in said:
                 advice = f"`Defaults:{user} !requiretty` in /etc/sudoers.d/: a terminal would mix both outputs"
             return SudoRefused(
                 self.name, expected=f"`sudo -n` to work for {user} without a password", found=said, advice=advice
             )
-        advice = f"log in as {self.host.ssh.user} by hand: bash, timeout and flock must be there, the shell a POSIX one"
+        advice = f"log in as {user} by hand: bash, timeout and flock must be there, the shell a POSIX one"
         return self._not_begun(f"exit code {answer.exit} before it: {said}", advice)
 
 

@@ -16,7 +16,7 @@ EXAMPLES = Path(__file__).parents[3] / "inventories"
 
 def test_defaults() -> None:
     path = GOOD / "smallest.yaml"
-    host = EtcdHost("etcd-0", "etcd-0", lost=False, ssh=Ssh("root", None, None, None, sudo=False))
+    host = EtcdHost("etcd-0", "etcd-0", lost=False, ssh=Ssh(None, None, None, None, sudo=False))
     assert load(path) == Inventory(
         path=path,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),

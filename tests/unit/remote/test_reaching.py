@@ -141,6 +141,16 @@ def test_the_inventory_wins_over_ssh_config(sshd: Sshd, connect_to: Connect, ope
     connect_to(sshd.host()).connect()
 
 
+@pytest.mark.parametrize(
+    ("said", "configured", "user"),
+    [(None, "  User ops\n", "ops"), ("ada", "  User ops\n", "ada"), (None, "", "root")],
+    ids=["ssh_config", "the inventory wins", "nobody says"],
+)
+def test_who_logs_in(sshd: Sshd, operator_home: Path, said: str | None, configured: str, user: str) -> None:
+    config(operator_home, f"Host {NAME}\n{configured}")
+    assert resolve(sshd.host(user=said)).user == user
+
+
 @pytest.mark.parametrize("hops", [1, 2])
 def test_proxy_jump(sshd: Sshd, connect_to: Connect, operator_home: Path, hops: int) -> None:
     jump = ",".join(["jump"] * hops)
