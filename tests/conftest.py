@@ -1,4 +1,9 @@
-"""What all tests share."""
+"""For all tests."""
 
-# Here, not beside the tests that use it: pytest refuses pytest_plugins in a conftest that it meets while it collects.
-pytest_plugins = ["pytester"]
+from __future__ import annotations
+
+import signal
+
+# Tests press Ctrl-C in runs that they start. A shell's background job ignores SIGINT, and all that it starts inherits that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
