@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from requorum.facts import certificates, etcd_conf, machine, mark, members, process, unit, wal_files
+from requorum.facts import certificates, etcd_conf, machine, mark, members, neighbours, process, unit, wal_files
 from requorum.facts.bolt import Db, read_db
 from requorum.facts.data_dir import DataDir, judge, unreadable
 from requorum.facts.data_error import DataError
@@ -48,7 +48,20 @@ class Surveyor:
         found = self._each(self.remotes, lambda name: self.one_or_silent(name, before.get(name)))
         quiet = [n for n, f in found.items() if isinstance(f, HostFacts) and f.has_data and not f.api.answers]
         found |= self._each(quiet, lambda name: self._with_data(found[name]))
+        if any(isinstance(facts, Silent) for facts in found.values()):
+            found |= self._listening([facts for facts in found.values() if isinstance(facts, HostFacts)])
         return {name: found[name] for name in self.remotes}
+
+    def _listening(self, reached: list[HostFacts]) -> dict[str, HostFacts]:
+        """The reached hosts with what each of them hears of the members elsewhere: SSH may be all that is broken."""
+        urls = sorted(set().union(*map(_known_urls, reached)) - set().union(*map(_own_urls, reached)))
+        asked = {facts.name: facts for facts in reached}
+
+        def heard(name: str) -> HostFacts:
+            answer = self.remotes[name].run(neighbours.command(urls), seconds=30)
+            return replace(asked[name], heard=neighbours.parse(answer.stdout))
+
+        return self._each(asked, heard)
 
     def one(self, name: str) -> HostFacts:
         """The facts of one host, without its data. Raises RemoteError where it cannot be asked or read."""
@@ -129,6 +142,18 @@ class Surveyor:
             except StopIteration as end:
                 db: Db = end.value
                 return db
+
+
+def _known_urls(facts: HostFacts) -> set[str]:
+    """Where a host knows members to be: from its configuration, its member list and its data."""
+    listed = facts.api.members.members if facts.api.members else ()
+    found = {url for _, url in facts.conf.initial_cluster}
+    found |= {url for m in listed for url in (*m.peer_urls, *m.client_urls)}
+    return found | {url for m in (facts.data.members if facts.data else ()) for url in (*m.peer_urls, *m.client_urls)}
+
+
+def _own_urls(facts: HostFacts) -> set[str]:
+    return {*facts.conf.peer_urls, *facts.conf.client_urls}
 
 
 def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None = None) -> HostFacts:

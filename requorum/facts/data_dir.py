@@ -7,16 +7,22 @@ from dataclasses import dataclass, replace
 
 from requorum.facts.bolt import Db, DbMember
 from requorum.facts.data_error import DataError
+from requorum.facts.founding import may_hold_writes
 from requorum.facts.wal import ConfChange, Log, read_log
 
 
 @dataclass(frozen=True, slots=True)
 class DataDir:
-    """A member's data. `error` says why it cannot be judged, for a reader; it is empty where it can."""
+    """A member's data. `error` says why it cannot be judged, for a reader; it is empty where it can.
+
+    `unwritten`: nothing was ever written to the cluster of this log. An emptied host makes such data when it starts,
+    under the IDs that it had before; so it is worth nothing where another member holds more.
+    """
 
     log: Log | None
     db: Db | None
     error: str
+    unwritten: bool = False
 
     @property
     def has_wal(self) -> bool:
@@ -133,7 +139,9 @@ def judge(segments: Sequence[tuple[str, bytes]], db: Db | DataError | None) -> D
             f"expected the log to reach its commit index {log.commit}, found {log.last_index} as its last entry: "
             "committed entries are missing, and etcd would panic"
         )
-    return DataDir(log, db, "; ".join(problems))
+    # From its first entry on, and nothing in the store: anything less could be a member that lags behind.
+    fresh = not problems and log is not None and log.first_index == 1 and db is not None and db.revision <= 1
+    return DataDir(log, db, "; ".join(problems), unwritten=fresh and not may_hold_writes(segments))
 
 
 def unreadable(reason: str) -> DataDir:

@@ -57,6 +57,8 @@ echo "data_free=$(free "${data:-/var/lib/etcd}")"
 echo "data_used=$(du -s -B1 --exclude='openshift-backup*' "$data" 2>/dev/null | cut -f1)"
 echo "data_there=$([ -d "$data" ] && echo yes)"
 echo "data_entries=$(ls -A "$data" 2>/dev/null | tr '\n' '/')"
+user=$(systemctl show etcd.service -p User --value)
+echo "data_foreign=$(find "$data" -maxdepth 3 \( ! -user "${user:-root}" -o ! -perm -u=rw \) -print -quit 2>/dev/null)"
 echo "data_wal=$(ls -A "${data}/member/wal" 2>/dev/null | grep -c 'wal$')"
 echo "backup_free=$(free "$backup")"
 echo "unwritable=$(unwritable /etc/etcd /etc/systemd/system /run /var/lib "${data:-/var/lib/etcd}" "$backup")"
@@ -69,6 +71,7 @@ class Machine:
     """One host; sizes in bytes, `clock` in seconds since 1970, `ports` those somebody listens on.
 
     `unwritable` are directories that a recovery writes to and cannot: read-only, or no directory.
+    `data_foreign`: a path in the data directory that etcd's user does not own, or may not read and write; else empty.
     """
 
     uid: int
@@ -86,6 +89,7 @@ class Machine:
     data_has_wal: bool
     backup_free: int
     unwritable: tuple[str, ...] = ()
+    data_foreign: str = ""
 
     def same_as(self, other: Machine) -> bool:
         """The same machine: a clone may have the machine-id, and containers of one kernel the boot ID, but not both."""
@@ -117,6 +121,7 @@ def parse(output: str, known: Machine | None = None) -> Machine:
             data_has_wal=int(values["data_wal"] or 0) > 0,
             backup_free=int(values["backup_free"]),
             unwritable=tuple(place for place in values["unwritable"].split("//") if place),
+            data_foreign=values["data_foreign"],
         )
     except (KeyError, ValueError) as error:
         raise ValueError(f"expected the facts of a machine, found {output[:300]!r} ({error!r})") from None

@@ -47,12 +47,16 @@ class MasterHost:
 
 @dataclass(frozen=True, slots=True)
 class Etcd:
-    """The cluster's hosts in the order of the file; survivor None: the best one; rejoin None: every other host."""
+    """The cluster's hosts in the order of the file; survivor None: the best one; rejoin None: every other host.
+
+    `accept_loss`: the named survivor is taken although another member holds more.
+    """
 
     runtime: Runtime
     hosts: tuple[EtcdHost, ...]
     survivor: str | None = None
     rejoin: tuple[str, ...] | None = None
+    accept_loss: bool = False
 
 
 @dataclass(frozen=True, slots=True)

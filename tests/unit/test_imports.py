@@ -16,7 +16,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "__init__ records",
         "journal inventory locking",
         "facts remote audit",
-        "ranking fitness obstacles",
+        "ranking fitness obstacles causes false_quorum",
         "survey diagnosis changes wellness",
         "operations hand",
         "run",
@@ -30,7 +30,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 The parts of requorum go by their own names here.
 """
 
-PURE = ("facts", "ranking", "fitness", "obstacles", "wellness", "diagnosis", "operations")
+PURE = ("facts", "ranking", "fitness", "obstacles", "causes", "false_quorum", "wellness", "diagnosis", "operations")
 """No I/O in these: facts come in, values go out."""
 
 DOES_IO = {

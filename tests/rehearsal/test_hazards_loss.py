@@ -1,0 +1,387 @@
+"""What could be taken for a lost quorum, and is not; and the other way round. Rows of docs/hazards.md, *Loss*."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hazards import (
+    LOST,
+    assert_refused,
+    assert_verdict,
+    certified,
+    edited,
+    empty,
+    found_a_cluster,
+    holding,
+    isolate,
+    line_of,
+    remove_member,
+    start,
+    stop,
+    wait_state,
+    write_conf,
+)
+from runbook_runs import Done, assert_told, assert_whole, broken, declared_lost, left_behind, run
+
+from lab import Lab, checksums, wait, writer
+
+Labs = Callable[..., Lab]
+full = pytest.mark.full
+
+
+def _founded(lab: Lab) -> None:
+    holding(lab, "founded", lambda: found_a_cluster(lab, LOST))
+
+
+def test_emptied_hosts_found_a_cluster_of_their_own_without_fences(lab3: Lab) -> None:
+    """The lab itself, without the runbook: why no survivor is stopped before every fence is proven."""
+    _founded(lab3)
+    listed = {lab3.etcdctl(host, "member list").stdout for host in LOST}
+    assert len(listed) == 1
+    assert writer.read_all(lab3, "etcd-1") == {}
+
+
+def test_emptied_hosts_founded_a_cluster_while_the_survivor_was_stopped(lab3: Lab) -> None:
+    _founded(lab3)
+    assert_refused(lab3, verdict="unproven", says=["etcd-0.example.com", "revision 201", "do not start"])
+
+
+def test_emptied_hosts_founded_a_cluster_and_are_stopped_too(lab3: Lab) -> None:
+    """Only etcd-0 holds data; what the others wrote at their start is none."""
+    _founded(lab3)
+    stop(lab3, LOST)
+    says = ["nothing was ever written to the log there", "the survivor is etcd-0.example.com"]
+    assert_verdict(lab3, "lost", says)
+
+
+def test_members_that_answer_and_differ(lab3: Lab) -> None:
+    """All healthy, one revision, and one value is another on etcd-2: what bbolt does not notice, and hashkv does."""
+    holding(lab3, "whole", lambda: None)
+    stop(lab3, ["etcd-2"])
+    db = f"{lab3.record.spec.data_dir}/member/snap/db"
+    lab3.run("etcd-2", f"sed -i 's/value 7 /value 8 /g' {db}")
+    start(lab3, ["etcd-2"])
+    lab3.wait_healthy()
+    assert_refused(lab3, verdict="healthy", says=["has hash", "find out which members hold your data"])
+
+
+def test_only_an_emptied_host_is_reached(lab3: Lab, tmp_path: Path) -> None:
+    """It founded a cluster by itself: forced, it would be an empty one."""
+
+    def alone() -> None:
+        stop(lab3, lab3.hosts)
+        empty(lab3, ["etcd-0"])
+        lab3.power_off(*LOST)
+        start(lab3, ["etcd-0"])
+        lab3.wait_peers_listen([lab3.host("etcd-0")])
+
+    holding(lab3, "only-emptied", alone)
+    inventory = declared_lost(lab3, LOST, tmp_path / "inventory.yaml")
+    assert_refused(lab3, inventory=inventory, verdict="unproven", says=["nothing was ever written", "snapshot"])
+
+
+def _deaf_to_ssh(lab: Lab, hosts: list[str]) -> None:
+    for host in hosts:
+        lab.run(host, "systemctl stop ssh.socket ssh.service")
+
+
+def test_a_lost_host_without_ssh_whose_etcd_lives(lab3: Lab, tmp_path: Path) -> None:
+    """The other two take writes, and SSH does not reach them: forcing here would be a second cluster."""
+
+    def there() -> None:
+        stop(lab3, ["etcd-0"])
+        _deaf_to_ssh(lab3, LOST)
+
+    holding(lab3, "deaf-to-ssh", there)
+    inventory = declared_lost(lab3, LOST, tmp_path / "inventory.yaml")
+    says = ["alive, whatever is declared", ":2380 listens, as seen from etcd-0.example.com", "mend SSH"]
+    assert_refused(lab3, inventory=inventory, verdict="unproven", says=says)
+    assert lab3.healthy("etcd-1")
+
+
+@full
+def test_silent_hosts_whose_etcd_lives(lab3: Lab) -> None:
+    """As above, and nobody has declared anything: the advice is not to do so."""
+
+    def there() -> None:
+        stop(lab3, ["etcd-0"])
+        _deaf_to_ssh(lab3, LOST)
+
+    holding(lab3, "deaf-to-ssh", there)
+    done = assert_refused(lab3, verdict="unproven", says=["the etcd of etcd-1.example.com lives", "mend SSH"])
+    assert "lost: true" not in done.output
+
+
+@full
+def test_no_host_is_reached_by_ssh_while_etcd_answers(lab3: Lab) -> None:
+    holding(lab3, "whole", lambda: None)
+    _deaf_to_ssh(lab3, [host.short for host in lab3.hosts])
+    says = ["no host of the inventory could be reached", "refuses connections", "systemctl status sshd"]
+    assert_refused(lab3, verdict="unproven", says=says)
+    assert all(map(lab3.healthy, lab3.hosts))
+
+
+def test_a_partition_with_the_quorum_on_the_other_side(lab3: Lab) -> None:
+    holding(lab3, "whole", lambda: None)
+    isolate(lab3, "etcd-0")
+    wait.until(lambda: not lab3.healthy("etcd-0"), "etcd-0 has lost its leader", 30)
+    lab3.wait_healthy(LOST)
+    says = ["2 of 3 voting members answer", "etcd-0.example.com has its data"]
+    assert_refused(lab3, verdict="degraded", says=says)
+
+
+@full
+def test_a_partition_that_leaves_every_member_alone(lab3: Lab) -> None:
+    holding(lab3, "whole", lambda: None)
+    for host in lab3.hosts:
+        isolate(lab3, host.short)
+    wait.until(lambda: not any(map(lab3.healthy, lab3.hosts)), "no member has a leader", 30)
+    assert_refused(lab3, verdict="restartable", says=["3 members have their data", "finds no leader"])
+
+
+def _disabled(lab: Lab) -> None:
+    lab.run("etcd-1", "systemctl disable --now etcd")
+
+
+def _foreign(lab: Lab) -> None:
+    stop(lab, ["etcd-1"])
+    lab.run("etcd-1", f"chown -R root:root {lab.record.spec.data_dir}/member; systemctl start etcd || true")
+
+
+def _full_disk(lab: Lab) -> None:
+    stop(lab, ["etcd-1"])
+    data = lab.record.spec.data_dir
+    lab.run(
+        "etcd-1",
+        f"cp -a {data}/member /root/member && rm -f /root/member/wal/*.tmp && mount -t tmpfs -o size=80m tmpfs {data} && "
+        f"mv /root/member {data}/ && chown etcd:etcd {data} && chmod 700 {data}; "
+        f"cat /dev/zero > {data}/fill 2>/dev/null; chown etcd:etcd {data}/fill; systemctl start etcd || true",
+    )
+
+
+def _expired_server(lab: Lab) -> None:
+    certified(lab, "etcd-1", ["server"], -48, -24)
+    lab.run("etcd-1", "systemctl restart etcd")
+
+
+def _expired_peer(lab: Lab) -> None:
+    certified(lab, "etcd-1", ["peer"], -48, -24)
+    lab.run("etcd-1", "systemctl restart --no-block etcd")
+
+
+def _expired_ca(lab: Lab) -> None:
+    certified(lab, "etcd-1", [], -48, -24, ca=True)
+    lab.run("etcd-1", "systemctl restart --no-block etcd")
+
+
+def _an_hour_behind(lab: Lab) -> None:
+    certified(lab, "etcd-1", ["server", "peer"], 1, 24)
+    lab.run("etcd-1", "systemctl restart --no-block etcd")
+
+
+def _port_taken(lab: Lab) -> None:
+    stop(lab, ["etcd-1"])
+    lab.run("etcd-1", "systemd-run --unit=other --socket-property=ListenStream=2380 cat; systemctl start etcd || true")
+
+
+def _wrong_peer_url(lab: Lab) -> None:
+    stop(lab, ["etcd-1"])
+    for variable in ("ETCD_LISTEN_PEER_URLS", "ETCD_INITIAL_ADVERTISE_PEER_URLS"):
+        write_conf(lab, "etcd-1", variable, "https://10.9.9.9:2380")
+    lab.run("etcd-1", "systemctl start etcd || true")
+
+
+def _no_binary(lab: Lab) -> None:
+    stop(lab, ["etcd-1"])
+    lab.run("etcd-1", "mv /usr/bin/etcd /root/; systemctl start etcd || true")
+
+
+CAUSES: dict[str, tuple[Callable[[Lab], None], str]] = {
+    "disabled": (_disabled, "systemctl start etcd"),
+    "foreign-data": (_foreign, "/member is not etcd's to read and write"),
+    "full-disk": (_full_disk, "bytes free: make room"),
+    "expired-server-certificate": (_expired_server, "/etc/etcd/server.crt is valid from"),
+    "expired-peer-certificate": (_expired_peer, "/etc/etcd/peer.crt is valid from"),
+    "expired-ca": (_expired_ca, "the CA in /etc/etcd/ca.crt expired on"),
+    "clock-an-hour-behind": (_an_hour_behind, "/etc/etcd/peer.crt is valid from"),
+    "port-taken": (_port_taken, "another process listens on port 2380"),
+    "wrong-peer-url": (_wrong_peer_url, "correct ETCD_INITIAL_ADVERTISE_PEER_URLS"),
+    "no-binary": (_no_binary, "etcd is not installed, or does not run"),
+}
+"""Why etcd-1 does not run although it has its data; etcd-2 is stopped. Name → how, and the words that name the cause."""
+
+QUICK_CAUSES = ("foreign-data", "port-taken")
+
+
+@pytest.mark.parametrize("cause", [c if c in QUICK_CAUSES else pytest.param(c, marks=full) for c in CAUSES])
+def test_members_with_their_data_that_do_not_run(lab3: Lab, cause: str) -> None:
+    break_it, words = CAUSES[cause]
+    holding(lab3, "whole", lambda: None)
+    stop(lab3, ["etcd-2"])
+    break_it(lab3)
+    wait.until(lambda: not any(map(lab3.healthy, lab3.hosts)), "the quorum is lost", 30)
+    says = ["never force", words, "etcd-2.example.com: systemctl start etcd"]
+    assert_refused(lab3, verdict="restartable", says=says)
+
+
+@full
+def test_the_space_of_etcd_is_used_up(lab3: Lab) -> None:
+    """The NOSPACE alarm: a quorum answers every read, and refuses every write."""
+    holding(lab3, "whole", lambda: None)
+    own = lab3.etcdctl("etcd-0", "member list").stdout.partition(",")[0]
+    ask = {"action": "ACTIVATE", "memberID": str(int(own, 16)), "alarm": "NOSPACE"}
+    certificates = "--cacert /etc/etcd/ca.crt --cert /etc/etcd/peer.crt --key /etc/etcd/peer.key"
+    url = f"{lab3.host('etcd-0').client_url}/v3/maintenance/alarm"
+    lab3.run("etcd-0", f"curl -fsS {certificates} -d '{json.dumps(ask)}' {url}")
+    assert_refused(lab3, verdict="restartable", says=["NOSPACE", "etcdctl alarm disarm"])
+
+
+def assert_never_forced(done: Done) -> None:
+    assert "test_force_new_cluster" not in done.journal.read_text(encoding="utf-8")
+
+
+def test_one_of_three_is_emptied(lab3: Lab) -> None:
+    writes = broken(lab3, ["etcd-1"], "destroyed")
+    done = run(lab3)
+    assert_told(done, exit=0, outcome="recovered", verdict="degraded", says=["3 of 3 members"])
+    assert_never_forced(done)
+    assert_whole(lab3, writes)
+    assert left_behind(lab3) == []
+
+
+@full
+def test_two_of_five_are_emptied(labs: Labs) -> None:
+    lab5 = labs(members=5)
+    writes = broken(lab5, ["etcd-1", "etcd-3"], "destroyed")
+    done = run(lab5)
+    assert_told(done, exit=0, outcome="recovered", verdict="degraded", says=["5 of 5 members"])
+    assert_never_forced(done)
+    assert_whole(lab5, writes)
+
+
+@full
+def test_a_lost_host_that_answers_with_its_data(lab3: Lab, tmp_path: Path) -> None:
+    holding(lab3, "whole", lambda: None)
+    stop(lab3, LOST)
+    empty(lab3, ["etcd-2"])
+    inventory = declared_lost(lab3, LOST, tmp_path / "inventory.yaml")
+    says = ["its data is intact on etcd-1.example.com", "etcd-1.example.com: systemctl start etcd"]
+    assert_refused(lab3, inventory=inventory, verdict="restartable", says=says)
+
+
+@full
+def test_a_lost_host_that_answers_and_runs(lab3: Lab, tmp_path: Path) -> None:
+    holding(lab3, "whole", lambda: None)
+    inventory = declared_lost(lab3, LOST, tmp_path / "inventory.yaml")
+    before = lab3.checksums()
+    done = run(lab3, inventory=inventory)
+    assert checksums.changes(before, lab3.checksums()) == []
+    assert_told(done, exit=0, outcome="healthy", verdict="healthy", says=["3 of 3 members"])
+
+
+@full
+def test_a_lost_host_that_answers_without_its_data(lab3: Lab, tmp_path: Path) -> None:
+    broken(lab3, LOST, "destroyed")
+    inventory = declared_lost(lab3, LOST, tmp_path / "inventory.yaml")
+    says = ["its data is gone on etcd-1.example.com", "the survivor is etcd-0.example.com"]
+    assert_verdict(lab3, "lost", says, inventory)
+
+
+@full
+def test_an_even_number_of_members(lab3: Lab) -> None:
+    """Two are listed; a quorum of two is both."""
+
+    def make() -> None:
+        remove_member(lab3, "etcd-2")
+        wait_state(lab3, "etcd-2", "inactive")
+        empty(lab3, ["etcd-1"])
+
+    holding(lab3, "two-members", make)
+    says = ["has 2 voting members", "a quorum is 2", "the survivor is etcd-0.example.com"]
+    assert_verdict(lab3, "lost", says)
+
+
+@full
+def test_more_members_than_the_inventory_names(lab3: Lab, tmp_path: Path) -> None:
+    broken(lab3, LOST, "destroyed")
+    inventory = edited(lab3, tmp_path / "inventory.yaml", (f"    {line_of(lab3, 'etcd-2')}\n", ""))
+    says = ["etcd-2.example.com", "a host that the inventory does not have", "to etcd.hosts in the inventory"]
+    assert_refused(lab3, inventory=inventory, verdict="unproven", says=says)
+
+
+@full
+def test_a_host_that_the_cluster_does_not_know(lab3: Lab) -> None:
+    """It was removed, and its data emptied: it is owed to the cluster, with its quorum and without a force."""
+
+    def make() -> None:
+        remove_member(lab3, "etcd-2")
+        empty(lab3, ["etcd-2"])
+
+    writes = holding(lab3, "unknown-host", make)
+    done = run(lab3)
+    assert_told(done, exit=0, outcome="recovered", verdict="unfinished", says=["3 of 3 members"])
+    assert_never_forced(done)
+    assert_whole(lab3, writes)
+
+
+def _second_cluster(lab: Lab) -> None:
+    empty(lab, ["etcd-2"])
+    where = lab.host("etcd-2")
+    write_conf(lab, "etcd-2", "ETCD_INITIAL_CLUSTER", f"{where.etcd_name}={where.peer_url}")
+    write_conf(lab, "etcd-2", "ETCD_INITIAL_CLUSTER_TOKEN", "another")
+    start(lab, ["etcd-2"])
+    lab.wait_healthy(["etcd-2"])
+    lab.etcdctl("etcd-2", "put", "only", "here")
+
+
+def test_two_clusters_that_answer(lab3: Lab) -> None:
+    holding(lab3, "two-clusters", lambda: _second_cluster(lab3))
+    says = ["do not agree on who is in the cluster", "find out which of them your clients write to"]
+    assert_refused(lab3, verdict="unproven", says=says)
+
+
+@full
+@pytest.mark.parametrize("stopped", [["etcd-2"], ["etcd-0", "etcd-1", "etcd-2"]], ids=["one", "both"])
+def test_two_clusters_of_which_one_or_none_answers(lab3: Lab, stopped: list[str]) -> None:
+    holding(lab3, "two-clusters", lambda: _second_cluster(lab3))
+    stop(lab3, stopped)
+    says = ["etcd-2.example.com holds data of cluster", "give each cluster its own inventory"]
+    assert_refused(lab3, verdict="unproven", says=says)
+
+
+@full
+def test_every_member_is_emptied(lab3: Lab) -> None:
+    holding(lab3, "all-emptied", lambda: empty(lab3, lab3.hosts))
+    says = ["no reached host holds readable data of a member", "restore the cluster from a snapshot"]
+    assert_refused(lab3, verdict="unproven", says=says)
+
+
+@full
+def test_every_member_is_emptied_and_they_found_a_cluster(lab3: Lab) -> None:
+    """Healthy it is; that it holds nothing is said."""
+    holding(lab3, "all-founded", lambda: found_a_cluster(lab3, lab3.hosts))
+    before = lab3.checksums()
+    done = run(lab3)
+    assert checksums.changes(before, lab3.checksums()) == []
+    assert_told(done, exit=0, outcome="healthy", verdict="healthy", says=["nothing was ever written to it"])
+
+
+@full
+def test_an_emptied_member_rejoined_under_its_old_identity(lab3: Lab) -> None:
+    """With `existing` in etcd.conf it is let in, and the quorum brings it up to date: the data is compared."""
+
+    def make() -> None:
+        empty(lab3, ["etcd-2"])
+        write_conf(lab3, "etcd-2", "ETCD_INITIAL_CLUSTER_STATE", "existing")
+        start(lab3, ["etcd-2"])
+
+    writes = holding(lab3, "rejoined", make)
+    done = run(lab3)
+    assert done.exit in (0, 6), done.output
+    assert_never_forced(done)
+    assert "Traceback" not in done.output
+    lab3.wait_healthy()
+    assert writer.missing(writes, writer.read_all(lab3, "etcd-2")) == []
