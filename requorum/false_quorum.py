@@ -19,7 +19,7 @@ class Doubt:
 
 def doubt(anchor: HostFacts, listed: MemberList, reached: Sequence[HostFacts]) -> Doubt | None:
     """What speaks against the cluster that `anchor` answers for; None where nothing does."""
-    return _another_cluster(listed, reached) or _knows_less(anchor, reached)
+    return _another_cluster(listed, reached) or _knows_less(anchor, listed, reached)
 
 
 def _another_cluster(listed: MemberList, reached: Sequence[HostFacts]) -> Doubt | None:
@@ -35,8 +35,14 @@ def _another_cluster(listed: MemberList, reached: Sequence[HostFacts]) -> Doubt 
     return Doubt(tuple(strange), (advice,))
 
 
-def _knows_less(anchor: HostFacts, reached: Sequence[HostFacts]) -> Doubt | None:
-    """Data that is ahead of a quorum was never written by it: emptied hosts have founded a cluster under the old IDs."""
+def _knows_less(anchor: HostFacts, listed: MemberList, reached: Sequence[HostFacts]) -> Doubt | None:
+    """Data that is ahead of a quorum was never written by it: emptied hosts have founded a cluster under the old IDs.
+
+    A survivor that was forced may know less than those that it left behind: they are no members any more.
+    """
+    if anchor.mark is not None and anchor.mark.survivor == anchor.name:
+        return None
+    members = {m.id for m in listed.members}
     status = anchor.api.status
     revision, index = (status.revision, status.raft_index) if status is not None else (0, 0)
     ahead = [
@@ -45,6 +51,7 @@ def _knows_less(anchor: HostFacts, reached: Sequence[HostFacts]) -> Doubt | None
         for f in reached
         if f.data is not None
         and not f.data.error
+        and f.data.node_id in members
         and ((f.data.revision or 0) > revision or max(f.data.commit or 0, f.data.consistent_index or 0) > index)
     ]
     if not ahead:

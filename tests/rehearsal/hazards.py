@@ -57,6 +57,11 @@ def holding(lab: Lab, name: str, then: Callable[[], None]) -> list[Write]:
     return state(lab, f"hazard-{name}", make)
 
 
+def whole(lab: Lab) -> list[Write]:
+    """A healthy cluster with 200 keys."""
+    return holding(lab, "whole", lambda: None)
+
+
 def edited(lab: Lab, to: Path, *changes: tuple[str, str]) -> Path:
     """The lab's inventory with each first text replaced by the second, written to `to`."""
     text = lab.inventory_path.read_text(encoding="utf-8")
@@ -120,7 +125,7 @@ def isolate(lab: Lab, host: str, port: int = 2380) -> None:
         f"ip {side} {{ {peers} }} tcp sport {port} drop; }}"
         for hook, side in match.items()
     ]
-    rules = f"table inet partition {{ {' '.join(chains)} }}\n"
+    rules = "table inet partition {\n" + "\n".join(chains) + "\n}\n"
     shell.run(["nsenter", f"--net=/run/netns/{network.namespace(lab.record, where)}", "nft", "-f", "-"], stdin=rules)
 
 
@@ -150,4 +155,6 @@ def remove_member(lab: Lab, host: str) -> None:
     where = lab.host(host)
     listed = lab.etcdctl(lab.hosts[0], "member list").stdout.splitlines()
     (own,) = (line.partition(",")[0] for line in listed if where.peer_url in line)
-    lab.etcdctl(lab.hosts[0], "member", "remove", own)
+    # For some seconds after a start etcd refuses: "unhealthy cluster".
+    removed = lambda: lab.etcdctl(lab.hosts[0], "member", "remove", own, check=False).returncode == 0  # noqa: E731
+    wait.until(removed, f"{where.name} is removed", 30)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,11 +21,13 @@ from hazards import (
     start,
     stop,
     wait_state,
+    whole,
     write_conf,
 )
 from runbook_runs import Done, assert_told, assert_whole, broken, declared_lost, left_behind, run
 
-from lab import Lab, checksums, wait, writer
+from lab import Lab, checksums, machine, wait, writer
+from lab.parallel import in_parallel
 
 Labs = Callable[..., Lab]
 full = pytest.mark.full
@@ -49,6 +50,7 @@ def test_emptied_hosts_founded_a_cluster_while_the_survivor_was_stopped(lab3: La
     assert_refused(lab3, verdict="unproven", says=["etcd-0.example.com", "revision 201", "do not start"])
 
 
+@full
 def test_emptied_hosts_founded_a_cluster_and_are_stopped_too(lab3: Lab) -> None:
     """Only etcd-0 holds data; what the others wrote at their start is none."""
     _founded(lab3)
@@ -57,9 +59,10 @@ def test_emptied_hosts_founded_a_cluster_and_are_stopped_too(lab3: Lab) -> None:
     assert_verdict(lab3, "lost", says)
 
 
+@full
 def test_members_that_answer_and_differ(lab3: Lab) -> None:
     """All healthy, one revision, and one value is another on etcd-2: what bbolt does not notice, and hashkv does."""
-    holding(lab3, "whole", lambda: None)
+    whole(lab3)
     stop(lab3, ["etcd-2"])
     db = f"{lab3.record.spec.data_dir}/member/snap/db"
     lab3.run("etcd-2", f"sed -i 's/value 7 /value 8 /g' {db}")
@@ -70,15 +73,11 @@ def test_members_that_answer_and_differ(lab3: Lab) -> None:
 
 def test_only_an_emptied_host_is_reached(lab3: Lab, tmp_path: Path) -> None:
     """It founded a cluster by itself: forced, it would be an empty one."""
-
-    def alone() -> None:
-        stop(lab3, lab3.hosts)
-        empty(lab3, ["etcd-0"])
-        lab3.power_off(*LOST)
-        start(lab3, ["etcd-0"])
-        lab3.wait_peers_listen([lab3.host("etcd-0")])
-
-    holding(lab3, "only-emptied", alone)
+    whole(lab3)
+    empty(lab3, ["etcd-0"])
+    lab3.power_off(*LOST)
+    start(lab3, ["etcd-0"])
+    lab3.wait_peers_listen([lab3.host("etcd-0")])
     inventory = declared_lost(lab3, LOST, tmp_path / "inventory.yaml")
     assert_refused(lab3, inventory=inventory, verdict="unproven", says=["nothing was ever written", "snapshot"])
 
@@ -90,12 +89,9 @@ def _deaf_to_ssh(lab: Lab, hosts: list[str]) -> None:
 
 def test_a_lost_host_without_ssh_whose_etcd_lives(lab3: Lab, tmp_path: Path) -> None:
     """The other two take writes, and SSH does not reach them: forcing here would be a second cluster."""
-
-    def there() -> None:
-        stop(lab3, ["etcd-0"])
-        _deaf_to_ssh(lab3, LOST)
-
-    holding(lab3, "deaf-to-ssh", there)
+    whole(lab3)
+    stop(lab3, ["etcd-0"])
+    _deaf_to_ssh(lab3, LOST)
     inventory = declared_lost(lab3, LOST, tmp_path / "inventory.yaml")
     says = ["alive, whatever is declared", ":2380 listens, as seen from etcd-0.example.com", "mend SSH"]
     assert_refused(lab3, inventory=inventory, verdict="unproven", says=says)
@@ -105,19 +101,16 @@ def test_a_lost_host_without_ssh_whose_etcd_lives(lab3: Lab, tmp_path: Path) -> 
 @full
 def test_silent_hosts_whose_etcd_lives(lab3: Lab) -> None:
     """As above, and nobody has declared anything: the advice is not to do so."""
-
-    def there() -> None:
-        stop(lab3, ["etcd-0"])
-        _deaf_to_ssh(lab3, LOST)
-
-    holding(lab3, "deaf-to-ssh", there)
+    whole(lab3)
+    stop(lab3, ["etcd-0"])
+    _deaf_to_ssh(lab3, LOST)
     done = assert_refused(lab3, verdict="unproven", says=["the etcd of etcd-1.example.com lives", "mend SSH"])
     assert "lost: true" not in done.output
 
 
 @full
 def test_no_host_is_reached_by_ssh_while_etcd_answers(lab3: Lab) -> None:
-    holding(lab3, "whole", lambda: None)
+    whole(lab3)
     _deaf_to_ssh(lab3, [host.short for host in lab3.hosts])
     says = ["no host of the inventory could be reached", "refuses connections", "systemctl status sshd"]
     assert_refused(lab3, verdict="unproven", says=says)
@@ -125,7 +118,7 @@ def test_no_host_is_reached_by_ssh_while_etcd_answers(lab3: Lab) -> None:
 
 
 def test_a_partition_with_the_quorum_on_the_other_side(lab3: Lab) -> None:
-    holding(lab3, "whole", lambda: None)
+    whole(lab3)
     isolate(lab3, "etcd-0")
     wait.until(lambda: not lab3.healthy("etcd-0"), "etcd-0 has lost its leader", 30)
     lab3.wait_healthy(LOST)
@@ -135,7 +128,7 @@ def test_a_partition_with_the_quorum_on_the_other_side(lab3: Lab) -> None:
 
 @full
 def test_a_partition_that_leaves_every_member_alone(lab3: Lab) -> None:
-    holding(lab3, "whole", lambda: None)
+    whole(lab3)
     for host in lab3.hosts:
         isolate(lab3, host.short)
     wait.until(lambda: not any(map(lab3.healthy, lab3.hosts)), "no member has a leader", 30)
@@ -160,11 +153,12 @@ def _full_disk(lab: Lab) -> None:
         f"mv /root/member {data}/ && chown etcd:etcd {data} && chmod 700 {data}; "
         f"cat /dev/zero > {data}/fill 2>/dev/null; chown etcd:etcd {data}/fill; systemctl start etcd || true",
     )
+    lab.etcdctl("etcd-0", "put big $(head -c 100000 /dev/zero | tr '\\0' x)", check=False)
 
 
 def _expired_server(lab: Lab) -> None:
-    certified(lab, "etcd-1", ["server"], -48, -24)
-    lab.run("etcd-1", "systemctl restart etcd")
+    for host in lab.hosts:  # etcd reads it anew for each connection
+        certified(lab, host.short, ["server"], -48, -24)
 
 
 def _expired_peer(lab: Lab) -> None:
@@ -184,7 +178,10 @@ def _an_hour_behind(lab: Lab) -> None:
 
 def _port_taken(lab: Lab) -> None:
     stop(lab, ["etcd-1"])
-    lab.run("etcd-1", "systemd-run --unit=other --socket-property=ListenStream=2380 cat; systemctl start etcd || true")
+    listen = "IO::Socket::INET->new(Listen => 5, LocalPort => 2380) or die; sleep"
+    lab.run("etcd-1", f"systemd-run --unit=other perl -MIO::Socket::INET -e '$s = {listen}'")
+    wait.until(lambda: machine.listens(lab.record, lab.host("etcd-1"), 2380), "the other process listens", 10)
+    lab.run("etcd-1", "systemctl start etcd || true")
 
 
 def _wrong_peer_url(lab: Lab) -> None:
@@ -213,13 +210,13 @@ CAUSES: dict[str, tuple[Callable[[Lab], None], str]] = {
 }
 """Why etcd-1 does not run although it has its data; etcd-2 is stopped. Name → how, and the words that name the cause."""
 
-QUICK_CAUSES = ("foreign-data", "port-taken")
+QUICK_CAUSES = ("foreign-data",)
 
 
 @pytest.mark.parametrize("cause", [c if c in QUICK_CAUSES else pytest.param(c, marks=full) for c in CAUSES])
 def test_members_with_their_data_that_do_not_run(lab3: Lab, cause: str) -> None:
     break_it, words = CAUSES[cause]
-    holding(lab3, "whole", lambda: None)
+    whole(lab3)
     stop(lab3, ["etcd-2"])
     break_it(lab3)
     wait.until(lambda: not any(map(lab3.healthy, lab3.hosts)), "the quorum is lost", 30)
@@ -230,12 +227,12 @@ def test_members_with_their_data_that_do_not_run(lab3: Lab, cause: str) -> None:
 @full
 def test_the_space_of_etcd_is_used_up(lab3: Lab) -> None:
     """The NOSPACE alarm: a quorum answers every read, and refuses every write."""
-    holding(lab3, "whole", lambda: None)
-    own = lab3.etcdctl("etcd-0", "member list").stdout.partition(",")[0]
-    ask = {"action": "ACTIVATE", "memberID": str(int(own, 16)), "alarm": "NOSPACE"}
-    certificates = "--cacert /etc/etcd/ca.crt --cert /etc/etcd/peer.crt --key /etc/etcd/peer.key"
-    url = f"{lab3.host('etcd-0').client_url}/v3/maintenance/alarm"
-    lab3.run("etcd-0", f"curl -fsS {certificates} -d '{json.dumps(ask)}' {url}")
+    whole(lab3)
+    for host in lab3.hosts:
+        write_conf(lab3, host, "ETCD_QUOTA_BACKEND_BYTES", "16384")
+    in_parallel(lambda host: lab3.run(host, "systemctl restart etcd"), lab3.hosts)
+    lab3.wait_healthy()
+    assert "database space exceeded" in lab3.etcdctl("etcd-0", "put one more", check=False).stderr
     assert_refused(lab3, verdict="restartable", says=["NOSPACE", "etcdctl alarm disarm"])
 
 
@@ -264,7 +261,7 @@ def test_two_of_five_are_emptied(labs: Labs) -> None:
 
 @full
 def test_a_lost_host_that_answers_with_its_data(lab3: Lab, tmp_path: Path) -> None:
-    holding(lab3, "whole", lambda: None)
+    whole(lab3)
     stop(lab3, LOST)
     empty(lab3, ["etcd-2"])
     inventory = declared_lost(lab3, LOST, tmp_path / "inventory.yaml")
@@ -274,7 +271,7 @@ def test_a_lost_host_that_answers_with_its_data(lab3: Lab, tmp_path: Path) -> No
 
 @full
 def test_a_lost_host_that_answers_and_runs(lab3: Lab, tmp_path: Path) -> None:
-    holding(lab3, "whole", lambda: None)
+    whole(lab3)
     inventory = declared_lost(lab3, LOST, tmp_path / "inventory.yaml")
     before = lab3.checksums()
     done = run(lab3, inventory=inventory)
@@ -293,13 +290,10 @@ def test_a_lost_host_that_answers_without_its_data(lab3: Lab, tmp_path: Path) ->
 @full
 def test_an_even_number_of_members(lab3: Lab) -> None:
     """Two are listed; a quorum of two is both."""
-
-    def make() -> None:
-        remove_member(lab3, "etcd-2")
-        wait_state(lab3, "etcd-2", "inactive")
-        empty(lab3, ["etcd-1"])
-
-    holding(lab3, "two-members", make)
+    whole(lab3)
+    remove_member(lab3, "etcd-2")
+    wait_state(lab3, "etcd-2", "inactive")
+    empty(lab3, ["etcd-1"])
     says = ["has 2 voting members", "a quorum is 2", "the survivor is etcd-0.example.com"]
     assert_verdict(lab3, "lost", says)
 
@@ -315,12 +309,9 @@ def test_more_members_than_the_inventory_names(lab3: Lab, tmp_path: Path) -> Non
 @full
 def test_a_host_that_the_cluster_does_not_know(lab3: Lab) -> None:
     """It was removed, and its data emptied: it is owed to the cluster, with its quorum and without a force."""
-
-    def make() -> None:
-        remove_member(lab3, "etcd-2")
-        empty(lab3, ["etcd-2"])
-
-    writes = holding(lab3, "unknown-host", make)
+    writes = whole(lab3)
+    remove_member(lab3, "etcd-2")
+    empty(lab3, ["etcd-2"])
     done = run(lab3)
     assert_told(done, exit=0, outcome="recovered", verdict="unfinished", says=["3 of 3 members"])
     assert_never_forced(done)
@@ -354,7 +345,8 @@ def test_two_clusters_of_which_one_or_none_answers(lab3: Lab, stopped: list[str]
 
 @full
 def test_every_member_is_emptied(lab3: Lab) -> None:
-    holding(lab3, "all-emptied", lambda: empty(lab3, lab3.hosts))
+    whole(lab3)
+    empty(lab3, lab3.hosts)
     says = ["no reached host holds readable data of a member", "restore the cluster from a snapshot"]
     assert_refused(lab3, verdict="unproven", says=says)
 
@@ -362,7 +354,8 @@ def test_every_member_is_emptied(lab3: Lab) -> None:
 @full
 def test_every_member_is_emptied_and_they_found_a_cluster(lab3: Lab) -> None:
     """Healthy it is; that it holds nothing is said."""
-    holding(lab3, "all-founded", lambda: found_a_cluster(lab3, lab3.hosts))
+    whole(lab3)
+    found_a_cluster(lab3, lab3.hosts)
     before = lab3.checksums()
     done = run(lab3)
     assert checksums.changes(before, lab3.checksums()) == []
@@ -372,13 +365,10 @@ def test_every_member_is_emptied_and_they_found_a_cluster(lab3: Lab) -> None:
 @full
 def test_an_emptied_member_rejoined_under_its_old_identity(lab3: Lab) -> None:
     """With `existing` in etcd.conf it is let in, and the quorum brings it up to date: the data is compared."""
-
-    def make() -> None:
-        empty(lab3, ["etcd-2"])
-        write_conf(lab3, "etcd-2", "ETCD_INITIAL_CLUSTER_STATE", "existing")
-        start(lab3, ["etcd-2"])
-
-    writes = holding(lab3, "rejoined", make)
+    writes = whole(lab3)
+    empty(lab3, ["etcd-2"])
+    write_conf(lab3, "etcd-2", "ETCD_INITIAL_CLUSTER_STATE", "existing")
+    start(lab3, ["etcd-2"])
     done = run(lab3)
     assert done.exit in (0, 6), done.output
     assert_never_forced(done)

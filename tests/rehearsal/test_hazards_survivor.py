@@ -9,7 +9,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hazards import LOST, assert_refused, assert_verdict, edited, empty, holding, remove_member, start, stop, write_conf
+from hazards import (
+    LOST,
+    assert_refused,
+    assert_verdict,
+    edited,
+    empty,
+    holding,
+    remove_member,
+    start,
+    stop,
+    whole,
+    write_conf,
+)
 from runbook_runs import assert_told, assert_whole, broken, left_behind, run, written
 
 from lab import Lab, wait, writer
@@ -170,12 +182,10 @@ def _add_learner(lab: Lab) -> None:
 
 @full
 def test_only_a_learner_has_data(lab3: Lab) -> None:
-    def make() -> None:
-        _add_learner(lab3)
-        stop(lab3, ["etcd-2"])
-        empty(lab3, ["etcd-0", "etcd-1"])
-
-    holding(lab3, "only-a-learner", make)
+    whole(lab3)
+    _add_learner(lab3)
+    stop(lab3, ["etcd-2"])
+    empty(lab3, ["etcd-0", "etcd-1"])
     says = ["etcd-2.example.com cannot be the survivor: it is a learner", "restore from a snapshot"]
     assert_refused(lab3, verdict="unproven", says=says)
 
@@ -183,12 +193,9 @@ def test_only_a_learner_has_data(lab3: Lab) -> None:
 @full
 def test_a_learner_outlives_the_force(lab3: Lab) -> None:
     """A forced start keeps learners, and beside one no other can be added: it is removed, and joins anew."""
-
-    def make() -> None:
-        _add_learner(lab3)
-        empty(lab3, ["etcd-1"])
-
-    writes = holding(lab3, "learner-left", make)
+    writes = whole(lab3)
+    _add_learner(lab3)
+    empty(lab3, ["etcd-1"])
     done = run(lab3)
     assert_told(done, exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members"])
     assert_whole(lab3, writes)
@@ -197,11 +204,9 @@ def test_a_learner_outlives_the_force(lab3: Lab) -> None:
 
 @full
 def test_only_a_removed_member_has_data(lab3: Lab) -> None:
-    def make() -> None:
-        remove_member(lab3, "etcd-2")
-        show = "systemctl show --property=ActiveState --value etcd"
-        wait.until(lambda: lab3.run("etcd-2", show).stdout.strip() == "inactive", "etcd-2 has ended", 30)
-        empty(lab3, ["etcd-0", "etcd-1"])
-
-    holding(lab3, "only-a-removed", make)
+    whole(lab3)
+    remove_member(lab3, "etcd-2")
+    show = "systemctl show --property=ActiveState --value etcd"
+    wait.until(lambda: lab3.run("etcd-2", show).stdout.strip() == "inactive", "etcd-2 has ended", 30)
+    empty(lab3, ["etcd-0", "etcd-1"])
     assert_refused(lab3, verdict="unproven", says=["etcd-2.example.com", "restore"])

@@ -17,6 +17,7 @@ from builders import (
     healthy,
     inventory,
     machine,
+    mark,
     members,
     name,
     names,
@@ -66,6 +67,15 @@ def test_a_quorum_that_knows_less_than_a_stopped_member(ahead: dict[str, int]) -
     hosts = survey(stopped(0, data(0, **ahead)), healthy(1), healthy(2))
     found = diagnose(inventory(), hosts)
     refused(found, Verdict.UNPROVEN, "it knows less", f"do not start etcd on {name(0)}")
+
+
+def test_a_survivor_may_know_less_than_those_it_left_behind() -> None:
+    """It was forced, with `accept_loss` or without the others: they rejoin, whatever they hold."""
+    ahead = data(1, revision=90)
+    alone = survey(healthy(0, members(0)), stopped(1, ahead), emptied(2))
+    assert diagnose(inventory(), alone).verdict is Verdict.UNFINISHED
+    marked = survey(healthy(0, mark=mark(0)), stopped(1, ahead, fenced=True), healthy(2))
+    assert diagnose(inventory(), marked).path
 
 
 def test_a_quorum_beside_data_of_another_cluster() -> None:
