@@ -1,7 +1,8 @@
-"""Why a member that has its data may be down, as far as its host's facts say. Pure; each cause says what to do."""
+"""Why members that have their data do not run, or take no writes, as far as the facts say. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from urllib.parse import urlsplit
 
@@ -53,3 +54,8 @@ def _peer_url_problems(facts: HostFacts) -> list[str]:
             f"{', '.join(wanted)}: correct it"
         )
     return found
+
+
+def alarms(answering: Sequence[HostFacts], kind: str) -> list[str]:
+    """The hosts whose member reports an alarm of this kind."""
+    return [f.name for f in answering if f.api.status and any(kind in error for error in f.api.status.errors)]

@@ -5,22 +5,20 @@ Source: the chapter's introduction; PROCEDURE.md, stage 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from urllib.parse import urlsplit
 
-from requorum.causes import why_down
-from requorum.false_quorum import alarms, doubt
+from requorum.causes import alarms, why_down
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.members import Member, MemberList
 from requorum.facts.unit import FENCE
+from requorum.false_quorum import doubts
 from requorum.fitness import forced_by_hand
 from requorum.inventory import Inventory
 from requorum.obstacles import obstacles, other_recovery
 from requorum.ranking import Candidate, best, candidates, loss_of
-
-Survey = Mapping[str, "HostFacts | Silent"]
+from requorum.silence import Survey, declare, given_up, listening, places_of, reasons
 
 GONE = "its data is gone"
 NOSPACE_CURE = (
@@ -73,7 +71,7 @@ def diagnose(inventory: Inventory, survey: Survey) -> Diagnosis:
     """The verdict on a cluster, from what was read on each host of the inventory."""
     reached = [facts for facts in survey.values() if isinstance(facts, HostFacts)]
     if not reached:
-        return _unproven(("no host of the inventory could be reached",), _silence(survey))
+        return _unproven(("no host of the inventory could be reached",), reasons(survey))
     proof, advice = obstacles(reached, inventory.host_names)
     if proof:
         return _unproven(tuple(proof), tuple(advice))
@@ -105,10 +103,6 @@ def _own_ids(facts: HostFacts) -> set[int | None]:
     return {facts.data.node_id if facts.data else None, facts.api.status.member_id if facts.api.status else None}
 
 
-def _silence(survey: Survey) -> tuple[str, ...]:
-    return tuple(f"{s.name}: {s.reason}; {s.advice}" for s in survey.values() if isinstance(s, Silent))
-
-
 def _unproven(proof: tuple[str, ...], advice: tuple[str, ...]) -> Diagnosis:
     return Diagnosis(Verdict.UNPROVEN, proof, advice, path=False)
 
@@ -138,9 +132,9 @@ def _with_quorum(
     failed = [m for m in listed.members if places[m.id] not in {f.name for f in answering}]
     count = f"{len(answering)} of {len(listed.voters)} voting members"
     proof: tuple[str, ...] = (f"{count} answer a linearizable read: {_hosts(answering)}",)
-    doubted = doubt(anchor, listed, reached)
-    if doubted is not None:
-        return _unproven((*proof, *doubted.proof), doubted.advice)
+    doubted, cure = doubts(anchor, listed, reached)
+    if doubted:
+        return _unproven((*proof, *doubted), tuple(cure))
     written = anchor.api.status is None or anchor.api.status.revision > 1
     if not written:
         proof += ("nothing was ever written to it: it is new, or every member was emptied and founded it again",)
@@ -162,10 +156,10 @@ def _with_quorum(
                 advice += [*why_down(facts), f"{name} has its data: {how_to_start(facts)}"]
             else:
                 removals.append(member)
-        elif name and _given_up(member, name, inventory, survey):
+        elif name and given_up(name, inventory, survey, member):
             removals.append(member)
         elif name:
-            advice.append(_declare(member, name, survey))
+            advice.append(declare(member, name, survey))
         else:
             who = f"{member.name or member.hex_id} ({', '.join(member.peer_urls)})"
             advice.append(f"the member {who} has no host in the inventory: add it")
@@ -238,7 +232,7 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
         new = "if this cluster is new and never held anything, start etcd on its hosts by hand"
         return _unproven(
             ("no reached host holds readable data of a member", *unread),
-            (restore, *([new] if unwritten else []), *_silence(survey)),
+            (restore, *([new] if unwritten else []), *reasons(survey)),
         )
     newest = max(ranked, key=lambda c: c.last)
     voters = tuple(m for m in newest.members if not m.is_learner)
@@ -260,12 +254,12 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
                     f"{name} has data that cannot be read: look at it; if it is damaged for good, give the member up: "
                     f"`{name}: {{…, lost: true}}`"
                 )
-        elif name and _given_up(member, name, inventory, survey):
+        elif name and given_up(name, inventory, survey, member):
             proof.append(f"{member.name}: {name} is silent, and declared lost")
         else:
-            open_.append(_declare(member, name or f"{member.name} ({', '.join(member.peer_urls)})", survey))
+            open_.append(declare(member, name or f"{member.name} ({', '.join(member.peer_urls)})", survey))
             where = name or "a host that the inventory does not have"
-            listens = _listening(member, survey)
+            listens = listening(places_of(member), survey)
             alive = f"alive, whatever is declared ({listens})" if listens else "possibly alive"
             proof.append(f"{member.name}: {where} is silent: {alive}")
     if len(intact) >= quorum:
@@ -380,44 +374,6 @@ def _worth(facts: HostFacts) -> str:
     if facts.data.unwritten:
         return "nothing was ever written to the log there: an emptied host makes such a log when it starts"
     return facts.data.error or "it holds another member's data"
-
-
-def _listening(member: Member, survey: Survey) -> str:
-    """At which of a member's URLs something listens, and who saw it; empty where nothing does."""
-    urls = {*member.peer_urls, *member.client_urls}
-    seen = [
-        f"{url} listens, as seen from {f.name}"
-        for f in survey.values()
-        if isinstance(f, HostFacts)
-        for url in f.heard
-        if url in urls
-    ]
-    return ", ".join(seen)
-
-
-def _given_up(member: Member, name: str, inventory: Inventory, survey: Survey) -> bool:
-    """Declared lost, and nothing at its address contradicts that."""
-    facts = survey[name]
-    silent = isinstance(facts, Silent) and not facts.alive
-    return inventory.host(name).lost and silent and not _listening(member, survey)
-
-
-def _declare(member: Member, name: str, survey: Survey) -> str:
-    facts = survey.get(name)
-    listens = _listening(member, survey)
-    if not isinstance(facts, Silent):
-        return f"add {name} to etcd.hosts in the inventory, with `lost: true` if it will not come back"
-    if listens:
-        return (
-            f"the etcd of {name} lives ({listens}), and SSH does not reach it ({facts.reason}): "
-            "mend SSH, or take the host's power"
-        )
-    if facts.alive:
-        return f"{name} answers and lets nobody in ({facts.reason}): {facts.advice}"
-    return (
-        f"{name} is silent ({facts.reason}): bring it up, or, if it will not come back by itself, "
-        f"write under etcd.hosts in the inventory: `{name}: {{…, lost: true}}`"
-    )
 
 
 def _unit(facts: HostFacts | Silent | None) -> str:
