@@ -48,6 +48,9 @@ class Surveyor:
         found = self._each(self.remotes, lambda name: self.one_or_silent(name, before.get(name)))
         quiet = [n for n, f in found.items() if isinstance(f, HostFacts) and f.has_data and not f.api.answers]
         found |= self._each(quiet, lambda name: self._with_data(found[name]))
+        if any(isinstance(facts := found[name], HostFacts) and facts.processes for name in quiet):
+            # What a running member got meanwhile must not look as if the quorum knew less.
+            found |= self._each([n for n in found if n not in quiet], lambda name: self._later(found[name]))
         if any(isinstance(facts, Silent) for facts in found.values()):
             found |= self._listening([facts for facts in found.values() if isinstance(facts, HostFacts)])
         return {name: found[name] for name in self.remotes}
@@ -88,6 +91,16 @@ class Surveyor:
         chosen = list(names)
         with ThreadPoolExecutor(max_workers=max(1, len(chosen))) as pool:
             return dict(zip(chosen, pool.map(read, chosen), strict=True))
+
+    def _later(self, facts: HostFacts | Silent) -> HostFacts | Silent:
+        """What a member that answered answers now; what it said before where it does not."""
+        if not isinstance(facts, HostFacts) or not facts.api.answers:
+            return facts
+        try:
+            later = self.again(facts, "api")
+        except RemoteError:
+            return facts
+        return later if later.api.answers else facts
 
     def _with_data(self, facts: HostFacts | Silent) -> HostFacts | Silent:
         return replace(facts, data=self.data(facts)) if isinstance(facts, HostFacts) else facts

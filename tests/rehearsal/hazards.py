@@ -1,17 +1,19 @@
-"""What the hazard tests share: a run that must refuse and leave every host as it was, and states nobody wants.
+"""What the hazard tests share: runs that must leave every host as it was, and what is done to hosts for them.
 
 Each test of `test_hazards_*.py` is a row of `docs/hazards.md`.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from runbook_runs import Done, assert_told, run, state, written
 
 from lab import Lab, checksums, network, shell, wait
@@ -23,26 +25,34 @@ LOST = ["etcd-1", "etcd-2"]
 """The hosts that a hazard of three members takes away; etcd-0 is left."""
 
 
-def assert_refused(lab: Lab, *arguments: str, verdict: str, says: Iterable[str], inventory: Path | None = None) -> Done:
-    """The runbook refuses, says why and what to do, and no file, process or member is another afterwards."""
+CHANGED_NOTHING = "nothing was changed"
+
+
+def refused(lab: Lab, verdict: str, says: Iterable[str], *, inventory: Path | None = None) -> Done:
+    """The runbook says no, in these words, and changes nothing: no file, process or member is another afterwards."""
     before = lab.checksums()
-    done = run(lab, *arguments, inventory=inventory)
+    done = run(lab, inventory=inventory)
     assert checksums.changes(before, lab.checksums()) == []
-    assert_told(done, exit=6, outcome="refused", verdict=verdict, says=[*says, "nothing was changed"])
+    assert_told(done, exit=6, outcome="refused", verdict=verdict, says=[*says, CHANGED_NOTHING])
     assert done.summary["changes_made"] == 0
     return done
 
 
-def assert_verdict(lab: Lab, verdict: str, says: Iterable[str], inventory: Path | None = None) -> Done:
-    """What the run would do, shown by its preconditions: the verdict and its words, and nothing is changed."""
+def may_go_on(lab: Lab, says: Iterable[str] = (), *, inventory: Path | None = None) -> Done:
+    """The quorum is lost, said in these words; the runbook's preconditions hold, and looking changes nothing."""
     before = lab.checksums()
     done = run(lab, "--preconditions", inventory=inventory)
     assert checksums.changes(before, lab.checksums()) == []
-    assert done.exit == 0, done.output
-    assert "Traceback" not in done.output, done.output
-    assert done.summary["verdict"] == verdict, done.output
-    for words in says:
-        assert words in done.output, f"expected {words!r} in:\n{done.output}"
+    assert_told(done, exit=0, outcome="preconditions", verdict="lost", says=[*says, CHANGED_NOTHING])
+    return done
+
+
+def healthy(lab: Lab, says: Iterable[str], *, inventory: Path | None = None) -> Done:
+    """There is nothing to do, said in these words, and nothing is changed."""
+    before = lab.checksums()
+    done = run(lab, inventory=inventory)
+    assert checksums.changes(before, lab.checksums()) == []
+    assert_told(done, exit=0, outcome="healthy", verdict="healthy", says=says)
     return done
 
 
@@ -115,39 +125,59 @@ def wait_state(lab: Lab, host: str, wanted: str, within: float = 30) -> None:
     wait.until(lambda: lab.run(host, show).stdout.strip() == wanted, f"etcd on {host} is {wanted}", within)
 
 
-def isolate(lab: Lab, host: str, port: int = 2380) -> None:
-    """Drop what goes to or comes from a TCP port elsewhere: a firewall between this host and its peers. SSH works."""
-    where = lab.host(host)
-    peers = ", ".join(one.address for one in lab.hosts if one is not where)
-    match = {"input": "saddr", "output": "daddr"}
-    chains = [
-        f"chain {hook} {{ type filter hook {hook} priority 0; ip {side} {{ {peers} }} tcp dport {port} drop; "
-        f"ip {side} {{ {peers} }} tcp sport {port} drop; }}"
-        for hook, side in match.items()
-    ]
-    rules = "table inet partition {\n" + "\n".join(chains) + "\n}\n"
-    shell.run(["nsenter", f"--net=/run/netns/{network.namespace(lab.record, where)}", "nft", "-f", "-"], stdin=rules)
+def put(lab: Lab, host: str, path: str, text: str, *, owner: str = "root:root", mode: str = "0644") -> None:
+    """Write a file on a host."""
+    at = shlex.quote(path)
+    script = f'mkdir -p "$(dirname {at})" && cat > {at} && chown {owner} {at} && chmod {mode} {at}'
+    lab.run(host, script, stdin=text)
 
 
-def certified(lab: Lab, host: str, kinds: Sequence[str], begins: float, ends: float, *, ca: bool = False) -> None:
-    """Give a host certificates that are valid from `begins` to `ends` hours from now; or, `ca`, such a CA."""
-    where, now = lab.host(host), datetime.now(timezone.utc)
-    ca_file, key_file = lab.secrets / "ca/ca.crt", lab.secrets / "ca/ca.key"
-    issuer = x509.load_pem_x509_certificate(ca_file.read_bytes())
-    signer = serialization.load_pem_private_key(key_file.read_bytes(), None)
-    assert isinstance(signer, rsa.RSAPrivateKey)
-    for name in ["ca"] if ca else kinds:
-        path = ca_file if ca else lab.secrets / where.short / f"{name}.crt"
-        old = x509.load_pem_x509_certificate(path.read_bytes())
-        made = (
-            x509.CertificateBuilder(issuer.subject, old.subject, old.public_key(), x509.random_serial_number())
-            .not_valid_before(now + timedelta(hours=begins))
-            .not_valid_after(now + timedelta(hours=ends))
-        )
-        for one in old.extensions:
-            made = made.add_extension(one.value, one.critical)
-        pem = made.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-        lab.run(host, f"cat > /etc/etcd/{name}.crt", stdin=pem.decode())
+def firewall(lab: Lab, host: str, verdict: str = "drop", *, both_ways: bool = False) -> None:
+    """On the host's own side of its cable, for whoever comes to its peer port; or, both ways, for all that peers say."""
+    rules = f"iifname != lo tcp dport 2380 {verdict}"
+    chains = [f"chain in {{ type filter hook input priority 0; {rules}; }}"]
+    if both_ways:
+        ports = f"tcp sport 2380 {verdict}; tcp dport 2380 {verdict}"
+        chains = [
+            f"chain {hook} {{ type filter hook {hook} priority 0; {side} lo accept; {ports}; }}"
+            for hook, side in (("input", "iifname"), ("output", "oifname"))
+        ]
+    table = f"table inet hazard {{ {' '.join(chains)} }}"
+    shell.run(["ip", "netns", "exec", network.namespace(lab.record, lab.host(host)), "nft", table])
+
+
+def certified(
+    lab: Lab,
+    host: str,
+    kinds: Sequence[str] = ("server", "peer"),
+    *,
+    begins: timedelta = timedelta(days=-400),
+    ends: timedelta = timedelta(days=400),
+    names: str | None = None,
+    ca: Path | None = None,
+) -> None:
+    """A host's certificates of these kinds (or `ca`) made anew, for the keys that are there.
+
+    Another time; one DNS name in place of the host's address; signed by another CA (its folder).
+    """
+    signer_at = ca or lab.secrets / "ca"
+    signer = x509.load_pem_x509_certificate((signer_at / "ca.crt").read_bytes())
+    key = load_pem_private_key((signer_at / "ca.key").read_bytes(), None)
+    address = x509.IPAddress(ip_address(lab.host(host).address))
+    now = datetime.now(timezone.utc)
+    for kind in kinds:
+        folder = signer_at if kind == "ca" else lab.secrets / lab.host(host).short
+        old = x509.load_pem_x509_certificate((folder / f"{kind}.crt").read_bytes())
+        made = x509.CertificateBuilder(signer.subject, old.subject, old.public_key(), x509.random_serial_number())
+        made = made.not_valid_before(now + begins).not_valid_after(now + ends)
+        if kind == "ca":
+            for one in old.extensions:
+                made = made.add_extension(one.value, one.critical)
+        else:
+            alternative = [address] if names is None else [x509.DNSName(names)]
+            made = made.add_extension(x509.SubjectAlternativeName(alternative), critical=False)
+        text = made.sign(key, SHA256()).public_bytes(Encoding.PEM).decode()  # type: ignore[arg-type]
+        put(lab, host, f"/etc/etcd/{kind}.crt", text, owner="etcd:etcd", mode="0600")
 
 
 def remove_member(lab: Lab, host: str) -> None:
