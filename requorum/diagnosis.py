@@ -18,6 +18,7 @@ from requorum.fitness import forced_by_hand
 from requorum.inventory import Inventory
 from requorum.obstacles import obstacles, other_recovery
 from requorum.ranking import Candidate, best, candidates, loss_of
+from requorum.records import NEVER_WRITTEN
 from requorum.silence import Survey, declare, given_up, listening, places_of, reasons
 
 GONE = "its data is gone"
@@ -137,7 +138,7 @@ def _with_quorum(
         return _unproven((*proof, *doubted), tuple(cure))
     written = anchor.api.status is None or anchor.api.status.revision > 1
     if not written:
-        proof += ("nothing was ever written to it: it is new, or every member was emptied and founded it again",)
+        proof += (NEVER_WRITTEN,)
 
     marked = any(f.mark for f in reached)
     removals: list[Member] = []

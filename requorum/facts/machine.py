@@ -58,7 +58,9 @@ echo "data_used=$(du -s -B1 --exclude='openshift-backup*' "$data" 2>/dev/null | 
 echo "data_there=$([ -d "$data" ] && echo yes)"
 echo "data_entries=$(ls -A "$data" 2>/dev/null | tr '\n' '/')"
 user=$(systemctl show etcd.service -p User --value)
-echo "data_foreign=$(find "$data" -maxdepth 3 \( ! -user "${user:-root}" -o ! -perm -u=rw \) -print -quit 2>/dev/null)"
+foreign() { find "$@" \( ! -user "${user:-root}" -o ! -perm -u=rw \) -print -quit 2>/dev/null; }
+at=$(foreign "$data" -maxdepth 0)
+echo "data_foreign=${at:-$(foreign "$data/member")}"
 echo "data_wal=$(ls -A "${data}/member/wal" 2>/dev/null | grep -c 'wal$')"
 echo "backup_free=$(free "$backup")"
 echo "unwritable=$(unwritable /etc/etcd /etc/systemd/system /run /var/lib "${data:-/var/lib/etcd}" "$backup")"

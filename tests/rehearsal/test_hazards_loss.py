@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from hazards import (
     LOST,
-    certified,
     edited,
     empty,
     firewall,
@@ -26,14 +24,16 @@ from hazards import (
     whole,
     write_conf,
 )
+from not_running import CAUSES
 from runbook_runs import Done, assert_told, assert_whole, broken, declared_lost, left_behind, run
 
-from lab import Lab, machine, wait, writer
+from lab import Lab, wait, writer
 from lab.parallel import in_parallel
+from requorum.journal import Journal
+from requorum.records import StepBegan, StepEnded
 
 Labs = Callable[..., Lab]
 full = pytest.mark.full
-PAST = timedelta(days=-1)
 
 
 def _founded(lab: Lab) -> None:
@@ -51,6 +51,23 @@ def test_emptied_hosts_found_a_cluster_of_their_own_without_fences(lab3: Lab) ->
 def test_emptied_hosts_founded_a_cluster_while_the_survivor_was_stopped(lab3: Lab) -> None:
     _founded(lab3)
     refused(lab3, "unproven", ["etcd-0.example.com", "revision 201", "do not start"])
+
+
+@full
+def test_emptied_hosts_in_a_crash_loop_beside_the_survivor(lab3: Lab) -> None:
+    """They would found a cluster the moment it stops: by then each of them is fenced."""
+    writes = broken(lab3, LOST, "destroyed")
+    restarts = "systemctl show etcd --property=NRestarts --value"
+    for host in LOST:
+        wait.until(lambda host=host: int(lab3.run(host, restarts).stdout) > 0, f"etcd on {host} was restarted", 30)  # type: ignore[misc]
+    done = run(lab3)
+    assert_told(done, exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members"])
+    records = [entry.record for entry in Journal(done.journal).entries()]
+    began = [r.step.partition("[")[0] if isinstance(r, StepBegan) else "" for r in records]
+    before = records[: began.index("test_stop_survivor")]
+    passed = {r.host for r in before if isinstance(r, StepEnded) and "test_fence[" in r.step and r.outcome == "passed"}
+    assert passed == {lab3.host(host).name for host in LOST}
+    assert_whole(lab3, writes)
 
 
 @full
@@ -138,81 +155,6 @@ def test_a_partition_that_leaves_every_member_alone(lab3: Lab) -> None:
     refused(lab3, "restartable", ["3 members have their data", "finds no leader"])
 
 
-def _disabled(lab: Lab) -> None:
-    lab.run("etcd-1", "systemctl disable --now etcd")
-
-
-def _foreign(lab: Lab) -> None:
-    stop(lab, ["etcd-1"])
-    lab.run("etcd-1", f"chown -R root:root {lab.record.spec.data_dir}/member; systemctl start etcd || true")
-
-
-def _full_disk(lab: Lab) -> None:
-    stop(lab, ["etcd-1"])
-    data = lab.record.spec.data_dir
-    lab.run(
-        "etcd-1",
-        f"cp -a {data}/member /root/member && rm -f /root/member/wal/*.tmp && mount -t tmpfs -o size=80m tmpfs {data} && "
-        f"mv /root/member {data}/ && chown etcd:etcd {data} && chmod 700 {data}; "
-        f"cat /dev/zero > {data}/fill 2>/dev/null; chown etcd:etcd {data}/fill; systemctl start etcd || true",
-    )
-    lab.etcdctl("etcd-0", "put big $(head -c 100000 /dev/zero | tr '\\0' x)", check=False)
-
-
-def _expired_server(lab: Lab) -> None:
-    for host in lab.hosts:  # etcd reads it anew for each connection
-        certified(lab, host.short, ["server"], ends=PAST)
-
-
-def _expired_peer(lab: Lab) -> None:
-    certified(lab, "etcd-1", ["peer"], ends=PAST)
-    lab.run("etcd-1", "systemctl restart --no-block etcd")
-
-
-def _expired_ca(lab: Lab) -> None:
-    certified(lab, "etcd-1", ["ca"], ends=PAST)
-    lab.run("etcd-1", "systemctl restart --no-block etcd")
-
-
-def _an_hour_behind(lab: Lab) -> None:
-    certified(lab, "etcd-1", begins=timedelta(hours=1))
-    lab.run("etcd-1", "systemctl restart --no-block etcd")
-
-
-def _port_taken(lab: Lab) -> None:
-    stop(lab, ["etcd-1"])
-    listen = "IO::Socket::INET->new(Listen => 5, LocalPort => 2380) or die; sleep"
-    lab.run("etcd-1", f"systemd-run --unit=other perl -MIO::Socket::INET -e '$s = {listen}'")
-    wait.until(lambda: machine.listens(lab.record, lab.host("etcd-1"), 2380), "the other process listens", 10)
-    lab.run("etcd-1", "systemctl start etcd || true")
-
-
-def _wrong_peer_url(lab: Lab) -> None:
-    stop(lab, ["etcd-1"])
-    for variable in ("ETCD_LISTEN_PEER_URLS", "ETCD_INITIAL_ADVERTISE_PEER_URLS"):
-        write_conf(lab, "etcd-1", variable, "https://10.9.9.9:2380")
-    lab.run("etcd-1", "systemctl start etcd || true")
-
-
-def _no_binary(lab: Lab) -> None:
-    stop(lab, ["etcd-1"])
-    lab.run("etcd-1", "mv /usr/bin/etcd /root/; systemctl start etcd || true")
-
-
-CAUSES: dict[str, tuple[Callable[[Lab], None], str]] = {
-    "disabled": (_disabled, "systemctl start etcd"),
-    "foreign-data": (_foreign, "/member is not etcd's to read and write"),
-    "full-disk": (_full_disk, "bytes free: make room"),
-    "expired-server-certificate": (_expired_server, "/etc/etcd/server.crt is valid from"),
-    "expired-peer-certificate": (_expired_peer, "/etc/etcd/peer.crt is valid from"),
-    "expired-ca": (_expired_ca, "the CA in /etc/etcd/ca.crt expired on"),
-    "clock-an-hour-behind": (_an_hour_behind, "/etc/etcd/peer.crt is valid from"),
-    "port-taken": (_port_taken, "another process listens on port 2380"),
-    "wrong-peer-url": (_wrong_peer_url, "correct ETCD_INITIAL_ADVERTISE_PEER_URLS"),
-    "no-binary": (_no_binary, "etcd is not installed, or does not run"),
-}
-"""Why etcd-1 does not run although it has its data; etcd-2 is stopped. Name → how, and the words that name the cause."""
-
 QUICK_CAUSES = ("foreign-data",)
 
 
@@ -243,6 +185,7 @@ def assert_never_forced(done: Done) -> None:
     assert "test_force_new_cluster" not in done.journal.read_text(encoding="utf-8")
 
 
+@full
 def test_one_of_three_is_emptied(lab3: Lab) -> None:
     writes = broken(lab3, ["etcd-1"], "destroyed")
     done = run(lab3)
@@ -328,6 +271,7 @@ def _second_cluster(lab: Lab) -> None:
     lab.etcdctl("etcd-2", "put", "only", "here")
 
 
+@full
 def test_two_clusters_that_answer(lab3: Lab) -> None:
     holding(lab3, "two-clusters", lambda: _second_cluster(lab3))
     says = ["do not agree on who is in the cluster", "find out which of them your clients write to"]
@@ -357,6 +301,18 @@ def test_every_member_is_emptied_and_they_found_a_cluster(lab3: Lab) -> None:
     whole(lab3)
     found_a_cluster(lab3, lab3.hosts)
     healthy(lab3, ["nothing was ever written to it"])
+
+
+@full
+def test_the_only_member_is_emptied_and_boots_again(labs: Labs) -> None:
+    lab1 = labs(members=1)
+    whole(lab1)
+    lab1.power_off("etcd-0")
+    lab1.destroy_data("etcd-0")
+    lab1.boot("etcd-0")
+    lab1.wait_healthy()
+    done = healthy(lab1, ["nothing was ever written to it", "restore a snapshot"])
+    assert "HEALTHY, AND EMPTY" in done.report.read_text(encoding="utf-8")
 
 
 @full
