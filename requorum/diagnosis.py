@@ -13,10 +13,10 @@ from requorum.causes import alarms, why_down
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.members import Member, MemberList
 from requorum.facts.unit import FENCE
-from requorum.false_quorum import doubts
 from requorum.fitness import forced_by_hand
 from requorum.inventory import Inventory
 from requorum.obstacles import obstacles, other_recovery
+from requorum.other_clusters import beside_a_quorum, on_disk
 from requorum.ranking import Candidate, best, candidates, loss_of
 from requorum.records import NEVER_WRITTEN
 from requorum.silence import Survey, declare, given_up, listening, places_of, reasons
@@ -133,7 +133,7 @@ def _with_quorum(
     failed = [m for m in listed.members if places[m.id] not in {f.name for f in answering}]
     count = f"{len(answering)} of {len(listed.voters)} voting members"
     proof: tuple[str, ...] = (f"{count} answer a linearizable read: {_hosts(answering)}",)
-    doubted, cure = doubts(anchor, listed, reached)
+    doubted, cure = beside_a_quorum(anchor, listed, reached)
     if doubted:
         return _unproven((*proof, *doubted), tuple(cure))
     written = anchor.api.status is None or anchor.api.status.revision > 1
@@ -217,16 +217,11 @@ def _owed(reached: list[HostFacts], joining: set[str], in_list: set[str], listed
 
 
 def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFacts]) -> Diagnosis:
-    proof, advice = other_recovery(inventory, survey)
-    if proof:
-        return _unproven(tuple(proof), tuple(advice))
-    every = candidates(reached)
-    clusters = {c.cluster_id for c in every}
-    if len(clusters) > 1:
-        said = tuple(f"{c.name} holds data of cluster {c.cluster_id:x}" for c in every)
-        return _unproven(("the hosts hold data of different clusters", *said), ("give each cluster its own inventory",))
+    for proof, advice in (other_recovery(inventory, survey), on_disk(reached)):
+        if proof:
+            return _unproven(tuple(proof), tuple(advice))
     unwritten = {f.name for f in reached if f.data is not None and f.data.unwritten}
-    ranked = [c for c in every if c.name not in unwritten]
+    ranked = [c for c in candidates(reached) if c.name not in unwritten]
     if not ranked:
         unread = tuple(f"{f.name}: {worth}" for f in reached if (worth := _worth(f)) != GONE)
         restore = "bring up a host that has data, or restore the cluster from a snapshot"

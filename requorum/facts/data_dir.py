@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from requorum.facts.bolt import Db, DbMember
 from requorum.facts.data_error import DataError
-from requorum.facts.founding import may_hold_writes
+from requorum.facts.founding import Witness
 from requorum.facts.wal import ConfChange, Log, read_log
 
 
@@ -16,13 +16,15 @@ class DataDir:
     """A member's data. `error` says why it cannot be judged, for a reader; it is empty where it can.
 
     `unwritten`: nothing was ever written to the cluster of this log. An emptied host makes such data when it starts,
-    under the IDs that it had before; so it is worth nothing where another member holds more.
+    under the IDs that it had before; so it is worth nothing where another member holds more. `samples`: term and
+    checksum of some entries, by index: the same in every log of one cluster, as far as they are committed.
     """
 
     log: Log | None
     db: Db | None
     error: str
     unwritten: bool = False
+    samples: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def has_wal(self) -> bool:
@@ -118,8 +120,9 @@ def judge(segments: Sequence[tuple[str, bytes]], db: Db | DataError | None) -> D
     """
     problems: list[str] = []
     log: Log | None = None
+    witness = Witness()
     try:
-        log = read_log(segments) if segments else None
+        log = read_log(segments, witness.see) if segments else None
     except DataError as error:
         problems.append(f"the write-ahead log cannot be read: {error}")
     if isinstance(db, DataError):
@@ -141,7 +144,7 @@ def judge(segments: Sequence[tuple[str, bytes]], db: Db | DataError | None) -> D
         )
     # From its first entry on, and nothing in the store: anything less could be a member that lags behind.
     fresh = not problems and log is not None and log.first_index == 1 and db is not None and db.revision <= 1
-    return DataDir(log, db, "; ".join(problems), unwritten=fresh and not may_hold_writes(segments))
+    return DataDir(log, db, "; ".join(problems), fresh and not witness.wrote, witness.samples)
 
 
 def unreadable(reason: str) -> DataDir:

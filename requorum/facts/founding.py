@@ -1,39 +1,46 @@
-"""Whether a log has ever held a write to the v3 store: an emptied host that starts makes one that has not.
+"""What tells a cluster that emptied hosts have founded from the one that was there before: its entries.
 
-Source: etcd's etcdserver/server.go (publish, updateClusterVersion) and raft_internal.proto.
+Both have the same IDs. Source: etcd's etcdserver/server.go (publish, updateClusterVersion) and raft_internal.proto.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass, field
+from zlib import crc32
 
 from requorum.facts.data_error import DataError
-from requorum.facts.protobuf import parse
-from requorum.facts.wal import ENTRY
-from requorum.facts.wal_segment import read_segment
+from requorum.facts.protobuf import Message, parse
 
 HOUSEKEEPING = frozenset({1, 100, 1300, 1301, 1302})
 """Fields of etcd's InternalRaftRequest that write no key: ID, header, and what members publish of themselves."""
 V2_METHODS = frozenset({b"GET", b"QGET", b"HEAD", b"PUT", b"POST", b"DELETE", b"SYNC"})
 
+EVERY = 32
+"""Of so many entries one is kept as a sample, and all of the first ones: a new cluster has few."""
 
-def may_hold_writes(segments: Sequence[tuple[str, bytes]]) -> bool:
-    """Whether an entry of these segments may write to the v3 store; what is not sure to write nothing counts.
 
-    The segments have been read once already (`read_log`), so that they are known to be whole.
+@dataclass(slots=True)
+class Witness:
+    """Is shown every entry of a log, in the order of the file (`read_log`).
+
+    `wrote`: some entry may write to the v3 store; what is not sure to write nothing counts. `samples`: term and
+    checksum of some entries, by index.
     """
-    newest = max((name for name, _ in segments), default="")
-    for name, content in segments:
-        for kind, data in read_segment(name, content, None, newest=name == newest).records:
-            if kind == ENTRY and _may_write(data):
-                return True
-    return False
+
+    wrote: bool = False
+    samples: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def see(self, entry: Message) -> None:
+        """One more entry."""
+        index = entry.number(3)
+        if index % EVERY == 0 or index <= EVERY:
+            self.samples[index] = (entry.number(2), crc32(entry.bytes(4)))
+        self.wrote = self.wrote or _may_write(entry)
 
 
-def _may_write(entry: bytes) -> bool:
-    message = parse(entry)
-    data = message.bytes(4)
-    if message.number(1) or not data:  # a change of the membership, or a new leader's empty entry
+def _may_write(entry: Message) -> bool:
+    data = entry.bytes(4)
+    if entry.number(1) or not data:  # a change of the membership, or a new leader's empty entry
         return False
     try:
         request = parse(data)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -93,11 +93,12 @@ class _Snapshot:
     term: int
 
 
-def read_log(segments: Sequence[tuple[str, bytes]]) -> Log:
+def read_log(segments: Sequence[tuple[str, bytes]], see: Callable[[Message], None] | None = None) -> Log:
     """The log in the newest segments of a `member/wal`.
 
     Arguments: name and whole content of each segment (with its zeros: they tell a torn record from a cut file), any
-    order, without a gap, and the newest among them. One is enough unless the result says `needs_more`.
+    order, without a gap, and the newest among them. One is enough unless the result says `needs_more`. `see` is shown
+    every entry, in the order in which they were written.
     Raises DataError for a wrong checksum that is not a torn last record, a gap, or what is no WAL at all.
     """
     ordered = _ordered(segments)
@@ -110,7 +111,10 @@ def read_log(segments: Sequence[tuple[str, bytes]]) -> Log:
         segment = read_segment(name, content, crc, newest=position == len(ordered) - 1)
         for kind, data in segment.records:
             if kind == ENTRY:
-                items.append(_entry(data))
+                message = parse(data)
+                items.append(_entry(message))
+                if see is not None:
+                    see(message)
             elif kind == STATE:
                 state = parse(data)
             elif kind == METADATA:
@@ -157,8 +161,7 @@ def _ordered(segments: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
     return ordered
 
 
-def _entry(buffer: bytes) -> _Entry:
-    message = parse(buffer)
+def _entry(message: Message) -> _Entry:
     kind = message.number(1)
     return _Entry(message.number(3), message.number(2), kind, message.bytes(4) if kind else b"")
 

@@ -25,7 +25,7 @@ from hazards import (
     write_conf,
 )
 from not_running import CAUSES
-from runbook_runs import Done, assert_told, assert_whole, broken, declared_lost, left_behind, run
+from runbook_runs import Done, assert_told, assert_whole, broken, declared_lost, left_behind, run, written
 
 from lab import Lab, wait, writer
 from lab.parallel import in_parallel
@@ -77,6 +77,20 @@ def test_emptied_hosts_founded_a_cluster_and_are_stopped_too(lab3: Lab) -> None:
     stop(lab3, LOST)
     says = ["nothing was ever written to the log there", "the survivor is etcd-0.example.com"]
     may_go_on(lab3, says)
+
+
+@full
+def test_emptied_hosts_founded_a_cluster_wrote_to_it_and_are_stopped_too(lab3: Lab) -> None:
+    """All have data of the same members now: started together, Raft would take the two histories for one."""
+    _founded(lab3)
+    written(lab3, 100, LOST)
+    stop(lab3, LOST)
+    says = [
+        "two clusters under the same IDs",
+        "etcd-0.example.com and etcd-1.example.com hold different entries under the number",
+        "do not start etcd on both",
+    ]
+    refused(lab3, "unproven", says)
 
 
 @full

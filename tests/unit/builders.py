@@ -5,7 +5,7 @@ A host is told by its number. What a test does not say is as on a healthy member
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from requorum.facts import etcd_conf
@@ -127,6 +127,7 @@ def data(
     n: int, listed: tuple[Member, ...] | None = None, *, last: tuple[int, int] = (2, 100), commit: int = 99,
     consistent: int = 99, revision: int = 50, stale: bool = False, cluster: int = CLUSTER, error: str = "",
     changes: tuple[ConfChange, ...] = (), removed: tuple[int, ...] = (), unwritten: bool = False,
+    samples: Mapping[int, tuple[int, int]] | None = None,
 ) -> DataDir:  # fmt: skip
     """Readable data of member n, whose database lists these members."""
     log = Log(
@@ -140,7 +141,7 @@ def data(
         members=tuple(db_member(m) for m in (members(*THREE) if listed is None else listed)), removed=removed,
         learners=None, auth_enabled=False, cluster_version="3.4.0", alarms=(),
     )  # fmt: skip
-    return DataDir(log, db, error, unwritten)
+    return DataDir(log, db, error, unwritten, samples or {})
 
 
 def mark(survivor: int = 0) -> Mark:

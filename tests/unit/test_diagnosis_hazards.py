@@ -46,6 +46,39 @@ def refused(found: Diagnosis, verdict: Verdict, *words: str) -> None:
         assert said in "\n".join((*found.proof, *found.advice))
 
 
+OLD, NEW = {32: (2, 111), 64: (2, 222)}, {32: (2, 999)}
+
+
+def test_emptied_hosts_founded_a_cluster_and_wrote_to_it() -> None:
+    """All have data for the same members. Started together, Raft would take the two histories for one."""
+    ours, theirs = data(0, samples=OLD), {"samples": NEW, "last": (2, 40), "commit": 40, "consistent": 40}
+    found = diagnose(
+        inventory(), survey(stopped(0, ours), stopped(1, data(1, **theirs)), stopped(2, data(2, **theirs)))
+    )
+    refused(
+        found, Verdict.UNPROVEN, f"{name(0)} and {name(1)} hold different entries under the number 32", "do not start"
+    )
+    same = survey(stopped(0, ours), stopped(1, data(1, samples={32: (2, 111)})), emptied(2))
+    assert diagnose(inventory(), same).verdict is Verdict.RESTARTABLE
+
+
+def test_only_committed_entries_tell_histories_apart() -> None:
+    other = data(1, samples={**OLD, 64: (3, 5)}, last=(3, 64), commit=63, consistent=63)
+    hosts = survey(stopped(0, data(0, samples=OLD)), stopped(1, other), emptied(2))
+    assert diagnose(inventory(), hosts).verdict is Verdict.RESTARTABLE
+
+
+def test_unwritten_logs_and_marked_hosts_may_differ() -> None:
+    new = founded(1).data
+    assert new is not None
+    hosts = survey(stopped(0, data(0, samples={8: (2, 1)})), stopped(1, replace(new, samples={8: (2, 2)})), emptied(2))
+    assert diagnose(inventory(), hosts).verdict is Verdict.LOST
+    forced = survey(
+        stopped(0, data(0, members(0), samples=OLD), mark=mark(0)), stopped(1, data(1, samples=NEW)), emptied(2)
+    )
+    assert "different entries" not in "\n".join(diagnose(inventory(), forced).proof)
+
+
 def test_what_emptied_hosts_wrote_is_no_data() -> None:
     found = diagnose(inventory(), survey(stopped(0), founded(1), founded(2)))
     assert (found.verdict, found.survivor, found.others) == (Verdict.LOST, name(0), names(1, 2))

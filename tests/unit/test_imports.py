@@ -16,7 +16,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "__init__ records",
         "journal inventory locking",
         "facts remote audit",
-        "ranking fitness silence causes false_quorum",
+        "ranking fitness silence causes other_clusters",
         "obstacles",
         "survey diagnosis changes wellness",
         "operations hand",
@@ -32,7 +32,7 @@ The parts of requorum go by their own names here.
 """
 
 PURE = (
-    "facts", "ranking", "fitness", "silence", "causes", "false_quorum", "obstacles", "wellness", "diagnosis", "operations",
+    "facts", "ranking", "fitness", "silence", "causes", "other_clusters", "obstacles", "wellness", "diagnosis", "operations",
 )  # fmt: skip
 """No I/O in these: facts come in, values go out."""
 
