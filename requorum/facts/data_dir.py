@@ -142,8 +142,9 @@ def judge(segments: Sequence[tuple[str, bytes]], db: Db | DataError | None) -> D
             f"expected the log to reach its commit index {log.commit}, found {log.last_index} as its last entry: "
             "committed entries are missing, and etcd would panic"
         )
-    # From its first entry on, and nothing in the store: anything less could be a member that lags behind.
-    fresh = not problems and log is not None and log.first_index == 1 and db is not None and db.revision <= 1
+    # Known from its first entry on, and nothing in the store: anything else could be a member that lags behind.
+    known = log is not None and (log.first_index == 1 or log.last_index == 0)
+    fresh = not problems and known and db is not None and db.revision <= 1
     return DataDir(log, db, "; ".join(problems), fresh and not witness.wrote, witness.samples)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from hazards import certified, stop, write_conf
+from hazards import certified, stop, wait_state, write_conf
 
 from lab import Lab, machine, wait
 
@@ -31,6 +31,7 @@ def _full_disk(lab: Lab) -> None:
         f"cat /dev/zero > {data}/fill 2>/dev/null; chown etcd:etcd {data}/fill; systemctl start etcd || true",
     )
     lab.etcdctl("etcd-0", "put big $(head -c 100000 /dev/zero | tr '\\0' x)", check=False)
+    wait_state(lab, "etcd-1", "failed", 60)
 
 
 def _expired_server(lab: Lab) -> None:
@@ -55,8 +56,8 @@ def _an_hour_behind(lab: Lab) -> None:
 
 def _port_taken(lab: Lab) -> None:
     stop(lab, ["etcd-1"])
-    listen = "IO::Socket::INET->new(Listen => 5, LocalPort => 2380) or die; sleep"
-    lab.run("etcd-1", f"systemd-run --unit=other perl -MIO::Socket::INET -e '$s = {listen}'")
+    listen = "push @kept, IO::Socket::INET->new(Listen => 5, LocalPort => 2380); sleep"
+    lab.run("etcd-1", f"systemd-run --unit=other perl -MIO::Socket::INET -e '{listen}'")
     wait.until(lambda: machine.listens(lab.record, lab.host("etcd-1"), 2380), "the other process listens", 10)
     lab.run("etcd-1", "systemctl start etcd || true")
 

@@ -88,9 +88,15 @@ def _file(lab: Lab, kind: str) -> str:
     return f"{member}/snap/db" if kind == "db" else lab.run("etcd-0", f"ls {member}/wal/*.wal").stdout.split()[-1]
 
 
-def _change(lab: Lab, kind: str, change: Callable[[bytes], bytes]) -> None:
-    """Stop etcd-0, and change a file of its data."""
+def _stop_all(lab: Lab) -> None:
+    """The emptied hosts first: they would found a cluster of their own."""
+    stop(lab, LOST)
     stop(lab, ["etcd-0"])
+
+
+def _change(lab: Lab, kind: str, change: Callable[[bytes], bytes]) -> None:
+    """Stop etcd everywhere, and change a file of etcd-0's data."""
+    _stop_all(lab)
     path = _file(lab, kind)
     old = gzip.decompress(base64.b64decode(lab.run("etcd-0", f"gzip -1c {path} | base64 -w0").stdout))
     new = base64.b64encode(gzip.compress(change(old), 1)).decode()
@@ -153,7 +159,7 @@ def test_the_database_is_ahead_of_the_commit_index(lab3: Lab) -> None:
 def test_a_database_without_a_log(lab3: Lab) -> None:
     """A snapshot that was put where the data was: it may be restored, not forced."""
     broken(lab3, LOST, "destroyed")
-    stop(lab3, ["etcd-0"])
+    _stop_all(lab3)
     lab3.run("etcd-0", f"mv {lab3.record.spec.data_dir}/member/wal /root/")
     says = ["no reached host holds readable data of a member", "restore the cluster from a snapshot"]
     refused(lab3, "unproven", says)
