@@ -148,4 +148,6 @@ def test_a_log_that_nothing_was_ever_written_to() -> None:
     begun.entry(1, 1)
     assert judge([(FIRST, begun.content + bytes(4096))], nothing).unwritten
     assert not judge([(FIRST, begun.content + bytes(4096))], DB).unwritten  # it has held writes
-    assert not judge([("0000000000000001-0000000000000009.wal", begun.content)], nothing).unwritten
+    later = Writer()
+    later.entry(9, 1)
+    assert not judge([("0000000000000001-0000000000000009.wal", later.content)], nothing).unwritten
