@@ -142,7 +142,7 @@ def firewall(lab: Lab, host: str, verdict: str = "drop", *, both_ways: bool = Fa
             f"chain {hook} {{ type filter hook {hook} priority 0; {side} lo accept; {ports}; }}"
             for hook, side in (("input", "iifname"), ("output", "oifname"))
         ]
-    table = f"table inet hazard {{ {' '.join(chains)} }}"
+    table = f"table inet hazard {{ {'; '.join(chains)}; }}"
     shell.run(["ip", "netns", "exec", network.namespace(lab.record, lab.host(host)), "nft", table])
 
 
