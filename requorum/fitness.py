@@ -44,6 +44,8 @@ def unfit(facts: HostFacts) -> list[str]:
     if facts.machine.uid == 0 and facts.machine.unwritable:
         places = ", ".join(facts.machine.unwritable)
         found.append(f"nothing can be written to {places}: mount it read-write, or make it a directory that root owns")
+    if facts.machine.data_hidden:
+        found.append(facts.machine.data_hidden)
     need = 2 * facts.machine.data_used
     for what, free in (("data", facts.machine.data_free), ("backup", facts.machine.backup_free)):
         if free < need:
