@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 from requorum.facts import etcd_conf
 from requorum.facts.certificates import distrust
 from requorum.facts.host import HostFacts
@@ -15,9 +17,12 @@ _TAKE_AWAY = (
 )
 
 
-def unfit(facts: HostFacts) -> list[str]:
-    """Why nothing may be changed on this host; empty where it may."""
+def unfit(facts: HostFacts, backup: PurePosixPath) -> list[str]:
+    """Why nothing may be changed on this host; empty where it may. `backup` is the directory for backups."""
     found = []
+    for copied in (facts.conf.data_dir, str(PurePosixPath(etcd_conf.PATH).parent)):
+        if copied and backup.is_relative_to(copied):
+            found.append(f"the backup directory {backup} lies in {copied}, which it is to keep: choose another one")
     if facts.machine.uid != 0:
         found.append("the commands do not run as root: log in as root, or set `sudo: true` under ssh")
     if not facts.machine.etcdctl_version:
