@@ -31,6 +31,7 @@ def _up(arguments: argparse.Namespace) -> None:
         exec_start=arguments.exec_start,
         topology=arguments.topology,
         release=arguments.release,
+        disk_mib=arguments.disk_mib,
     )
     lab = Lab.up(wanted, say=_say)
     _say(f"{len(lab.hosts)} host{'s' if len(lab.hosts) > 1 else ''} up after {time.monotonic() - started:.1f} s")
@@ -152,6 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--exec-start", default="bash", choices=spec.EXEC_STARTS, help="shape of the unit's ExecStart")
     up.add_argument("--topology", default="external", help="only: external")
     up.add_argument("--release", default="bookworm", help="of Debian; only: bookworm")
+    up.add_argument("--disk-mib", type=int, default=0, help="size of each host's disk; 0: it shares this machine's")
     command("status", _status, "show all labs here", of_a_lab=False)
     ssh = command("ssh", _ssh, "log in to a host, or run a command there")
     ssh.add_argument("host")

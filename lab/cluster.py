@@ -12,6 +12,7 @@ from pathlib import Path
 from lab import (
     cgroups,
     checksums,
+    disks,
     inotify,
     inventory,
     machine,
@@ -86,7 +87,9 @@ class Lab:
             lab = cls(record)
             pki.make_all(lab.secrets, lab.hosts, spec.user, spec.ssh_port)
             for host in lab.hosts:
-                record.host_directory(host).mkdir(parents=True, exist_ok=True)
+                record.disk(host).mkdir(parents=True, exist_ok=True)
+                if spec.disk_mib:
+                    disks.make(record.disk(host), spec.disk_mib)
                 provision.provision(record, host, lab.secrets)
             say(f"booting {', '.join(host.name for host in lab.hosts)}")
             for host in lab.hosts:
@@ -116,6 +119,7 @@ class Lab:
             cgroups.remove(cgroups.group_of(self.record.spec.name, self.record.network, ""))
             # Last: without it, another lab may be given the number, and with it the names of all of the above.
             network.bridge_down(self.record)
+        disks.remove_below(self.record.directory)
         for path in self.record.directory.iterdir():
             # The record goes last: as long as it is there, `down` knows what to look for.
             if path.name in ("lock", "lab.json"):
@@ -311,6 +315,14 @@ class Lab:
         options = ["-o", f"UserKnownHostsFile={self.secrets / 'known_hosts'}", "-o", "StrictHostKeyChecking=yes"]
         options += ["-o", "IdentitiesOnly=yes", "-i", str(self.secrets / "id_ed25519"), "-p", str(spec.ssh_port)]
         return ["ssh", "-F", os.devnull, *options, f"{spec.user}@{where.address}", *command]
+
+    def fill_disk(self, host: str | Host) -> None:
+        """Take all room that is left on the host's disk; it must have a size (`Spec.disk_mib`)."""
+        disks.fill(self.record.disk(self.host(host)))
+
+    def make_room(self, host: str | Host) -> None:
+        """Give back what `fill_disk` took."""
+        disks.make_room(self.record.disk(self.host(host)))
 
     def data_directory(self, host: str | Host) -> Path:
         """etcd's data directory on the disk of a host without power."""

@@ -82,13 +82,14 @@ def switch_on(record: Record, host: Host) -> None:
         raise LabError(f"{host.name} is already switched on")
     directory = record.host_directory(host)
     (directory / "root").mkdir(exist_ok=True)
-    (directory / "work").mkdir(exist_ok=True)
+    work = record.disk(host) / "work"
+    work.mkdir(exist_ok=True)
     network.plug_in(record, host)
     options = ",".join(
         [
             f"lowerdir={record.root}",
             f"upperdir={record.upper(host)}",
-            f"workdir={directory / 'work'}",
+            f"workdir={work}",
             # A saved upper layer is put back as a copy: nothing in it may point at inodes.
             "index=off,xino=off,redirect_dir=off,metacopy=off",
         ]

@@ -15,6 +15,8 @@ USERS = ("root", "ops")
 ETCD_NAMES = ("host", "short", "other")
 EXEC_STARTS = ("bash", "plain")
 MEMBERS = (1, 3, 5, 7)
+LEAST_DISK_MIB = 768
+"""etcd allocates two segments of 64 MiB at each start; a backup wants twice the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Spec:
         exec_start: `bash` as in RHEL's unit, `plain` for /usr/bin/etcd alone.
         topology: how etcd runs; only `external` (a service on hosts of its own) for now.
         release: of Debian; decides etcd's version.
+        disk_mib: size of each host's disk; 0: it shares that of this machine, and cannot be filled.
     """
 
     name: str = "lab"
@@ -44,6 +47,7 @@ class Spec:
     exec_start: str = "bash"
     topology: str = "external"
     release: str = "bookworm"
+    disk_mib: int = 0
 
     def validate(self) -> None:
         """Raise LabError naming every field that is wrong, all at once."""
@@ -63,6 +67,8 @@ class Spec:
                 wrong.append(f"{field} {value!r}: this lab can only do {', '.join(map(str, allowed))}")
         if not 1 <= self.ssh_port <= 65535 or self.ssh_port in (2379, 2380):
             wrong.append(f"ssh_port {self.ssh_port}: a port from 1 to 65535 that etcd does not use")
+        if self.disk_mib and self.disk_mib < LEAST_DISK_MIB:
+            wrong.append(f"disk_mib {self.disk_mib}: 0, or at least {LEAST_DISK_MIB}")
         path = PurePosixPath(self.data_dir)
         if not re.fullmatch(r"(/[A-Za-z0-9._-]+){2,}/?", self.data_dir) or ".." in path.parts:
             wrong.append(f"data_dir {self.data_dir!r}: an absolute path of at least two plain parts")

@@ -82,12 +82,16 @@ class Record:
         return f"rqlab{self.network}"
 
     def host_directory(self, host: Host) -> Path:
-        """The host's own directory: `upper` is its disk, `console.log` what it printed."""
+        """The host's own directory: `disk` is its disk, `console.log` what it printed."""
         return self.directory / "hosts" / host.short
 
+    def disk(self, host: Host) -> Path:
+        """Where the host's disk lies; a file system of its own where the spec gives it a size."""
+        return self.host_directory(host) / "disk"
+
     def upper(self, host: Host) -> Path:
-        """The writable layer over the shared root file system: the host's disk."""
-        return self.host_directory(host) / "upper"
+        """The writable layer over the shared root file system: what is on the host's disk."""
+        return self.disk(host) / "upper"
 
     def save(self) -> None:
         """Write the record, before anything it names is made."""

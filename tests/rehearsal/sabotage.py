@@ -16,7 +16,8 @@ from pathlib import Path
 
 from runbook_runs import PROJECT, Done, assert_told, assert_whole, broken, command, environment, left_behind, run
 
-from lab import Lab, wait
+from lab import Lab, disks, wait
+from lab.writer import Write
 
 LOST = ("etcd-1", "etcd-2")
 POINTS = Path(__file__).with_name("points.txt")
@@ -27,6 +28,13 @@ KILLS = ("before", "after", "elsewhere")
 same, and it is another operator's machine, without the journal, that carries on."""
 FAULTS = ("cut", "reboot", "etcd-killed")
 """In the middle of a change: its connection is cut; its host loses power and boots; its host's etcd is killed."""
+FULL = ("disk-full", "reports-full")
+"""Right before a change no block is left on the disk of its host, or on that of the run's own folder."""
+DISK_MIB = 1024
+_OWN_DISK_MIB = 64
+
+FETCHING = ("test_back_up_configuration", "test_back_up_data", "test_fresh_snapshot")
+"""Steps whose last change brings something here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +66,34 @@ def parse(text: str) -> list[Point]:
     return [Point(step, kind, int(ordinal), host) for step, kind, ordinal, host in words]
 
 
-def lost(lab: Lab) -> object:
+def rounds() -> list[tuple[Point, str]]:
+    """Every change by every means, and a kill before the first read of each step on each host.
+
+    The run's own folder is written to at every change in the same way: full at the first of each step, and at whatever
+    is fetched into it.
+    """
+    points = recorded()
+    changes = [point for point in points if point.kind == "change"]
+    own = [point for point in changes if point.ordinal == 1 or point.step.startswith(FETCHING)]
+    return [
+        *((point, how) for point in changes for how in (*KILLS, *FAULTS, "disk-full")),
+        *((point, "reports-full") for point in own),
+        *((point, "before") for point in points if point.kind == "read"),
+    ]
+
+
+def lost(lab: Lab) -> list[Write]:
     """Two of three hosts lose power and their data, and boot; the survivor loses power too, and boots deaf."""
     return broken(lab, LOST, "destroyed", reboot_survivor=True)
 
 
-def sabotaged(lab: Lab, wanted: dict[str, str], *, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+def sabotaged(
+    lab: Lab, wanted: dict[str, str], *, reports: Path | None = None, timeout: float = 300
+) -> subprocess.CompletedProcess[str]:
     """A run with the saboteur in it, to its end."""
     beside = {"PYTHONPATH": str(Path(__file__).parent), "REQUORUM_SABOTAGE": json.dumps(wanted)}
     return subprocess.run(
-        command(lab, "-p", "saboteur"),
+        command(lab, "-p", "saboteur", reports=reports),
         cwd=PROJECT,
         env=environment() | beside,
         stdin=subprocess.DEVNULL,
@@ -81,14 +107,17 @@ def sabotaged(lab: Lab, wanted: dict[str, str], *, timeout: float = 240) -> subp
 
 def one_round(lab: Lab, point: Point, how: str, folder: Path) -> None:
     """Break, sabotage at the point, type the command again, and hold the end against an undisturbed one."""
-    writes = broken(lab, LOST, "destroyed", reboot_survivor=True)
+    writes = lost(lab)
+    reports = _small_disk(lab) if how == "reports-full" else None
     with _meeting(lab, point, how, folder):
         kind = {"elsewhere": "after"}.get(how, how if how in (*KILLS, "cut") else "meet")
-        first = sabotaged(lab, {"point": str(point), "how": kind, "meet": str(folder)})
+        first = sabotaged(lab, {"point": str(point), "how": kind, "meet": str(folder)}, reports=reports)
     assert "Traceback" not in first.stdout, first.stdout
     if how in KILLS:
         assert first.returncode == -9, f"the point was not reached:\n{first.stdout}"
-    again = run(lab, reports=folder / "elsewhere" if how == "elsewhere" else None)
+    if how in FULL:
+        _assert_told_of_full_disk(lab, first, point.host if how == "disk-full" else "the machine that runs this")
+    again = run(lab, reports=folder / "elsewhere" if how == "elsewhere" else reports)
     _assert_ended(first, again)
     assert_whole(lab, writes)
     assert left_behind(lab) == []
@@ -104,23 +133,50 @@ def _assert_ended(first: subprocess.CompletedProcess[str], again: Done) -> None:
         assert again.summary["survivor"] == "etcd-0.example.com", said
 
 
+def _assert_told_of_full_disk(lab: Lab, first: subprocess.CompletedProcess[str], where: str) -> None:
+    """What did not need the room went well; whatever stopped the run says which disk, what was changed, what to do."""
+    if first.returncode == 0:
+        return
+    for words in (f"on {where} is full", "changed:", "make room"):
+        assert words in first.stdout, f"expected {words!r} in:\n{first.stdout}"
+
+
 @contextmanager
 def _meeting(lab: Lab, point: Point, how: str, folder: Path) -> Iterator[None]:
-    """Do to the host what is to be done while the run waits at its point."""
+    """Do to the host what is to be done while the run waits at its point; room is made once the run has ended."""
+    own = _small_disk(lab) if how == "reports-full" else None
 
     def meet() -> None:
         wait.until((folder / "reached").exists, f"the run comes to {point}", within=120, every=0.02)
         if how == "etcd-killed":
             lab.run(point.host, "pkill -9 -x etcd; true")
+        elif how == "disk-full":
+            lab.fill_disk(point.host)
+        elif own is not None:
+            disks.fill(own)
         (folder / "go").touch()
         if how == "reboot":
             lab.power_off(point.host)
             lab.boot(point.host)
 
-    if how not in ("reboot", "etcd-killed"):
+    if how not in ("reboot", "etcd-killed", *FULL):
         yield
         return
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        done = pool.submit(meet)
-        yield
-    done.result()
+    try:
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            done = pool.submit(meet)
+            yield
+        done.result()
+    finally:
+        if how == "disk-full":
+            lab.make_room(point.host)
+        elif own is not None:
+            disks.make_room(own)
+
+
+def _small_disk(lab: Lab) -> Path:
+    """A folder for reports on a disk of its own; it goes with the lab."""
+    place = lab.record.directory / "small-reports"
+    if not place.is_mount():
+        disks.make(place, _OWN_DISK_MIB)
+    return place
