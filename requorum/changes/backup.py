@@ -44,17 +44,28 @@ sums() {{  # of everything that may not change while it is copied
   (cd "$1" && find . -type f ! -name '*.wal' ! -name '*.tmp' ! -path './{self.leave_out}' -print0 |
     sort -z | xargs -0 -r sha256sum)
 }}
-for attempt in 1 2 3 4 5; do
-  rm -rf {part} && mkdir -m 0700 {part} || return 1
-  (cd {source} && find . -mindepth 1 -maxdepth 1 ! -name '{self.leave_out}' -print0 |
-    xargs -0 -r cp -a --sparse=always -t {part}) || continue
-  find {part} -path '*/member/wal/*.tmp' -delete || return 1  # the room that etcd keeps for its next segment
-  [ "$(sums {source})" = "$(sums {part})" ] || continue
-  (cd {part} && find . -type f ! -name {SUMS} -print0 | sort -z | xargs -0 -r sha256sum > {SUMS}) || return 1
-  find {part} -type f -print0 | xargs -0 -r sync && mv -T {part} {to} && sync "$(dirname {to})" && return 0
+copy() {{
+  local attempt said
+  for attempt in 1 2 3 4 5; do
+    rm -rf {part} && mkdir -m 0700 {part} || return 1
+    said=$(cd {source} && find . -mindepth 1 -maxdepth 1 ! -name '{self.leave_out}' -print0 |
+      xargs -0 -r cp -a --sparse=always -t {part} 2>&1) || {{
+      case $said in
+        *"No space left"*|*"quota exceeded"*) echo "$said" >&2; return 1;;
+        *) continue;;
+      esac
+    }}
+    find {part} -path '*/member/wal/*.tmp' -delete || return 1  # the room that etcd keeps for its next segment
+    [ "$(sums {source})" = "$(sums {part})" ] || continue
+    (cd {part} && find . -type f ! -name {SUMS} -print0 | sort -z | xargs -0 -r sha256sum > {SUMS}) || return 1
+    find {part} -type f -print0 | xargs -0 -r sync && mv -T {part} {to} && sync "$(dirname {to})"
+    return
+  done
+  echo "{self.source} went on changing while it was copied, five times${{said:+: $said}}" >&2
   return 1
-done
-echo "{self.source} went on changing while it was copied, five times" >&2
+}}
+copy && return 0
+rm -rf {part}  # what is not whole takes no room
 return 1"""
 
     @property
@@ -94,9 +105,12 @@ class FetchTree(Change):
             problem = _checked(to)
             if not problem:
                 return False
-        to.parent.mkdir(parents=True, exist_ok=True)
         part = to.with_name(to.name + ".part")
-        shell.fetch(self.act(), part, seconds=self.seconds)
+        try:
+            part.parent.mkdir(parents=True, exist_ok=True)
+            shell.fetch(self.act(), part, seconds=self.seconds)
+        except OSError as error:
+            raise ChangeFailed(f"{part} cannot be written here: {error.strerror or error}") from error
         problem = _checked(part)
         if problem:
             raise ChangeFailed(f"{self.shown()}\n{problem}")
@@ -160,8 +174,10 @@ class SaveSnapshot(Change):
     def act(self) -> str:
         to = quote(self.to)
         return f"""mkdir -p -m 0700 {to} && cd {to} && rm -f snapshot.db snapshot.db.part || return 1
-PATIENCE=600s ctl snapshot save snapshot.db >&2 && sync snapshot.db || return 1
-sha256sum ./snapshot.db > {SUMS}.part && sync {SUMS}.part && mv -fT {SUMS}.part {SUMS} && sync ."""
+PATIENCE=600s ctl snapshot save snapshot.db >&2 && sync snapshot.db &&
+  sha256sum ./snapshot.db > {SUMS}.part && sync {SUMS}.part && mv -fT {SUMS}.part {SUMS} && sync . && return 0
+rm -f snapshot.db snapshot.db.part {SUMS}.part  # what is not whole takes no room
+return 1"""
 
     @property
     def seconds(self) -> float:

@@ -19,6 +19,8 @@ from requorum.journal import JournalError
 from requorum.records import WRITABLE, BackupProven, Noted, StepOutcome, Word, WordBegan, WordEnded
 from requorum.remote import RemoteError
 from requorum.run import BASTION, Run
+from requorum.stages import full_disks
+from requorum.stages.full_disks import FullDisks
 
 Function = TypeVar("Function", bound=Callable[..., None])
 Failure = Literal["nothing changed", "state unknown", "changed, but not as required"]
@@ -71,6 +73,11 @@ class StepFailed(Exception):
         super().__init__(expected)
         self.word, self.failure, self.host = word, failure, host
         self.expected, self.found, self.advice = expected, found, advice
+
+    def add(self, full: FullDisks) -> None:
+        """Say which disks are full, too, where any is."""
+        self.found = "\n".join(filter(None, (self.found, full.found)))
+        self.advice = "\n".join(filter(None, (full.advice, self.advice)))
 
     def told(self, changed: str) -> str:
         """The failure for the reader at 3 a.m.; `changed` says what this run has changed so far."""
@@ -170,6 +177,8 @@ class _Word:
         """End the word; raise StepFailed for what a reader can use, and let the rest (Ctrl-C, a bug) go up as it is."""
         if isinstance(error, _TELLABLE):
             failed = self._fail(error, failure)
+            if now().run.mode != "plan":
+                failed.add(full_disks.look(now().run, failed.host, failed.found))
             self._end("failed", failed)
             raise failed from None
         self._end("passed" if error is None else "interrupted")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -143,11 +144,28 @@ def test_a_log_may_grow_meanwhile(tmp_path: Path, source: Path) -> None:
     assert proven(to)
 
 
-def test_a_file_that_cannot_be_copied_is_no_backup(tmp_path: Path, source: Path) -> None:
-    bin_folder = stand_in(tmp_path / "bin", "cp", '/bin/cp "$@"; echo "cp: No space left on device" >&2; exit 1')
+def test_a_copy_that_finds_no_room_is_tried_once_and_takes_none(tmp_path: Path, source: Path) -> None:
+    tried = tmp_path / "tried"
+    script = f'/bin/cp "$@"; echo >> {tried}; echo "cp: error writing: No space left on device" >&2; exit 1'
     with pytest.raises(ChangeFailed, match="No space left"):
-        CopyTree(HOST, str(source), str(tmp_path / "copy")).do(LocalShell(bin_folder))
-    assert not (tmp_path / "copy").exists()
+        CopyTree(HOST, str(source), str(tmp_path / "copy")).do(LocalShell(stand_in(tmp_path / "bin", "cp", script)))
+    assert tried.read_text() == "\n"
+    assert not list(tmp_path.glob("copy*"))
+
+
+def test_what_keeps_a_copy_from_being_made_is_told(tmp_path: Path, source: Path) -> None:
+    shell = LocalShell(stand_in(tmp_path / "bin", "cp", 'echo "cp: Input/output error" >&2; exit 1'))
+    with pytest.raises(ChangeFailed, match="five times: cp: Input/output error"):
+        CopyTree(HOST, str(source), str(tmp_path / "copy")).do(shell)
+
+
+def test_a_file_that_cannot_be_written_here_is_told(tmp_path: Path, copy: Path) -> None:
+    class Full(LocalShell):
+        def fetch(self, script: str, to: Path, *, seconds: float) -> str:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(ChangeFailed, match=r"data\.tar\.gz\.part cannot be written here: No space left on device"):
+        FetchTree(HOST, str(copy), str(tmp_path / "run" / "data.tar.gz")).do(Full())
 
 
 def test_a_source_that_is_not_there_is_no_backup(tmp_path: Path, shell: LocalShell) -> None:
@@ -286,10 +304,12 @@ def test_snapshot_after_an_interruption_is_saved_again(tmp_path: Path) -> None:
     assert (to / "snapshot.db").read_text() == "snapshot"
 
 
-def test_snapshot_that_etcd_refuses_is_told(tmp_path: Path) -> None:
-    shell = LocalShell(stand_in(tmp_path / "bin", "etcdctl", "echo 'context deadline exceeded' >&2; exit 1"))
+def test_snapshot_that_etcd_refuses_is_told_and_takes_no_room(tmp_path: Path) -> None:
+    script = "echo half > snapshot.db.part; echo 'context deadline exceeded' >&2; exit 1"
+    shell = LocalShell(stand_in(tmp_path / "bin", "etcdctl", script))
     with pytest.raises(ChangeFailed, match="context deadline exceeded"):
         SaveSnapshot(HOST, str(tmp_path / "etcd-snapshot")).do(shell)
+    assert os.listdir(tmp_path / "etcd-snapshot") == []
 
 
 def test_backups_change_no_facts() -> None:
