@@ -54,15 +54,19 @@ def _built() -> Iterator[dict[Spec, Lab]]:
 
 @pytest.fixture
 def labs(_built: dict[Spec, Lab]) -> Labs:
-    """A function from the fields of a Spec (without `name`) to a lab of that shape in its whole state."""
+    """A function from the fields of a Spec (without `name`) to a lab of that shape in its whole state.
 
-    def give(**fields: object) -> Lab:
+    `whole=False`: as the last test left it, for a test that begins by putting another state back.
+    """
+
+    def give(*, whole: bool = True, **fields: object) -> Lab:
         shape = Spec(**fields)  # type: ignore[arg-type]
         # Only the lab of the present test has power: what the others would take (inotify instances, time) it can have.
         for other in (lab for built, lab in _built.items() if built != shape):
             other.power_off(*other.hosts)
         if shape in _built:
-            _built[shape].restore("whole")
+            if whole:
+                _built[shape].restore("whole")
             return _built[shape]
         name = f"test-{os.getpid()}-{len(_built)}"
         _built[shape] = Lab.up(Spec(**{**fields, "name": name}))  # type: ignore[arg-type]

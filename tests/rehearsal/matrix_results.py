@@ -13,7 +13,6 @@ import platform
 import statistics
 import subprocess
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -24,6 +23,7 @@ from typing import Any
 import pytest
 from runbook_runs import PROJECT, SEED
 from sabotage import FAULTS, FULL, KILLS, Point
+from sabotage import recorded as points
 
 from lab import Lab
 from lab.state import write_atomically
@@ -157,11 +157,11 @@ healthy with the same data, every acknowledged write there, nothing of Requorum 
 
 
 def _rows(done: list[Result]) -> Iterator[str]:
-    steps: dict[str, list[Result]] = defaultdict(list)
+    steps: dict[str, list[Result]] = {point.step.partition("[")[0]: [] for point in points()}
     for one in done:
         steps[one["step"]].append(one)
     steps["**all**"] = done
-    for step, made in steps.items():
+    for step, made in ((step, made) for step, made in steps.items() if made):
         cells = [_cell([one for one in made if one["how"] == column]) for column in COLUMNS]
         seconds = f"{statistics.median(one['seconds'] for one in made):.0f}"
         yield f"| {' | '.join([step.removeprefix('test_').replace('_', ' '), *cells, seconds])} |"

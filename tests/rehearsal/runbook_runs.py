@@ -183,7 +183,7 @@ def keep(lab: Lab, name: str, writes: Iterable[Write]) -> list[Write]:
 
 def broken(lab: Lab, hosts: Sequence[str], how: str, *, reboot_survivor: bool = False) -> list[Write]:
     """200 keys are written, all acknowledged; then `hosts` are broken (see `Lab.break_hosts`). Returns the writes."""
-    name = "-".join([how, *hosts, *(["deaf"] if reboot_survivor else [])])
+    name = broken_name(hosts, how, reboot_survivor=reboot_survivor)
 
     def make() -> list[Write]:
         writes = written(lab)
@@ -191,6 +191,11 @@ def broken(lab: Lab, hosts: Sequence[str], how: str, *, reboot_survivor: bool = 
         return writes
 
     return state(lab, name, make)
+
+
+def broken_name(hosts: Sequence[str], how: str, *, reboot_survivor: bool = False) -> str:
+    """The name under which `broken` keeps the state."""
+    return "-".join([how, *hosts, *(["deaf"] if reboot_survivor else [])])
 
 
 def written(lab: Lab, count: int = 200, hosts: Sequence[str] | None = None) -> list[Write]:

@@ -14,9 +14,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from runbook_runs import PROJECT, Done, assert_told, assert_whole, broken, command, environment, left_behind, run
+from runbook_runs import (
+    PROJECT,
+    Done,
+    assert_told,
+    assert_whole,
+    broken,
+    broken_name,
+    command,
+    environment,
+    left_behind,
+    run,
+)
 
-from lab import Lab, disks, wait
+from lab import Lab, disks, saved, wait
 from lab.writer import Write
 
 LOST = ("etcd-1", "etcd-2")
@@ -84,6 +95,8 @@ def rounds() -> list[tuple[Point, str]]:
 
 def lost(lab: Lab) -> list[Write]:
     """Two of three hosts lose power and their data, and boot; the survivor loses power too, and boots deaf."""
+    if broken_name(LOST, "destroyed", reboot_survivor=True) not in saved.names(lab):
+        lab.restore("whole")
     return broken(lab, LOST, "destroyed", reboot_survivor=True)
 
 

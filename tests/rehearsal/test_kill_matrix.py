@@ -58,6 +58,6 @@ def test_the_points_are_those_of_an_undisturbed_run(lab3: Lab, tmp_path: Path) -
 def test_the_same_command_ends_as_an_undisturbed_run(
     labs: Callable[..., Lab], tmp_path: Path, point: Point, how: str
 ) -> None:
-    lab = labs(disk_mib=DISK_MIB if how in FULL else 0)
+    lab = labs(whole=False, disk_mib=DISK_MIB if how in FULL else 0)
     with matrix_results.recorded(lab, point, how):
         one_round(lab, point, how, tmp_path)

@@ -16,6 +16,7 @@ import yaml
 
 from lab import Lab, LabError, Spec, cgroups, checksums, cli, machine, network, state, wait, writer
 from lab.shell import run
+from lab.spec import LEAST_DISK_MIB
 
 Labs = Callable[..., Lab]
 PROJECT = Path(__file__).parents[2]
@@ -48,6 +49,21 @@ def test_another_shape_of_host(labs: Labs) -> None:
     assert ", m1, https://" in lab.etcdctl("etcd-1", "member list").stdout
     assert 'ETCD_NAME="m1"' in lab.run("etcd-1", "cat /etc/etcd/etcd.conf").stdout
     assert lab.run("etcd-1", "readlink -f /proc/$(pidof etcd)/exe").stdout.strip() == "/usr/bin/etcd"
+
+
+def test_a_full_disk_is_full_for_whoever_writes(labs: Labs) -> None:
+    lab = labs(members=1, disk_mib=LEAST_DISK_MIB)
+    write = "for place in /etc /backup /var/lib /var/lib/etcd; do echo x > $place/x; done"
+    lab.fill_disk("etcd-0")
+    assert lab.run("etcd-0", "df --output=avail / | tail -n 1").stdout.strip() == "0"
+    assert lab.run("etcd-0", write, check=False).stderr.count("No space left on device") == 4
+    lab.make_room("etcd-0")
+    assert lab.run("etcd-0", write, check=False).stderr == ""
+
+
+def test_the_disk_of_this_machine_is_never_filled(lab3: Lab) -> None:
+    with pytest.raises(LabError, match="has no disk of its own"):
+        lab3.fill_disk("etcd-0")
 
 
 def test_power_loss_leaves_nothing_running(lab3: Lab) -> None:
@@ -276,6 +292,17 @@ def test_down_after_this_machine_was_restarted(small: Lab) -> None:
     network.bridge_down(small.record)
     cgroups.remove(cgroups.group_of(small.record.spec.name, small.record.network, ""))
     _down(small)
+
+
+def test_down_takes_disks_also_full_ones(lab3: Lab) -> None:
+    """lab3 is on: its hosts have mount namespaces of their own."""
+    name = f"killed-{os.getpid()}"
+    second = Lab.up(Spec(name=name, members=1, disk_mib=LEAST_DISK_MIB))
+    lab3.power_off("etcd-1")
+    lab3.boot("etcd-1")
+    second.fill_disk("etcd-0")
+    _down(second)
+    assert name not in run(["losetup", "--all"]).stdout
 
 
 def test_down_without_its_bridge_takes_the_hosts_too(small: Lab) -> None:
