@@ -258,6 +258,9 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
             listens = listening(places_of(member), survey)
             alive = f"alive, whatever is declared ({listens})" if listens else "possibly alive"
             proof.append(f"{member.name}: {where} is silent: {alive}")
+    if len(intact) >= quorum and _half_forced(survey[newest.name], newest.name):
+        why = f"the forced start of {newest.name} did not come to its election: it is to be forced again"
+        return _lost(inventory, survey, ranked, intact, [*proof, why])
     if len(intact) >= quorum:
         return _enough_data(inventory, survey, newest, intact, quorum, proof)
     if len(intact) + len(open_) >= quorum:
@@ -265,6 +268,13 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
         return _unproven(tuple(proof), tuple(open_))
     proof.append(f"at most {len(intact) + len(open_)} of the {quorum} members that a quorum needs can ever answer")
     return _lost(inventory, survey, ranked, intact, proof)
+
+
+def _half_forced(facts: HostFacts | Silent, name: str) -> bool:
+    """Our own force began on this host, and its log does not hold it: started plainly, etcd would wait for the others."""
+    if not isinstance(facts, HostFacts) or facts.mark is None or facts.data is None:
+        return False
+    return facts.mark.survivor == name and bool(facts.data.half_removed)
 
 
 def _enough_data(

@@ -87,6 +87,24 @@ class DataDir:
         return tuple(found.values())
 
     @property
+    def half_removed(self) -> tuple[int, ...]:
+        """Members that the database no longer lists, and that the log, as far as it is committed, still does.
+
+        A forced start that ends before its election leaves that (killed, a full disk): it has removed the others from
+        its database already. etcd goes by its log: started plainly, it waits for their votes.
+        """
+        if self.log is None or self.db is None:
+            return ()
+        listed: set[int] = set()
+        for change in self.log.conf_changes:
+            removes, committed = change.kind == "remove", change.index <= self.log.commit
+            if removes != committed:
+                listed.add(change.node_id)
+            elif removes:
+                listed.discard(change.node_id)
+        return tuple(sorted(listed & set(self.db.removed)))
+
+    @property
     def unseen(self) -> int:
         """How many log entries between the database and the given segments were not looked at.
 

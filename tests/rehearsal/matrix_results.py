@@ -67,18 +67,19 @@ def recorded(lab: Lab, point: Point, how: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        _record(lab, point, how, time.monotonic() - began, (str(error) or repr(error)).partition("\n")[0])
+        _record(lab, point, how, time.monotonic() - began, str(error) or repr(error))
         raise
     _record(lab, point, how, time.monotonic() - began, "")
 
 
-def _record(lab: Lab, point: Point, how: str, seconds: float, why: str) -> None:
+def _record(lab: Lab, point: Point, how: str, seconds: float, said: str) -> None:
     if not FILE:
         return
     step, column = point.step.partition("[")[0], "read" if point.kind == "read" else how
+    why = said.partition("\n")[0]
     result = {"round": name_of(point, how), "step": step, "how": column, "why": why, "seconds": round(seconds, 1)}
     at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    line = json.dumps({**result, "at": at, "code": code(), "commit": _commit(), "versions": _versions(lab)})
+    line = json.dumps({**result, "at": at, "code": code(), "commit": _commit(), "versions": _versions(lab), "said": said})
     Path(FILE).parent.mkdir(parents=True, exist_ok=True)
     with open(FILE, "ab") as stream:
         stream.write(f"{line}\n".encode())  # at once: several processes append

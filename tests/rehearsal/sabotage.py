@@ -137,7 +137,7 @@ def one_round(lab: Lab, point: Point, how: str, folder: Path) -> None:
 
 
 def _assert_ended(first: subprocess.CompletedProcess[str], again: Done) -> None:
-    said = f"the sabotaged run said:\n{first.stdout}\nthe same command again said:\n{again.output}"
+    said = f"it ended with {again.exit}; the sabotaged run said:\n{first.stdout}\nthe same command again said:\n{again.output}"
     assert again.exit == 0, said
     verdict = str(again.summary["verdict"])
     assert verdict in ("lost", "unfinished", "healthy", "degraded"), said

@@ -14,6 +14,7 @@ from builders import (
     emptied,
     facts,
     inventory,
+    mark,
     members,
     name,
     names,
@@ -29,6 +30,7 @@ from requorum.facts.data_dir import unreadable
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.members import Member
 from requorum.facts.unit import FENCE
+from requorum.facts.wal import ConfChange
 from requorum.inventory import Inventory
 
 
@@ -44,6 +46,17 @@ def test_lost_two_of_three_emptied() -> None:
     assert (found.members, found.others, found.joiners, found.missing) == (names(0), names(1, 2), names(1, 2), ())
     assert "what only lost members held is unknown" in found.loss
     assert "at most 1 of the 2 members that a quorum needs can ever answer" in found.proof
+
+
+@pytest.mark.parametrize(("committed", "verdict"), [(98, Verdict.LOST), (99, Verdict.LOST), (100, Verdict.UNFINISHED)])
+def test_a_force_that_did_not_come_to_its_election_is_made_again(committed: int, verdict: Verdict) -> None:
+    """Its database lists it alone; started plainly it would wait for the votes of those that its log still lists."""
+    changes = tuple(ConfChange(98 + n, "remove", node(n), "", ()) for n in (1, 2))
+    alone = data(0, members(0), commit=committed, consistent=97, changes=changes, removed=(node(1), node(2)))
+    others = (emptied(1, fenced=True, mark=mark()), emptied(2, fenced=True, mark=mark()))
+    found = diagnose(inventory(), survey(stopped(0, alone, mark=mark()), *others))
+    assert (found.verdict, found.survivor, found.acts) == (verdict, name(0), True)
+    assert (f"the forced start of {name(0)} did not come" in said(found.proof)) == (verdict is Verdict.LOST)
 
 
 def test_lost_two_of_three_silent_and_declared() -> None:

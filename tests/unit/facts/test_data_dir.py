@@ -11,7 +11,7 @@ from wal_writer import FIRST, Writer
 from requorum.facts.bolt import Db, DbMember, read_image
 from requorum.facts.data_dir import DataDir, judge, unreadable
 from requorum.facts.data_error import DataError
-from requorum.facts.wal import ConfChange, Log, LogEnd
+from requorum.facts.wal import ConfChange, Kind, Log, LogEnd
 
 ONE = DbMember(1, "one", ("http://one:2380",), ("http://one:2379",), False)
 TWO = DbMember(2, "two", ("http://two:2380",), (), True)
@@ -51,6 +51,28 @@ def test_removed_member_is_not_in_its_own_list_once_it_knows(version: str) -> No
     data = judge(sample.segments("m3"), read_image(sample.db("m3")))
     assert data.error == ""
     assert data.node_id not in {m["ID"] for m in sample.said["list"]["members"]}
+
+
+REMOVED = replace(DB, members=(ONE,), removed=(2,))
+
+
+@pytest.mark.parametrize(
+    ("changes", "half"),
+    [
+        pytest.param([("add", 3)], (2,), id="the log lost the removal"),
+        pytest.param([("add", 3), ("remove", 21)], (2,), id="not committed"),
+        pytest.param([("remove", 21)], (2,), id="not committed, added long ago"),
+        pytest.param([("add", 3), ("remove", 20)], (), id="committed"),
+        pytest.param([("add", 3), ("promote", 4), ("remove", 20)], (), id="a learner once"),
+        pytest.param([("add", 21)], (), id="an addition that is not committed"),
+        pytest.param([], (), id="removed long ago"),
+    ],
+)
+def test_a_removal_is_half_done_until_the_log_holds_it(changes: list[tuple[Kind, int]], half: tuple[int, ...]) -> None:
+    """LOG is committed up to 20."""
+    log = replace(LOG, conf_changes=tuple(ConfChange(index, kind, 2, "two", ()) for kind, index in changes))
+    assert DataDir(log, REMOVED, "").half_removed == half
+    assert DataDir(log, DB, "").half_removed == ()
 
 
 def changed(*changes: ConfChange, db: Db = DB) -> dict[int, DbMember]:
