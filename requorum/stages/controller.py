@@ -59,7 +59,7 @@ class Controller(Steps):
         super().__init__(config, run)
         self._terminal = self._open_terminal()
         self._follower: Follower | None = None
-        self._stopped = False
+        self._stopped = self._unwritten = False
         self._cut: list[pytest.TestReport] = []
         self._refused: pytest.Session | None = None
 
@@ -178,7 +178,11 @@ class Controller(Steps):
         except JournalError as error:
             if self.run.step:
                 raise
-            self._write(f"not written down: {nodeid.rpartition('::')[2]} {how}: {error}", "failed")
+            if not self._unwritten:
+                self._write(
+                    f"not written down: {nodeid.rpartition('::')[2]} {how}, and what follows: {error}", "failed"
+                )
+            self._unwritten = True
 
     def pytest_keyboard_interrupt(self) -> None:
         """The run ends here, whatever its steps say."""

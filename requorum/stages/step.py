@@ -6,6 +6,7 @@ The words are plain state of the process: threads do not inherit context variabl
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -177,9 +178,10 @@ class _Word:
         """End the word; raise StepFailed for what a reader can use, and let the rest (Ctrl-C, a bug) go up as it is."""
         if isinstance(error, _TELLABLE):
             failed = self._fail(error, failure)
-            if now().run.mode != "plan":
+            if now().run.mode != "plan" and not isinstance(error, JournalError):
                 failed.add(full_disks.look(now().run, failed.host, failed.found))
-            self._end("failed", failed)
+            with suppress(JournalError):  # the failure itself is told all the same
+                self._end("failed", failed)
             raise failed from None
         self._end("passed" if error is None else "interrupted")
 
@@ -192,13 +194,22 @@ class _Word:
             expected = f"{self.text}: {error.change.shown()}"
             return StepFailed(self.word, failure, error.change.host, expected, error.found, self.advice)
         if isinstance(error, JournalError):
-            advice = "free space where the reports are, then run the same command again"
-            return StepFailed(self.word, failure, host, "a journal that can be written", str(error), advice)
+            return unwritten(error, now())
         return StepFailed(self.word, failure, host, self.text, _message(error), self.advice)
 
 
 _Kind = type[BaseException] | None
 _TELLABLE = (AssertionError, RemoteError, ChangeStopped, JournalError, MissingFact)
+
+
+def unwritten(error: JournalError, at: Now) -> StepFailed:
+    """A journal that cannot be written stops a step wherever it is: nothing is changed without it."""
+    failure: Failure = "state unknown" if at.acted else "nothing changed"
+    advice = "free space where the reports are, then run the same command again"
+    expected = "a journal that can be written"
+    failed = StepFailed(at.word or "precondition", failure, full_disks.HERE, expected, str(error), advice)
+    failed.add(full_disks.look(at.run, full_disks.HERE, failed.found))
+    return failed
 
 
 def _message(error: BaseException) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -15,7 +15,7 @@ from requorum.stages import guards, options
 from requorum.stages.barriers import interrupted_by
 from requorum.stages.order import Place
 from requorum.stages.outcome import changed_words, step_words
-from requorum.stages.step import ATTRIBUTE, NotToday, Now, Step, StepFailed, enter
+from requorum.stages.step import ATTRIBUTE, NotToday, Now, Step, StepFailed, enter, unwritten
 
 NOWHERE = "nowhere"
 """The host of a step whose role nobody plays; such an item is left out of the run."""
@@ -129,12 +129,12 @@ class Steps:
         """Run a step between its two records; whatever ends it is written down."""
         at = Now(self.run, pyfuncitem.name, host_of(pyfuncitem))
         self.run.step = pyfuncitem.name
-        self.run.journal.add(StepBegan(at.id, at.host))
-        if step_of(pyfuncitem).destructive:
-            ends = "ends" if self.mode == "recovery" else "would end"
-            self.run.journal.add(Noted(at.id, at.host, f"the point of no return: the old cluster {ends} here"))
         enter(at)
         try:
+            self.run.journal.add(StepBegan(at.id, at.host))
+            if step_of(pyfuncitem).destructive:
+                ends = "ends" if self.mode == "recovery" else "would end"
+                self.run.journal.add(Noted(at.id, at.host, f"the point of no return: the old cluster {ends} here"))
             try:
                 result = yield
             except NotToday:
@@ -143,8 +143,11 @@ class Steps:
             return result
         except StepFailed as failed:
             said = f"{failed.failure}: expected {failed.expected}; found {failed.found}"
-            self._ended(pyfuncitem.nodeid, "failed", said)
+            with suppress(JournalError):  # the failure itself is told all the same
+                self._ended(pyfuncitem.nodeid, "failed", said)
             raise
+        except JournalError as error:
+            raise unwritten(error, at) from None
         except Exception as error:
             self._ended(pyfuncitem.nodeid, "failed", f"{type(error).__name__}: {error}")
             raise
@@ -165,7 +168,7 @@ class Steps:
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, StepFailed):
             report.longrepr = error.told(changed_words(self.run.journal))
-        elif isinstance(error, (RemoteError, JournalError, pytest.UsageError)):
+        elif isinstance(error, (RemoteError, pytest.UsageError)):
             report.longrepr = f"{error}\n  changed:  {changed_words(self.run.journal)}"
         return report
 

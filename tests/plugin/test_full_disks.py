@@ -10,11 +10,11 @@ import pytest
 
 from requorum.facts import disk
 from requorum.inventory import load
-from requorum.journal import Journal
+from requorum.journal import Journal, JournalError
 from requorum.records import WordEnded
 from requorum.run import Run
 from requorum.stages import full_disks, postcondition
-from requorum.stages.step import Now, StepFailed, enter
+from requorum.stages.step import Now, StepFailed, enter, unwritten
 
 
 @dataclass
@@ -75,3 +75,31 @@ def test_a_word_that_fails_says_so_and_writes_it_down(run: Run) -> None:
     assert failed.value.advice.splitlines()[1:] == ["look at the host"]
     ended = [entry.record for entry in Journal(run.journal.path).entries() if isinstance(entry.record, WordEnded)]
     assert [record.found for record in ended] == [failed.value.found]
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_a_journal_on_a_full_disk_does_not_hide_the_failure(
+    run: Run, monkeypatch: pytest.MonkeyPatch, holds: bool
+) -> None:
+    """Whether the word itself holds or not: what the reader sees is a failure with all its words."""
+
+    def full(record: object) -> None:
+        raise JournalError("the journal cannot be written: No space left on device")
+
+    def word() -> None:
+        with postcondition("it writes"):
+            monkeypatch.setattr(run.journal, "add", full)
+            assert holds, "it does not"
+
+    at = Now(run, "test_x[a]", "a")
+    enter(at)
+    try:
+        with pytest.raises((StepFailed, JournalError)) as raised:
+            word()
+        error = raised.value
+        failed = unwritten(error, at) if isinstance(error, JournalError) else error  # as the step's own wrapper does
+    finally:
+        enter(None)
+    told = failed.told("This run made 3 changes.")
+    assert ("a journal that can be written" if holds else "it does not") in told
+    assert all(word in told for word in ("expected:", "changed:", "next:"))

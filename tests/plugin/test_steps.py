@@ -279,6 +279,7 @@ def test_a_full_disk_stops_before_the_change(project: Project) -> None:
         subprocess.run(["umount", "-l", str(project.reports)], check=True)
     assert project.made == ["20 b", "20 c"]
     answer.assert_told(1, "journal.jsonl cannot be written: No space left on device")
+    answer.assert_told(1, "next:     make room on the machine that runs this first")
 
 
 def test_no_room_for_reports_is_a_usage_error(project: Project) -> None:

@@ -79,7 +79,9 @@ def _record(lab: Lab, point: Point, how: str, seconds: float, said: str) -> None
     why = said.partition("\n")[0]
     result = {"round": name_of(point, how), "step": step, "how": column, "why": why, "seconds": round(seconds, 1)}
     at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    line = json.dumps({**result, "at": at, "code": code(), "commit": _commit(), "versions": _versions(lab), "said": said})
+    line = json.dumps(
+        {**result, "at": at, "code": code(), "commit": _commit(), "versions": _versions(lab), "said": said}
+    )
     Path(FILE).parent.mkdir(parents=True, exist_ok=True)
     with open(FILE, "ab") as stream:
         stream.write(f"{line}\n".encode())  # at once: several processes append
