@@ -258,7 +258,7 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
             listens = listening(places_of(member), survey)
             alive = f"alive, whatever is declared ({listens})" if listens else "possibly alive"
             proof.append(f"{member.name}: {where} is silent: {alive}")
-    if len(intact) >= quorum and _half_forced(survey[newest.name], newest.name):
+    if len(voters) == 1 and intact == {newest.name} and _half_forced(survey[newest.name], newest.name):
         why = f"the forced start of {newest.name} did not come to its election: it is to be forced again"
         return _lost(inventory, survey, ranked, intact, [*proof, why])
     if len(intact) >= quorum:

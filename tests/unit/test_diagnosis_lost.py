@@ -59,6 +59,16 @@ def test_a_force_that_did_not_come_to_its_election_is_made_again(committed: int,
     assert (f"the forced start of {name(0)} did not come" in said(found.proof)) == (verdict is Verdict.LOST)
 
 
+def test_a_removal_by_a_quorum_is_no_half_done_force() -> None:
+    """The commit index on disk lags after a power loss; three members have their data, and are never forced."""
+    removal = (ConfChange(100, "remove", node(3), "", ()),)
+    hosts = [
+        stopped(n, data(n, members(0, 1, 2), commit=99, changes=removal, removed=(node(3),)), mark=mark())
+        for n in range(3)
+    ]
+    assert diagnose(inventory(), survey(*hosts)).verdict is Verdict.RESTARTABLE
+
+
 def test_lost_two_of_three_silent_and_declared() -> None:
     found = diagnose(inventory(lost=[1, 2]), survey(deaf(0), silent(1), silent(2)))
     assert found.verdict is Verdict.LOST
