@@ -8,7 +8,7 @@ import platform
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +27,7 @@ from requorum.records import CommandRan, HostSurveyed, Mode, VerdictGiven
 from requorum.records import Run as RunRecord
 from requorum.remote import CommandEnded, Remote
 from requorum.survey import Surveyor
+from requorum.undoing import Undoing, listed, undoing_of
 
 SETTLE_SECONDS = 15.0
 """How long members that run, and have no leader, are given: some election timeouts."""
@@ -48,6 +49,7 @@ class Run:
     argv: tuple[str, ...]
     survey: Mapping[str, HostFacts | Silent] = field(default_factory=dict)
     diagnosis: Diagnosis | None = None
+    undoing: Undoing = field(default_factory=Undoing)
     recovery: str = ""
     step: str = field(default="", compare=False)
 
@@ -86,11 +88,24 @@ class Run:
         return self.diagnosis
 
     @property
+    def changes(self) -> bool:
+        """This run may change hosts: once the operator has agreed."""
+        return self.mode in ("recovery", "abort")
+
+    @property
+    def acts(self) -> bool:
+        """There is something to do, and it may be done."""
+        return self.undoing.acts if self.mode == "abort" else self.proven.acts
+
+    @property
     def mark(self) -> Mark:
-        """What this recovery writes on a host; a recovery that is carried on keeps who began it, and when."""
+        """What this recovery writes on a host; a recovery that is carried on keeps who began it, when, and on what."""
+        survivor = self.proven.survivor
         old = next((m for m in self._marks() if m.recovery == self.recovery), None)
-        operator, since = (old.operator, old.since) if old else (self.operator, self.name)
-        return Mark(self.recovery, self.inventory.cluster, self.proven.survivor, operator, since)
+        if old is not None:
+            return replace(old, survivor=survivor, found=None)
+        members = listed(self.reached[survivor]) if survivor in self.reached else ()
+        return Mark(self.recovery, self.inventory.cluster, survivor, self.operator, self.name, members)
 
     def _marks(self) -> list[Mark]:
         return [facts.mark for facts in self.reached.values() if facts.mark]
@@ -129,6 +144,8 @@ class Run:
                 break
             time.sleep(0.5)
         self.recovery = max((m.recovery for m in self._marks()), default=self.name)
+        if self.mode == "abort":
+            self.undoing = undoing_of(self.inventory, self.survey)
         if self.mode == "plan":
             self.model = Model(self.reached)
 
@@ -167,6 +184,9 @@ class Run:
             "newcomers": set(found.joiners) & unlisted,
             "touched": {found.survivor, *found.others, *found.joiners, *self._marked()},
             "whole": {found.survivor, *found.members, *found.joiners},
+            "signed": set(self.undoing.hosts),
+            "kept": set(self.undoing.hosts) & {self.undoing.survivor},
+            "set aside": set(self.undoing.hosts) - {self.undoing.survivor},
         }
         if role not in chosen:
             raise ValueError(f"expected a role ({', '.join(chosen)}), found {role!r}")

@@ -2,10 +2,10 @@
 
 from requorum.changes.backup import CopyTree, FetchTree, SaveSnapshot
 from requorum.changes.change import Change, ChangeFailed, Shell
-from requorum.changes.files import MoveAside, RemoveFile, WriteFile
+from requorum.changes.files import MoveAside, MoveBack, RemoveFile, RestoreFile, WriteFile
 from requorum.changes.log import RaiseCommit
 from requorum.changes.membership import AddMember, PromoteMember, RemoveMember, UpdatePeerUrls
-from requorum.changes.service import EnableEtcd, ReloadUnits, StartEtcd, StopEtcd
+from requorum.changes.service import EnableEtcd, ReloadUnits, RunEtcd, StartEtcd, StopEtcd
 
 __all__ = [
     "AddMember",
@@ -15,11 +15,14 @@ __all__ = [
     "EnableEtcd",
     "FetchTree",
     "MoveAside",
+    "MoveBack",
     "PromoteMember",
     "RaiseCommit",
     "ReloadUnits",
     "RemoveFile",
     "RemoveMember",
+    "RestoreFile",
+    "RunEtcd",
     "SaveSnapshot",
     "Shell",
     "StartEtcd",

@@ -8,9 +8,11 @@ from requorum.changes import (
     Change,
     EnableEtcd,
     MoveAside,
+    MoveBack,
     RaiseCommit,
     ReloadUnits,
     RemoveFile,
+    RunEtcd,
     StartEtcd,
     StopEtcd,
     WriteFile,
@@ -70,13 +72,17 @@ def force_new_cluster(facts: HostFacts) -> list[Change]:
 
 def take_force_away(facts: HostFacts) -> list[Change]:
     """38.1.3, what the chapter forgets: no start path forces any more, and etcd runs without it."""
-    files: list[Change] = [
+    restart: list[Change] = [StopEtcd(facts.name)] if facts.forced else []
+    return [*clear_start_path(facts), *restart, StartEtcd(facts.name)]
+
+
+def clear_start_path(facts: HostFacts) -> list[Change]:
+    """The next start of etcd does not force."""
+    return [
         RemoveFile(facts.name, unit.FORCE),
         ReloadUnits(facts.name, unit.FORCE, present=False),
         RemoveFile(facts.name, unit.FORCE_ENVIRONMENT),
     ]
-    restart: list[Change] = [StopEtcd(facts.name)] if facts.forced else []
-    return [*files, *restart, StartEtcd(facts.name)]
 
 
 def name_only_itself(facts: HostFacts) -> list[Change]:
@@ -110,6 +116,23 @@ def start(facts: HostFacts) -> list[Change]:
     return [EnableEtcd(facts.name), StartEtcd(facts.name)]
 
 
+def start_as_found(facts: HostFacts) -> list[Change]:
+    """Start etcd if it ran when the recovery came, on data of its own: a host without could only found a new cluster."""
+    found = facts.mark.found if facts.mark else None
+    return [RunEtcd(facts.name)] if found and found.runs and found.data else []
+
+
+def move_data_back(facts: HostFacts) -> list[Change]:
+    """Undo `move_data_aside`, where it was done."""
+    if facts.mark is None or facts.has_data or _aside(facts.mark.recovery) not in facts.machine.data_entries:
+        return []
+    return [MoveBack(facts.name, facts.conf.data_dir, f"{facts.conf.data_dir}/{_aside(facts.mark.recovery)}")]
+
+
 def move_data_aside(facts: HostFacts, recovery: str) -> list[Change]:
     """38.1.4, without its ``rm -Rf``: the old data goes into a folder beside it, which etcd does not look at."""
-    return [MoveAside(facts.name, facts.conf.data_dir, f"{facts.conf.data_dir}/openshift-backup-requorum-{recovery}")]
+    return [MoveAside(facts.name, facts.conf.data_dir, f"{facts.conf.data_dir}/{_aside(recovery)}")]
+
+
+def _aside(recovery: str) -> str:
+    return f"openshift-backup-requorum-{recovery}"

@@ -51,8 +51,9 @@ class Steps:
         found = getattr(metafunc.function, ATTRIBUTE, None)
         if not isinstance(found, Step):
             return
-        hosts = self.run.hosts(found.on) if self.run.proven.verdict in found.when else ()
-        if not self.run.proven.acts and self.mode != "checks":
+        called_for = not found.when if self.mode == "abort" else self.run.proven.verdict in found.when
+        hosts = self.run.hosts(found.on) if called_for else ()
+        if not self.run.acts and self.mode != "checks":
             hosts = hosts if found.on == BASTION else ()
         if "target" not in metafunc.fixturenames:
             metafunc.fixturenames.append("target")
@@ -82,7 +83,7 @@ class Steps:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Refuse a plan that is not whole, once every plugin had its say."""
-        if self.mode == "recovery":
+        if self.run.changes:
             nowhere = [item for item in self._collected if item.name.endswith(f"[{NOWHERE}]")]
             with self._telling_refusals():
                 guards.require_whole(options.RUNBOOK, self._collected, [*session.items, *nowhere])

@@ -17,6 +17,7 @@ from pathlib import Path
 from runbook_runs import PROJECT, Done, assert_told, assert_whole, broken, command, environment, left_behind, run
 
 from lab import Lab, wait
+from lab.writer import Write
 
 LOST = ("etcd-1", "etcd-2")
 POINTS = Path(__file__).with_name("points.txt")
@@ -58,16 +59,18 @@ def parse(text: str) -> list[Point]:
     return [Point(step, kind, int(ordinal), host) for step, kind, ordinal, host in words]
 
 
-def lost(lab: Lab) -> object:
+def lost(lab: Lab) -> list[Write]:
     """Two of three hosts lose power and their data, and boot; the survivor loses power too, and boots deaf."""
     return broken(lab, LOST, "destroyed", reboot_survivor=True)
 
 
-def sabotaged(lab: Lab, wanted: dict[str, str], *, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+def sabotaged(
+    lab: Lab, wanted: dict[str, str], *arguments: str, timeout: float = 240
+) -> subprocess.CompletedProcess[str]:
     """A run with the saboteur in it, to its end."""
     beside = {"PYTHONPATH": str(Path(__file__).parent), "REQUORUM_SABOTAGE": json.dumps(wanted)}
     return subprocess.run(
-        command(lab, "-p", "saboteur"),
+        command(lab, *arguments, "-p", "saboteur"),
         cwd=PROJECT,
         env=environment() | beside,
         stdin=subprocess.DEVNULL,
