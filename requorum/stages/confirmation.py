@@ -22,7 +22,8 @@ class NotConfirmed(Exception):
 
 def asked(run: Run) -> str:
     """What the operator agrees to."""
-    return "\n".join(_undoing(run) if run.mode == "abort" else _recovery(run))
+    lines = _undoing(run) if run.mode == "abort" else _recovery(run)
+    return "\n".join([*lines, *_broken(run)])
 
 
 def _undoing(run: Run) -> list[str]:
@@ -62,6 +63,11 @@ def _point_of_no_return(found: Diagnosis) -> str:
     else:
         return "The member list stays as it is."
     return f"Point of no return: {step}. There is no way back from there; until then --abort undoes everything."
+
+
+def _broken(run: Run) -> list[str]:
+    """Whose locks are broken by this, where any are: the refusal of any other came before."""
+    return [f"Broken:    the lock of {who}, on {', '.join(names)}." for who, names in run.holders().items()]
 
 
 def confirm(run: Run, config: pytest.Config, write: Callable[[str, str], None]) -> None:

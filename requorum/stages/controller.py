@@ -86,7 +86,8 @@ class Controller(Steps):
             if acts:
                 run.take_lock(seconds=LOCK_SECONDS)
                 _report_killed_runs(run.folder)
-            run.look()
+            breaking = self._config.option.break_lock or ""
+            run.look(breaking)
             run.tell()
             self._write("", "")
             self._write(f"cluster  {run.inventory.cluster}: {run.proven.verdict.value}", "bold")
@@ -94,13 +95,18 @@ class Controller(Steps):
                 self._write(f"         {line}", "")
             if self.mode == "abort":
                 self._tell_undoing()
-            if acts and run.acts:
+            if not acts:
+                for who, names in run.holders().items():
+                    self._write(f"locked   {', '.join(names)}: {who}", "")
+            elif run.acts:
+                run.refuse_beside_another(breaking)
                 confirm(run, self._config, self._write)
+                run.lock_hosts()
         except RemoteError as error:
             self._refuse(session, f"{error.host}: expected {error.expected}; found {error.found}", error.advice)
-        except NotConfirmed as error:
+        except (NotConfirmed, Locked) as error:
             self._refuse(session, str(error), error.advice)
-        except (Locked, JournalError) as error:
+        except JournalError as error:
             self._refuse(session, str(error))
         self._write("", "")
         self._follower = Follower(run.journal, self._write, plan=self.mode == "plan")

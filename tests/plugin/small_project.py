@@ -40,7 +40,7 @@ options.PROJECT, options.RUNBOOK, options.CHECKS = HERE, HERE / "runbook", HERE 
 pytest_plugins = ("requorum.stages.plugin",)
 
 
-def look(run):
+def look(run, breaking=""):
     verdict = Verdict(os.environ.get("VERDICT", "lost"))
     run.model = Model(dict.fromkeys("abc")) if run.mode == "plan" else None
     run.survey, run.recovery = {}, run.name

@@ -14,7 +14,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(layer.split())
     for layer in (
         "__init__ records",
-        "journal inventory locking",
+        "journal inventory locking hostlock",
         "facts remote audit",
         "ranking fitness silence causes other_clusters",
         "obstacles",
