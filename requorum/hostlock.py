@@ -114,6 +114,7 @@ exec cat > /dev/null
 def guard(token: str, path: str) -> str:
     """Shell, for a change that has the file locked: end it unless the lock is this run's, or nobody's."""
     return (
-        f'{{ read -r rq_token rq_rest < {path}; }} 2>/dev/null; [ -z "$rq_token" ] || [ "$rq_token" = {token} ] || '
-        f"{{ printf '{LOST} %s\\n' \"$rq_rest\" >&2; exit 1; }}"
+        f"{{ read -r rq_token rq_pid rq_start rq_since rq_run rq_operator < {path}; }} 2>/dev/null; "
+        f'[ -z "$rq_token" ] || [ "$rq_token" = {token} ] || '
+        f'{{ echo "{LOST} run $rq_run by $rq_operator, since $rq_since" >&2; exit 1; }}'
     )

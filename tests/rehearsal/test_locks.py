@@ -85,7 +85,7 @@ def test_a_stale_lock_is_broken_by_name(lab3: Lab, tmp_path: Path) -> None:
         os.killpg(first.pid, signal.SIGCONT)
         assert first.wait(120) == 1, (tmp_path / "first").read_text(encoding="utf-8")
         said = (tmp_path / "first").read_text(encoding="utf-8")
-        assert "expected: this run's own lock on the host" in said, said
+        assert f"expected this run's own lock on the host; found run {done.summary['run']} by " in said, said
         assert checksums.changes(at_rest, lab3.checksums()) == []
     assert_whole(lab3, writes)
 
