@@ -40,7 +40,18 @@ class FormerHost:
         return self._member.conf_in(self.place.configuration)
 
     def problems(self) -> list[str]:
-        """Why its etcd.conf would have to be guessed; empty where it is known."""
+        """Why something would have to be guessed, or cannot be put back; empty where all can."""
+        return [*self._log_problems(), *self._conf_problems()]
+
+    def _log_problems(self) -> list[str]:
+        kept = operations.etcd.kept_log(self._facts)
+        written = self._member.log_written_since(kept) if kept else []
+        return [
+            f"etcd has written to its log since step 41 ({name}): what that step committed cannot be taken back"
+            for name in written
+        ]
+
+    def _conf_problems(self) -> list[str]:
         if self._facts.conf.sha256 == self.found.conf:
             return []
         copy = self.place.configuration / PurePosixPath(etcd_conf.PATH).name

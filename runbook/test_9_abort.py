@@ -10,7 +10,10 @@ from requorum.former import FormerHost
 from requorum.live import Cluster, EtcdMember
 from requorum.stages import ABORT, action, eventually, note, postcondition, precondition, step
 
-BY_HAND = "compare it with the backup, put right by hand what is to be in it, and abort again"
+BY_HAND = (
+    "etcd.conf: compare it with the backup, put right by hand what is to be in it, and abort again; the log: finish the "
+    "recovery, with the same command without --abort"
+)
 
 
 @step(90, "Prove that the recovery can be undone", on="bastion", when=ABORT)
@@ -26,7 +29,7 @@ def test_can_be_undone(cluster: Cluster) -> None:
 @step(91, "Check what is to be put back", on="signed", when=ABORT, parallel=True)
 def test_what_is_put_back(former: FormerHost) -> None:
     """Nothing is guessed: what was found is in the mark, and what was edited in the backup."""
-    with precondition("etcd.conf as it was found, or as the recovery left it, with a whole backup", otherwise=BY_HAND):
+    with precondition("etcd.conf and the log as they were found, or as the recovery left them", otherwise=BY_HAND):
         problems = former.problems()
         assert not problems, "\n".join(problems)
 
@@ -42,7 +45,14 @@ def test_clear_start_path(etcd: EtcdMember) -> None:
         assert not etcd.unit.forced
 
 
-@step(93, "Put etcd.conf back", on="signed", when=ABORT, parallel=True)
+@step(93, "Put the log back", on="signed", when=ABORT, parallel=True)
+def test_restore_log(etcd: EtcdMember) -> None:
+    """Undoes step 41, where that kept the segment to which it appended; else its record says what is true anyway."""
+    with action("put the original segment back, where there is one") as hand:
+        hand.make(operations.etcd.put_log_back(etcd.surveyed))
+
+
+@step(94, "Put etcd.conf back", on="signed", when=ABORT, parallel=True)
 def test_restore_configuration(etcd: EtcdMember, former: FormerHost) -> None:
     """Undoes step 32, before etcd starts and reads it."""
     kept = former.conf
@@ -52,7 +62,7 @@ def test_restore_configuration(etcd: EtcdMember, former: FormerHost) -> None:
         assert etcd.conf.sha256 == former.found.conf
 
 
-@step(94, "Start the survivor as it was", on="kept", when=ABORT)
+@step(95, "Start the survivor as it was", on="kept", when=ABORT)
 def test_start_survivor(etcd: EtcdMember, former: FormerHost) -> None:
     """Undoes step 40. Before any fence is lifted: emptied peers found a new cluster while nobody answers them."""
     with action("start etcd, if it ran when the recovery came") as hand:
@@ -62,7 +72,7 @@ def test_start_survivor(etcd: EtcdMember, former: FormerHost) -> None:
         assert not former.found.runs or eventually(lambda: len(etcd.listeners()), within=60) == 1
 
 
-@step(95, "Move the data back", on="set aside", when=ABORT, parallel=True)
+@step(96, "Move the data back", on="set aside", when=ABORT, parallel=True)
 def test_move_data_back(etcd: EtcdMember, former: FormerHost) -> None:
     """Undoes step 50, which comes before the point of no return only where a quorum answers and nobody was removed."""
     with action("move back what was moved aside") as hand:
@@ -71,7 +81,7 @@ def test_move_data_back(etcd: EtcdMember, former: FormerHost) -> None:
         assert etcd.now("machine").has_data == former.found.data
 
 
-@step(96, "Lift the fence", on="set aside", when=ABORT, parallel=True)
+@step(97, "Lift the fence", on="set aside", when=ABORT, parallel=True)
 def test_lift_fence(etcd: EtcdMember) -> None:
     """Undoes step 30."""
     with action("lift the fence; start etcd, if it ran when the recovery came and has its data") as hand:
@@ -79,14 +89,14 @@ def test_lift_fence(etcd: EtcdMember) -> None:
         hand.make(operations.etcd.start_as_found(etcd.surveyed))
 
 
-@step(97, "Prove that the host is as it was found", on="signed", when=ABORT, parallel=True)
+@step(98, "Prove that the host is as it was found", on="signed", when=ABORT, parallel=True)
 def test_as_found(former: FormerHost) -> None:
     """Against what the first survey of the recovery saw, as its mark has it."""
     with postcondition("the configuration, the unit, the data and etcd itself are as they were found"):
         assert eventually(former.differences, within=30) == []
 
 
-@step(98, "Strike the mark", on="signed", when=ABORT, parallel=True)
+@step(99, "Strike the mark", on="signed", when=ABORT, parallel=True)
 def test_strike_after_abort(etcd: EtcdMember) -> None:
     """Undoes step 20: the recovery is over. The backups stay."""
     with action("remove the mark of the recovery") as hand:

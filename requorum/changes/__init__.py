@@ -2,10 +2,11 @@
 
 from requorum.changes.backup import CopyTree, FetchTree, SaveSnapshot
 from requorum.changes.change import Change, ChangeFailed, Shell
-from requorum.changes.files import MoveAside, MoveBack, RemoveFile, RestoreFile, WriteFile
+from requorum.changes.files import MoveAside, RemoveFile, WriteFile
 from requorum.changes.log import RaiseCommit
 from requorum.changes.membership import AddMember, PromoteMember, RemoveMember, UpdatePeerUrls
 from requorum.changes.service import EnableEtcd, ReloadUnits, RunEtcd, StartEtcd, StopEtcd
+from requorum.changes.undo import MoveBack, PutLogBack, RestoreFile
 
 __all__ = [
     "AddMember",
@@ -17,6 +18,7 @@ __all__ = [
     "MoveAside",
     "MoveBack",
     "PromoteMember",
+    "PutLogBack",
     "RaiseCommit",
     "ReloadUnits",
     "RemoveFile",

@@ -88,69 +88,6 @@ return 0"""
 
 
 @dataclass(frozen=True)
-class RestoreFile(Change):
-    """Put a file back as a backup has it: its bytes, owner, mode and label.
-
-    `sha256` is that of the file in the backup, `instead` that of the one which may be replaced: no other is.
-    """
-
-    path: str
-    backup: str
-    sha256: str
-    instead: str
-
-    def shown(self) -> str:
-        return f"cp -a {self.backup} {self.path}"
-
-    def test(self) -> str:
-        path, backup = quote(self.path), quote(self.backup)
-        return f"""[ "$(sha256sum 2>/dev/null < {path})" = {quote(self.sha256 + "  -")} ] &&
-  [ "$(stat -L -c '%u:%g %a' {path})" = "$(stat -L -c '%u:%g %a' {backup})" ]"""
-
-    def act(self) -> str:
-        return f"""path={quote(self.path)} backup={quote(self.backup)}
-is() {{ [ "$(sha256sum < "$1")" = "$2  -" ]; }}
-is "$backup" {self.sha256} || {{ echo "$backup is not what was copied" >&2; return 1; }}
-is "$path" {self.instead} || is "$path" {self.sha256} || {{
-  echo "$path is not what it was when it was read: somebody else edits it" >&2; return 1; }}
-[ -L "$path" ] && path=$(readlink -f "$path")
-new=$(mktemp "$path.requorum.XXXXXX") || return 1
-cp -a -L -T "$backup" "$new" && sync "$new" && mv -fT "$new" "$path" && sync "$(dirname "$path")" || {{
-  rm -f "$new"; return 1; }}"""
-
-    def after(self, facts: HostFacts) -> HostFacts:
-        return facts
-
-
-@dataclass(frozen=True)
-class MoveBack(Change):
-    """Move what `MoveAside` took out of a data directory back into it, where nothing else is there by now."""
-
-    data_dir: str
-    aside: str
-
-    def shown(self) -> str:
-        return f"mv {self.aside}/[0-9]*/* {self.data_dir}/"
-
-    def test(self) -> str:
-        return f"[ ! -e {quote(self.aside)} ]"
-
-    def act(self) -> str:
-        data_dir, aside = quote(self.data_dir), quote(self.aside)
-        return f"""for pass in {aside}/[0-9]*/; do
-  find "$pass" -mindepth 1 -maxdepth 1 -print0 | while IFS= read -r -d '' one; do
-    [ ! -e {data_dir}/"${{one##*/}}" ] || {{ echo "{self.data_dir}/${{one##*/}} is there by now" >&2; exit 1; }}
-    mv -nT "$one" {data_dir}/"${{one##*/}}" || exit 1
-  done || return 1
-  rmdir "$pass" || return 1
-done
-rmdir {aside} && sync {data_dir}"""
-
-    def after(self, facts: HostFacts) -> HostFacts:
-        return facts
-
-
-@dataclass(frozen=True)
 class MoveAside(Change):
     """Move the contents of a data directory into a folder beside them; never across file systems, nothing deleted."""
 

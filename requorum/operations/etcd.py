@@ -9,6 +9,7 @@ from requorum.changes import (
     EnableEtcd,
     MoveAside,
     MoveBack,
+    PutLogBack,
     RaiseCommit,
     ReloadUnits,
     RemoveFile,
@@ -120,6 +121,19 @@ def start_as_found(facts: HostFacts) -> list[Change]:
     """Start etcd if it ran when the recovery came, on data of its own: a host without could only found a new cluster."""
     found = facts.mark.found if facts.mark else None
     return [RunEtcd(facts.name)] if found and found.runs and found.data else []
+
+
+def put_log_back(facts: HostFacts) -> list[Change]:
+    """Undo `keep_what_the_database_holds`, where the original segment was kept beside the log."""
+    where = kept_log(facts)
+    return [PutLogBack(facts.name, facts.conf.wal_dir, where)] if where else []
+
+
+def kept_log(facts: HostFacts) -> str:
+    """Where the segments lie that a recovery replaced; empty where it can have replaced none."""
+    if facts.mark is None or not facts.has_data or _aside(facts.mark.recovery) not in facts.machine.data_entries:
+        return ""
+    return f"{facts.conf.data_dir}/{_aside(facts.mark.recovery)}/wal"
 
 
 def move_data_back(facts: HostFacts) -> list[Change]:
