@@ -239,12 +239,13 @@ class Run:
 
     def refuse_beside_another(self, breaking: str) -> None:
         """Raise Locked where another run holds the lock of a host, or makes a change there."""
-        for who, names in self.holders(breaking).items():
-            run = self.reached[names[0]].lock.run
+        holders = self.holders(breaking)
+        if holders:
+            first = self.reached[next(iter(holders.values()))[0]].lock.run
             raise Locked(
-                f"another run is under way on {', '.join(names)}: {who}",
+                "another run is under way " + "; ".join(f"on {', '.join(on)}: {who}" for who, on in holders.items()),
                 "wait until it has ended, or stop it with Ctrl-C where it runs; only if that machine is dead, add "
-                f"--break-lock {run}",
+                f"--break-lock {first}",
             )
         busy = [name for name, facts in self.reached.items() if facts.lock.busy]
         if busy:

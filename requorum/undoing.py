@@ -84,7 +84,7 @@ def undoing_of(inventory: Inventory, survey: Mapping[str, HostFacts | Silent]) -
                 "etcd.hosts: it is left as it is, and can be undone with --abort when it is back"
             )
     for facts in reached:
-        problem, next_ = _unknown(facts)
+        problem, next_ = _unknown(facts, inventory.cluster)
         problems += problem
         advice += next_
     newest = max(marks.values(), key=lambda m: m.recovery)
@@ -150,11 +150,14 @@ def _passed(mark: Mark, survey: Mapping[str, HostFacts | Silent]) -> tuple[list[
     )
 
 
-def _unknown(facts: HostFacts) -> tuple[list[str], list[str]]:
+def _unknown(facts: HostFacts, cluster: str) -> tuple[list[str], list[str]]:
     """What on a marked host would have to be guessed, and what to do; empty where nothing would."""
     if facts.mark is None:
         return [], []
     found = facts.mark.found
+    if facts.mark.cluster != cluster:
+        said = f"the mark on {facts.name} is of the cluster {facts.mark.cluster}, and the inventory of {cluster}"
+        return [said], [f"use the inventory of {facts.mark.cluster}"]
     if found is None:
         said = f"the mark on {facts.name} does not say what was found there: it is of an older version"
         return [said], [f"{FINISH}; or undo by hand, with the backups of recovery {facts.mark.recovery}"]

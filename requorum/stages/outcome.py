@@ -174,7 +174,8 @@ def _undone(run: Run) -> str:
     if not run.undoing.hosts:
         return "nothing to undo, nothing was changed"
     kept = f"{run.inventory.backup.directory}/etcd-*-{run.undoing.recovery}"
-    return f"undone: every host is as it was found; the backups stay on the hosts: {kept}"
+    left = "".join(f"; {line}" for line in run.undoing.left)
+    return f"undone: every host is as it was found; the backups stay on the hosts: {kept}{left}"
 
 
 def _short(name: str, run: Run) -> str:

@@ -158,6 +158,11 @@ def test_a_mark_of_an_older_version() -> None:
     assert undoing.problems == (f"the mark on {name(2)} does not say what was found there: it is of an older version",)
 
 
+def test_a_mark_of_another_cluster() -> None:
+    undoing = found(SURVIVOR, OTHERS[0], replace(OTHERS[1], mark=replace(BEGUN, cluster="other")))
+    assert f"the mark on {name(2)} is of the cluster other, and the inventory of prod" in undoing.problems
+
+
 def test_a_mask_of_somebody_else() -> None:
     masked = bears(stopped(0, masked=True), deaf(0))
     assert found(masked, *OTHERS).problems == (f"etcd is masked on {name(0)}, and not by Requorum",)
