@@ -115,7 +115,7 @@ class Remote:
         stdout, command = Marked(mark, memory), wire.hold(script, mark=mark, sudo=self.host.ssh.sudo)
         began = time.monotonic()
         try:
-            channel = open_session(self._connected().transport, self._connect_seconds)
+            channel = self._fresh_session()
             wait = wire.LOCK_SECONDS + GRACE_SECONDS
             begin(channel, command, stdout=stdout, stderr=stderr, said=lambda: b"\n" in memory.data, seconds=wait)
         except (SessionLostError, SessionRefusedError) as error:
@@ -126,6 +126,15 @@ class Remote:
             raise self._not_begun(f"no answer: {as_text(stderr.data).strip()}", "run the same command again")
         self._held = channel
         return line
+
+    def _fresh_session(self) -> paramiko.Channel:
+        """A session, on a new connection where the old one died while the operator was asked."""
+        connection = self._connected()
+        try:
+            return open_session(connection.transport, self._connect_seconds)
+        except SessionLostError:
+            self._drop(connection)
+            return open_session(self._connected().transport, self._connect_seconds)
 
     def run(self, script: str, *, seconds: float = 30, stdin: bytes | None = None, change: bool = False) -> Result:
         """Run a bash script as root (`sudo: true`) or as the user who logs in, and return what it gave back.
