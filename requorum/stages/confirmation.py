@@ -21,26 +21,24 @@ class NotConfirmed(Exception):
 
 
 def asked(run: Run) -> str:
-    """What the operator agrees to."""
+    """What the operator agrees to; the proof of it was shown right before."""
     lines = _undoing(run) if run.mode == "abort" else _recovery(run)
     return "\n".join([*lines, *_broken(run)])
 
 
 def _undoing(run: Run) -> list[str]:
-    undoing = run.undoing
     return [
-        f"Cluster {run.inventory.cluster}: recovery {undoing.recovery} by {undoing.operator} is undone.",
-        *(f"  {line}" for line in undoing.words),
-        *(f"Left as it is: {line}." for line in undoing.left),
+        f"Cluster {run.inventory.cluster}: that recovery is undone, host by host as above.",
+        *(f"Left as it is: {line}." for line in run.undoing.left),
         "The loss is then what it was; the backups stay.",
     ]
 
 
 def _recovery(run: Run) -> list[str]:
     found = run.proven
-    lines = [f"Cluster {run.inventory.cluster}: {found.verdict.value}.", *(f"  {line}" for line in found.proof)]
-    survivor = "Its data becomes the cluster" if found.verdict is Verdict.LOST else "It speaks for the cluster"
-    lines += [f"Survivor:  {found.survivor}. {survivor}.", f"Loss:      {found.loss}."]
+    lines = [f"Cluster {run.inventory.cluster}: {found.verdict.value}."]
+    survivor = "its data becomes the cluster" if found.verdict is Verdict.LOST else "it speaks for the cluster"
+    lines += [f"Survivor:  {found.survivor}: {survivor}.", f"Loss:      {found.loss}."]
     fenced = f"{', '.join(found.others)} (etcd stopped, across reboots too, until they join)"
     lines.append(f"Fenced:    {fenced if found.others else 'no host'}.")
     unreached = [name for name in run.inventory.host_names if name not in run.reached]
@@ -87,7 +85,7 @@ def confirm(run: Run, config: pytest.Config, write: Callable[[str, str], None]) 
         run.journal.add(Confirmed("no terminal to ask on", run.operator, False))
         raise NotConfirmed(
             "this has to be agreed to, and there is no terminal to ask on",
-            f"read what it does, above and with --plan; then agree with the same command and --confirm {run.inventory.cluster}",
+            f"read what it does, above; then agree with the same command and --confirm {run.inventory.cluster}",
         )
     run.journal.add(Confirmed("typed on the terminal", run.operator, typed.strip() == run.inventory.cluster))
     if typed.strip() != run.inventory.cluster:

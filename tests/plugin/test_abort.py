@@ -30,7 +30,12 @@ def test_it_is_asked_for_as_a_recovery_is(project: Project) -> None:
     controller, terminal = pty.openpty()
     started = project.start("--abort", stdin=os.ttyname(terminal))
     started.until(lambda: "Type the cluster's name to go on (small):" in started.output, "the question")
-    for line in ("recovery r1 by ada@desk is undone", "a: etcd is started", "b: the fence is lifted"):
+    for line in (
+        "abort    recovery r1 by ada@desk",
+        "that recovery is undone, host by host as above",
+        "a: etcd is started",
+        "b: the fence is lifted",
+    ):
         assert line in started.output
     assert project.records(ChangeIntended) == []
     os.write(controller, b"smal\n")

@@ -306,7 +306,7 @@ def test_the_operator_types_the_cluster_s_name(project: Project, typed: str, exi
     started = project.start(stdin=os.ttyname(terminal))
     started.until(lambda: "Type the cluster's name to go on (small):" in started.output, "the question")
     for line in (
-        "Survivor:  a.",
+        "Survivor:  a: its data becomes the cluster.",
         "Fenced:    b, c",
         "Point of no return: step 42",
         "no way back from there",
