@@ -32,7 +32,7 @@ from requorum.remote import CommandEnded, Remote
 from requorum.survey import Surveyor
 from requorum.undoing import Undoing, listed, undoing_of
 
-LOCKED_SECONDS, BUSY_SECONDS = 5.0, 90.0
+LOCKED_SECONDS, BUSY_SECONDS = 10.0, 90.0
 """How long a look waits for another run's holder to end, as a killed run's does, and for a change that is being made."""
 
 SETTLE_SECONDS = 15.0
