@@ -62,13 +62,15 @@ class Steps:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave out what no host plays; make sure that `host` is ours."""
-        with self._telling_refusals():
-            left_out = [item for item in items if step_of(item) and item.name.endswith(f"[{NOWHERE}]")]
-            self._collected = [_function(item) for item in items]
-            guards.require_own_host(self._collected, options.PROJECT / "conftest.py")
+        collected = list(items)
+        left_out = [item for item in items if item.name.endswith(f"[{NOWHERE}]")]
+        # First: pytest goes on to lay them out, also after a refusal.
+        items[:] = [item for item in items if item not in left_out]
         if left_out:
             config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+        with self._telling_refusals():
+            self._collected = [_function(item) for item in collected if step_of(item)]
+            guards.require_own_host(self._collected, options.PROJECT / "conftest.py")
 
     @pytest.hookimpl(specname="pytest_collection_finish", tryfirst=True)
     def pytest_write_plan(self, session: pytest.Session) -> None:
