@@ -78,6 +78,6 @@ class FormerHost:
             ("a force on the start path", False, now.unit.forced),
             ("data of a member", was.data, now.has_data),
         ]
-        if was.runs and was.data:
+        if was.starts:
             pairs.append(("a process of etcd", True, bool(now.processes)))
         return [f"{what}: found {before}, now {after}" for what, before, after in pairs if before != after]

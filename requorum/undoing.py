@@ -115,7 +115,7 @@ def to_undo(facts: HostFacts) -> list[str]:
     if facts.unit.fenced and not found.fenced:
         words.append("the fence is lifted")
     if found.runs and not facts.processes:
-        words.append("etcd is started" if found.data else "etcd is not started: its data was gone when it was found")
+        words.append("etcd is started" if found.starts else "etcd is not started: its data was gone when it was found")
     return words
 
 
@@ -161,7 +161,7 @@ def _unknown(facts: HostFacts, cluster: str) -> tuple[list[str], list[str]]:
     if found is None:
         said = f"the mark on {facts.name} does not say what was found there: it is of an older version"
         return [said], [f"{FINISH}; or undo by hand, with the backups of recovery {facts.mark.recovery}"]
-    if facts.unit.masked and found.runs and found.data and not facts.processes:
+    if facts.unit.masked and found.starts and not facts.processes:
         return [f"etcd is masked on {facts.name}, and not by Requorum"], [
             "systemctl unmask etcd there, and abort again"
         ]

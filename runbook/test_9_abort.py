@@ -69,7 +69,7 @@ def test_start_survivor(etcd: EtcdMember, former: FormerHost) -> None:
         hand.make(operations.fence.lower_fence(etcd.surveyed))
         hand.make(operations.etcd.start_as_found(etcd.surveyed))
     with postcondition("it answers its peers, if it ran when the recovery came"):
-        assert not former.found.runs or eventually(lambda: len(etcd.listeners()), within=60) == 1
+        assert not former.found.starts or eventually(lambda: len(etcd.listeners()), within=60) == 1
 
 
 @step(96, "Move the data back", on="set aside", when=ABORT, parallel=True)

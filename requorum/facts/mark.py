@@ -17,19 +17,26 @@ class Found:
     """How a recovery found a host, before it changed anything there: what `--abort` goes back to.
 
     `etcd` and `enabled` are systemd's ActiveState and UnitFileState; `conf` is the SHA-256 of etcd.conf; `fenced`: by an
-    earlier recovery, for a host that is not to rejoin.
+    earlier recovery, for a host that is not to rejoin; `written`: the data was a member's, and not what an emptied host
+    makes when it starts.
     """
 
     etcd: str
     enabled: str
     fenced: bool
     data: bool
+    written: bool
     conf: str
 
     @property
     def runs(self) -> bool:
         """A process of the unit lived, or was about to."""
         return self.etcd in ("active", "activating", "reloading", "deactivating")
+
+    @property
+    def starts(self) -> bool:
+        """It is to run again: it did, on data of a member. A host without could only found a new cluster."""
+        return self.runs and self.written
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,9 +118,9 @@ def start(facts: HostFacts) -> list[Change]:
 
 
 def start_as_found(facts: HostFacts) -> list[Change]:
-    """Start etcd if it ran when the recovery came, on data of its own: a host without could only found a new cluster."""
+    """Start etcd if it ran when the recovery came, on data of a member."""
     found = facts.mark.found if facts.mark else None
-    return [RunEtcd(facts.name)] if found and found.runs and found.data else []
+    return [RunEtcd(facts.name)] if found and found.starts else []
 
 
 def put_log_back(facts: HostFacts) -> list[Change]:

@@ -15,7 +15,8 @@ def signed(facts: HostFacts, sign: Mark) -> Mark:
     if facts.mark:
         return replace(sign, found=facts.mark.found)
     unit, conf = facts.unit, facts.conf
-    found = Found(unit.active, unit.file_state, unit.fenced, facts.has_data, conf.sha256)
+    written = facts.has_data and not (facts.data and facts.data.unwritten)
+    found = Found(unit.active, unit.file_state, unit.fenced, facts.has_data, written, conf.sha256)
     return replace(sign, found=found)
 
 

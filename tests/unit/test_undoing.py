@@ -21,6 +21,7 @@ from builders import (
     members,
     name,
     node,
+    peer,
     process,
     silent,
     stopped,
@@ -95,6 +96,7 @@ def test_a_fence_without_a_mark_is_left_and_told() -> None:
         (stopped(1, fenced=True), deaf(1), ["the fence is lifted", "etcd is started"]),
         (stopped(1, fenced=True), stopped(1, fenced=True), []),
         (emptied(1, STOPPED), emptied(1, STARTING), ["etcd is not started: its data was gone when it was found"]),
+        (stopped(1), deaf(1, data(1, unwritten=True)), ["etcd is not started: its data was gone when it was found"]),
         (emptied(1, STOPPED), stopped(1), ["its data is moved back"]),
     ],
 )  # fmt: skip
@@ -111,7 +113,7 @@ def test_a_member_list_that_the_force_changed(commit: int) -> None:
     undoing = found(bears(stopped(0, forced), deaf(0)), *OTHERS)
     assert not undoing.acts
     assert "the point of no return has passed" in undoing.problems[0]
-    assert "no longer in it: a1 https://10.0.0.11:2380, a2 https://10.0.0.12:2380" in undoing.problems[0]
+    assert f"no longer in it: a1 {peer(1)}, a2 {peer(2)}" in undoing.problems[0]
     assert undoing.advice == ("finish the recovery: the same command without --abort",)
 
 
