@@ -98,8 +98,9 @@ class Controller(Steps):
             if not acts:
                 for who, names in run.holders().items():
                     self._write(f"locked   {', '.join(names)}: {who}", "")
-            elif run.acts:
+            elif run.acts or self.mode == "abort":  # another run that has just begun has left no mark yet
                 run.refuse_beside_another(breaking)
+            if acts and run.acts:
                 confirm(run, self._config, self._write)
                 run.lock_hosts()
         except RemoteError as error:
