@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from requorum.changes.backup import SUMS, snapshot_status
+from requorum.changes.undo import log_written_since
 from requorum.diagnosis import Diagnosis, diagnose
 from requorum.facts import etcd_conf, machine, mark, members, process, unit
 from requorum.facts.bolt import keys_at
@@ -124,6 +125,10 @@ class EtcdMember:
         """What the data directory holds, our own folders apart."""
         entries = self._read(f"ls -A {shlex.quote(self.surveyed.conf.data_dir)}", str.splitlines)
         return [name for name in entries if not name.startswith("openshift-backup")]
+
+    def log_written_since(self, aside: str) -> list[str]:
+        """The segments of its log to which etcd has written since the ones in `aside` were replaced."""
+        return self._read(log_written_since(self.surveyed.conf.wal_dir, aside), str.splitlines, seconds=120)
 
     def conf_in(self, copy: PurePosixPath) -> EtcdConf:
         """The etcd.conf in a copy of /etc/etcd."""

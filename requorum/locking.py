@@ -14,7 +14,11 @@ from typing import IO
 
 
 class Locked(Exception):
-    """Another run is under way."""
+    """Another run is under way; `advice` says what to do."""
+
+    def __init__(self, why: str, advice: str) -> None:
+        super().__init__(why)
+        self.advice = advice
 
 
 @dataclass(frozen=True)
@@ -39,25 +43,27 @@ class Lock:
             started, _, who = rest.partition(" ")
             if pid.isdigit() and _start_of(int(pid)) == started:
                 raise Locked(
-                    f"another run is under way: {who}, process {pid}. Wait until it has ended, or stop it with Ctrl-C"
+                    f"another run is under way: {who}, process {pid} on this machine",
+                    f"wait until it has ended, or stop it with Ctrl-C; kill {pid} where nobody sees its terminal",
                 )
             if time.monotonic() > end:
                 raise Locked(
-                    f"workers of a killed run ({who}) did not end within {seconds:.0f} s; look for them with ps"
+                    f"workers of a killed run ({who}) did not end within {seconds:.0f} s",
+                    f"look for them with `fuser -v {self.path}`; they end with the change that they are at",
                 )
             time.sleep(0.1)
         file.truncate(0)
         file.write(f"{os.getpid()} {_start_of(os.getpid())} {owner}\n")
         file.flush()
         if not _tried(file, fcntl.LOCK_SH):
-            raise Locked("another run began at the same moment; try again")
+            raise Locked("another run began at the same moment", "try again")
         return file
 
     def share(self) -> IO[str]:
         """Hold the lock beside the run's controller. Raises Locked where a new run has taken it."""
         file = self.path.open("a+", encoding="utf-8")
         if not _tried(file, fcntl.LOCK_SH):
-            raise Locked("this run has ended, and another has begun")
+            raise Locked("this run has ended, and another has begun", "leave it to that one")
         return file
 
 

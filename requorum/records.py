@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, get_args
 Word = Literal["precondition", "action", "postcondition"]
 StepOutcome = Literal["passed", "failed", "blocked", "interrupted", "deferred"]
 ChangeResult = Literal["held", "done", "failed", "unknown", "planned"]
-Mode = Literal["recovery", "preconditions", "plan", "checks"]
+Mode = Literal["recovery", "abort", "preconditions", "plan", "checks"]
 
 
 @dataclass(frozen=True)

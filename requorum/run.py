@@ -5,28 +5,35 @@ from __future__ import annotations
 import getpass
 import os
 import platform
+import secrets
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
-from requorum import __version__
+from requorum import __version__, hostlock
 from requorum.diagnosis import Diagnosis, diagnose
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.mark import Mark
 from requorum.fitness import forced_by_hand
 from requorum.hand import Hand, Model
+from requorum.hostlock import Owner
 from requorum.inventory import Inventory
-from requorum.journal import Journal
-from requorum.locking import Lock
+from requorum.journal import Journal, utc_now
+from requorum.locking import Lock, Locked
 from requorum.records import CommandRan, HostSurveyed, Mode, VerdictGiven
 from requorum.records import Run as RunRecord
 from requorum.remote import CommandEnded, Remote
 from requorum.survey import Surveyor
+from requorum.undoing import Undoing, listed, undoing_of
+
+LOCKED_SECONDS, BUSY_SECONDS = 10.0, 90.0
+"""How long a look waits for another run's holder to end, as a killed run's does, and for a change that is being made."""
 
 SETTLE_SECONDS = 15.0
 """How long members that run, and have no leader, are given: some election timeouts."""
@@ -48,7 +55,10 @@ class Run:
     argv: tuple[str, ...]
     survey: Mapping[str, HostFacts | Silent] = field(default_factory=dict)
     diagnosis: Diagnosis | None = None
+    undoing: Undoing = field(default_factory=Undoing)
     recovery: str = ""
+    token: str = field(default_factory=lambda: secrets.token_hex(6))
+    since: str = field(default_factory=lambda: f"{utc_now()[:19]}Z")
     step: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -56,7 +66,8 @@ class Run:
 
     def _wire(self) -> None:
         self.journal = Journal(self.folder / "journal.jsonl")
-        self.remotes = {host.name: Remote(host, on_command=self._command) for host in self.inventory.etcd.hosts}
+        hosts = self.inventory.etcd.hosts
+        self.remotes = {h.name: Remote(h, on_command=self._command, owner=self.token) for h in hosts}
         self.surveyor = Surveyor(self.remotes, str(self.inventory.backup.directory))
         self.model: Model | None = None
         self.lock: IO[str] | None = None
@@ -86,11 +97,24 @@ class Run:
         return self.diagnosis
 
     @property
+    def changes(self) -> bool:
+        """This run may change hosts: once the operator has agreed."""
+        return self.mode in ("recovery", "abort")
+
+    @property
+    def acts(self) -> bool:
+        """There is something to do, and it may be done."""
+        return self.undoing.acts if self.mode == "abort" else self.proven.acts
+
+    @property
     def mark(self) -> Mark:
-        """What this recovery writes on a host; a recovery that is carried on keeps who began it, and when."""
+        """What this recovery writes on a host; a recovery that is carried on keeps who began it, when, and on what."""
+        survivor = self.proven.survivor
         old = next((m for m in self._marks() if m.recovery == self.recovery), None)
-        operator, since = (old.operator, old.since) if old else (self.operator, self.name)
-        return Mark(self.recovery, self.inventory.cluster, self.proven.survivor, operator, since)
+        if old is not None:
+            return replace(old, survivor=survivor, found=None)
+        members = listed(self.reached[survivor]) if survivor in self.reached else ()
+        return Mark(self.recovery, self.inventory.cluster, survivor, self.operator, self.name, members)
 
     def _marks(self) -> list[Mark]:
         return [facts.mark for facts in self.reached.values() if facts.mark]
@@ -119,16 +143,27 @@ class Run:
             )
         )
 
-    def look(self) -> None:
-        """Survey every host and diagnose. Members that may be electing a leader at this moment are waited for."""
-        end = time.monotonic() + SETTLE_SECONDS
+    def look(self, breaking: str = "") -> None:
+        """Survey every host and diagnose. Members that may be electing a leader at this moment are waited for.
+
+        A run that changes hosts also waits until no other run changes them, but for one whose lock it is breaking:
+        what was surveyed before is not what is there now.
+        """
+        began = time.monotonic()
         while True:
             self.survey = self.surveyor.all()
             self.diagnosis = diagnose(self.inventory, self.survey)
-            if not self.diagnosis.settling or time.monotonic() > end:
+            patience = SETTLE_SECONDS if self.diagnosis.settling else 0.0
+            if self.changes:
+                locks = [facts.lock for facts in self.reached.values()]
+                patience = max(patience, LOCKED_SECONDS if self.holders(breaking) else 0.0)
+                patience = max(patience, BUSY_SECONDS if any(lock.busy for lock in locks) else 0.0)
+            if time.monotonic() - began >= patience:
                 break
             time.sleep(0.5)
         self.recovery = max((m.recovery for m in self._marks()), default=self.name)
+        if self.mode == "abort":
+            self.undoing = undoing_of(self.inventory, self.survey)
         if self.mode == "plan":
             self.model = Model(self.reached)
 
@@ -167,6 +202,9 @@ class Run:
             "newcomers": set(found.joiners) & unlisted,
             "touched": {found.survivor, *found.others, *found.joiners, *self._marked()},
             "whole": {found.survivor, *found.members, *found.joiners},
+            "signed": set(self.undoing.hosts),
+            "kept": set(self.undoing.hosts) & {self.undoing.survivor},
+            "set aside": set(self.undoing.hosts) - {self.undoing.survivor},
         }
         if role not in chosen:
             raise ValueError(f"expected a role ({', '.join(chosen)}), found {role!r}")
@@ -189,7 +227,51 @@ class Run:
 
     def take_lock(self, *, seconds: float) -> None:
         """Become the one run of this cluster here. Raises Locked."""
-        self.lock = self._lock().take(f"run {self.name} by {self.operator}", seconds=seconds)
+        self.lock = self._lock().take(f"run {self.name} by {self.operator}, since {self.since}", seconds=seconds)
+
+    def holders(self, breaking: str = "") -> dict[str, list[str]]:
+        """Who holds the locks of hosts, in words, and of which; but for the run whose lock is to be broken."""
+        found: dict[str, list[str]] = {}
+        for name, facts in self.reached.items():
+            if facts.lock.alive and facts.lock.run != breaking:
+                found.setdefault(facts.lock.words, []).append(name)
+        return found
+
+    def refuse_beside_another(self, breaking: str) -> None:
+        """Raise Locked where another run holds the lock of a host, or makes a change there."""
+        holders = self.holders(breaking)
+        if holders:
+            first = self.reached[next(iter(holders.values()))[0]].lock.run
+            raise Locked(
+                "another run is under way " + "; ".join(f"on {', '.join(on)}: {who}" for who, on in holders.items()),
+                "wait until it has ended, or stop it with Ctrl-C where it runs; only if that machine is dead, add "
+                f"--break-lock {first}",
+            )
+        busy = [name for name, facts in self.reached.items() if facts.lock.busy]
+        if busy:
+            raise Locked(
+                f"a change that a killed run began still goes on on {', '.join(busy)}",
+                f"`fuser -v {hostlock.PATH}` there shows it; then run the same command again",
+            )
+
+    def lock_hosts(self) -> None:
+        """Take the lock of every reached host, as the survey saw it. Raises Locked, RemoteError."""
+
+        def take(facts: HostFacts) -> str:
+            owner = Owner(self.token, self.name, self.operator, self.since)
+            return self.remotes[facts.name].hold(hostlock.claim(owner, facts.lock.line))
+
+        with ThreadPoolExecutor(max_workers=max(1, len(self.reached))) as pool:
+            answers = dict(zip(self.reached, pool.map(take, self.reached.values()), strict=True))
+        for name, answer in answers.items():
+            word, _, rest = answer.partition(" ")
+            if word == hostlock.BUSY:
+                raise Locked(f"a change of another run goes on on {name}", "run the same command again")
+            if word != hostlock.TAKEN:
+                raise Locked(
+                    f"the lock of {name} has changed since it was surveyed; it is of {hostlock.parse(rest).words}",
+                    "run the same command again: it looks anew",
+                )
 
     def share_lock(self) -> None:
         """In a worker: hold the run's lock. Raises Locked."""
@@ -239,6 +321,8 @@ def _told(facts: HostFacts | Silent) -> tuple[tuple[str, str], ...]:
         told.append(("member list", ", ".join(f"{m.hex_id} {m.name}" for m in facts.api.members.members)))
     if facts.data is not None:
         told.append(("on disk", facts.data.error or facts.data.words))
+    if facts.lock.run:
+        told.append(("lock", f"{facts.lock.words}; it {'lives' if facts.lock.alive else 'has ended'}"))
     if facts.mark:
         told.append(("mark", f"recovery {facts.mark.recovery} by {facts.mark.operator}"))
     return tuple(told)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from requorum import hostlock
 from requorum.facts import certificates, etcd_conf, machine, mark, members, neighbours, process, unit, wal_files
 from requorum.facts.bolt import Db, read_db
 from requorum.facts.data_dir import DataDir, judge, unreadable
@@ -202,4 +203,5 @@ def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None =
         api=read("api", lambda said: members.parse_api(said, outputs["api"].stderr), lambda facts: facts.api),
         certificates=read("certificates", certificates.parse, lambda facts: facts.certificates),
         mark=read("mark", mark.parse, lambda facts: facts.mark),
+        lock=read("lock", hostlock.parse, lambda facts: facts.lock),
     )

@@ -96,6 +96,9 @@ def _finished(story: Story) -> tuple[Tone, str, str, str]:
         return "good", "PRECONDITIONS HOLD", _state(story), "You may go on: the recovery may be run."
     if mode == "plan":
         return "good", "PLAN", _state(story), "This is what a recovery would do. Read it, then run it."
+    if mode == "abort":
+        headline = "UNDONE" if story.touched else "NOTHING TO UNDO"
+        return "good", headline, _state(story), f"{ended.answer[:1].upper()}{ended.answer[1:]}." if ended else ""
     if not members:
         headline = "RECOVERED" if story.touched else "CARRIED OUT"
         sentence = "Every step passed, and the last look at the members failed. Run the same command again."

@@ -5,7 +5,8 @@ from requorum.changes.change import Change, ChangeFailed, Shell
 from requorum.changes.files import MoveAside, RemoveFile, WriteFile
 from requorum.changes.log import RaiseCommit
 from requorum.changes.membership import AddMember, PromoteMember, RemoveMember, UpdatePeerUrls
-from requorum.changes.service import EnableEtcd, ReloadUnits, StartEtcd, StopEtcd
+from requorum.changes.service import EnableEtcd, ReloadUnits, RunEtcd, StartEtcd, StopEtcd
+from requorum.changes.undo import MoveBack, PutLogBack, RestoreFile
 
 __all__ = [
     "AddMember",
@@ -15,11 +16,15 @@ __all__ = [
     "EnableEtcd",
     "FetchTree",
     "MoveAside",
+    "MoveBack",
     "PromoteMember",
+    "PutLogBack",
     "RaiseCommit",
     "ReloadUnits",
     "RemoveFile",
     "RemoveMember",
+    "RestoreFile",
+    "RunEtcd",
     "SaveSnapshot",
     "Shell",
     "StartEtcd",

@@ -78,7 +78,10 @@ class RemoveFile(Change):
         return f"[ ! -e {quote(self.path)} ] && [ ! -L {quote(self.path)} ]"
 
     def act(self) -> str:
-        return f'rm -f {quote(self.path)} && sync "$(dirname {quote(self.path)})"'
+        return f"""folder=$(dirname {quote(self.path)})
+rm -f {quote(self.path)} && sync "$folder" || return 1
+rmdir "$folder" 2>/dev/null  # where it was the last one there: the folder was ours, too
+return 0"""
 
     def after(self, facts: HostFacts) -> HostFacts:
         return replace(facts, mark=None) if self.path == mark.PATH else facts

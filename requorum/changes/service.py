@@ -156,6 +156,25 @@ return 1"""
 
 
 @dataclass(frozen=True)
+class RunEtcd(Change):
+    """Start etcd.service and wait until etcd lives: without a quorum it is never ready."""
+
+    def shown(self) -> str:
+        return f"systemctl start --no-block {unit.NAME}"
+
+    def test(self) -> str:
+        return f"""{LIVES}
+case $(systemctl show {unit.NAME} -p MainPID) in MainPID=0) return 1;; esac
+etcd_lives"""
+
+    def act(self) -> str:
+        return f"systemctl reset-failed {unit.NAME} 2>/dev/null; systemctl start --no-block {unit.NAME}"
+
+    def after(self, facts: HostFacts) -> HostFacts:
+        return facts
+
+
+@dataclass(frozen=True)
 class EnableEtcd(Change):
     """Have etcd.service start at boot."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from requorum import hostlock
 from requorum.facts import certificates, etcd_conf, machine, mark, members, process, unit
 from requorum.facts.certificates import Certificates
 from requorum.facts.data_dir import DataDir
@@ -14,6 +15,7 @@ from requorum.facts.mark import Mark
 from requorum.facts.members import Api, Member
 from requorum.facts.process import Process
 from requorum.facts.unit import Unit
+from requorum.hostlock import FREE, HostLock
 
 
 class MissingFact(Exception):
@@ -53,6 +55,7 @@ class HostFacts:
     mark: Mark | None
     data: DataDir | None = None
     heard: tuple[str, ...] = ()
+    lock: HostLock = FREE
 
     @property
     def forced(self) -> bool:
@@ -84,7 +87,7 @@ class HostFacts:
         return self.api.status.member_id
 
 
-Noun = Literal["conf", "unit", "process", "machine", "certificates", "mark", "api"]
+Noun = Literal["conf", "unit", "process", "machine", "certificates", "mark", "api", "lock"]
 
 
 def commands(backup_directory: str, *, again: bool = False) -> dict[Noun, str]:
@@ -97,6 +100,7 @@ def commands(backup_directory: str, *, again: bool = False) -> dict[Noun, str]:
         "certificates": certificates.COMMAND,
         "mark": mark.COMMAND,
         "api": members.API_COMMAND,
+        "lock": hostlock.COMMAND,
     }
     if again:
         del found["certificates"]

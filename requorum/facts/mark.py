@@ -1,6 +1,6 @@
 """The mark that a recovery leaves on each host it touches, until it owes nothing there.
 
-With it another operator's machine can carry on without our journal.
+With it another operator's machine can carry on, or undo, without our journal.
 """
 
 from __future__ import annotations
@@ -13,14 +13,46 @@ COMMAND = f"cat {PATH} 2>/dev/null || true"
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """How a recovery found a host, before it changed anything there: what `--abort` goes back to.
+
+    `etcd` and `enabled` are systemd's ActiveState and UnitFileState; `conf` is the SHA-256 of etcd.conf; `fenced`: by an
+    earlier recovery, for a host that is not to rejoin; `written`: the data was a member's, and not what an emptied host
+    makes when it starts.
+    """
+
+    etcd: str
+    enabled: str
+    fenced: bool
+    data: bool
+    written: bool
+    conf: str
+
+    @property
+    def runs(self) -> bool:
+        """A process of the unit lived, or was about to."""
+        return self.etcd in ("active", "activating", "reloading", "deactivating")
+
+    @property
+    def starts(self) -> bool:
+        """It is to run again: it did, on data of a member. A host without could only found a new cluster."""
+        return self.runs and self.written
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
-    """Which recovery is under way here, whose data it keeps, who began it and when (UTC)."""
+    """Which recovery is under way here, whose data it keeps, who began it and when (UTC), and what it found.
+
+    `members` is the member list when it began, a line for each: what no abort brings back once it has changed.
+    """
 
     recovery: str
     cluster: str
     survivor: str
     operator: str
     since: str
+    members: tuple[str, ...] = ()
+    found: Found | None = None
 
     def text(self) -> str:
         """The file's content."""
@@ -32,6 +64,9 @@ def parse(output: str) -> Mark | None:
     if not output.strip():
         return None
     try:
-        return Mark(**json.loads(output))
-    except (ValueError, TypeError) as error:
+        fields = json.loads(output)
+        found = fields.pop("found", None)
+        members = tuple(str(line) for line in fields.pop("members", ()))
+        return Mark(**fields, members=members, found=Found(**found) if found else None)
+    except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"expected the mark of a recovery in {PATH}, found {output[:200]!r} ({error})") from None

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from requorum.changes import Change, CopyTree, FetchTree, SaveSnapshot
+from requorum.changes import Change, CopyTree, FetchTree, RestoreFile, SaveSnapshot
+from requorum.facts import etcd_conf
+from requorum.facts.etcd_conf import EtcdConf
 from requorum.facts.host import HostFacts
 
 CONFIGURATION = PurePosixPath("/etc/etcd")
@@ -53,6 +55,14 @@ def keep_configuration(facts: HostFacts, place: BackupPlace) -> list[Change]:
     """38.1.1.1: /etc/etcd of a member, certificates and all, with owner and mode."""
     copy = CopyTree(facts.name, str(CONFIGURATION), str(place.configuration))
     return [copy, *_fetched(facts, place.configuration, "config", place)]
+
+
+def restore_configuration(facts: HostFacts, place: BackupPlace, kept: EtcdConf) -> list[Change]:
+    """Undo what was edited: etcd.conf as the backup has it; `kept` is that one, as it was read a moment ago."""
+    if kept.sha256 == facts.conf.sha256:
+        return []
+    copy = place.configuration / PurePosixPath(etcd_conf.PATH).name
+    return [RestoreFile(facts.name, etcd_conf.PATH, str(copy), kept.sha256, facts.conf.sha256)]
 
 
 def keep_data(facts: HostFacts, place: BackupPlace) -> list[Change]:

@@ -8,9 +8,12 @@ from requorum.changes import (
     Change,
     EnableEtcd,
     MoveAside,
+    MoveBack,
+    PutLogBack,
     RaiseCommit,
     ReloadUnits,
     RemoveFile,
+    RunEtcd,
     StartEtcd,
     StopEtcd,
     WriteFile,
@@ -70,13 +73,17 @@ def force_new_cluster(facts: HostFacts) -> list[Change]:
 
 def take_force_away(facts: HostFacts) -> list[Change]:
     """38.1.3, what the chapter forgets: no start path forces any more, and etcd runs without it."""
-    files: list[Change] = [
+    restart: list[Change] = [StopEtcd(facts.name)] if facts.forced else []
+    return [*clear_start_path(facts), *restart, StartEtcd(facts.name)]
+
+
+def clear_start_path(facts: HostFacts) -> list[Change]:
+    """The next start of etcd does not force."""
+    return [
         RemoveFile(facts.name, unit.FORCE),
         ReloadUnits(facts.name, unit.FORCE, present=False),
         RemoveFile(facts.name, unit.FORCE_ENVIRONMENT),
     ]
-    restart: list[Change] = [StopEtcd(facts.name)] if facts.forced else []
-    return [*files, *restart, StartEtcd(facts.name)]
 
 
 def name_only_itself(facts: HostFacts) -> list[Change]:
@@ -110,6 +117,36 @@ def start(facts: HostFacts) -> list[Change]:
     return [EnableEtcd(facts.name), StartEtcd(facts.name)]
 
 
+def start_as_found(facts: HostFacts) -> list[Change]:
+    """Start etcd if it ran when the recovery came, on data of a member."""
+    found = facts.mark.found if facts.mark else None
+    return [RunEtcd(facts.name)] if found and found.starts else []
+
+
+def put_log_back(facts: HostFacts) -> list[Change]:
+    """Undo `keep_what_the_database_holds`, where the original segment was kept beside the log."""
+    where = kept_log(facts)
+    return [PutLogBack(facts.name, facts.conf.wal_dir, where)] if where else []
+
+
+def kept_log(facts: HostFacts) -> str:
+    """Where the segments lie that a recovery replaced; empty where it can have replaced none."""
+    if facts.mark is None or not facts.has_data or _aside(facts.mark.recovery) not in facts.machine.data_entries:
+        return ""
+    return f"{facts.conf.data_dir}/{_aside(facts.mark.recovery)}/wal"
+
+
+def move_data_back(facts: HostFacts) -> list[Change]:
+    """Undo `move_data_aside`, where it was done."""
+    if facts.mark is None or facts.has_data or _aside(facts.mark.recovery) not in facts.machine.data_entries:
+        return []
+    return [MoveBack(facts.name, facts.conf.data_dir, f"{facts.conf.data_dir}/{_aside(facts.mark.recovery)}")]
+
+
 def move_data_aside(facts: HostFacts, recovery: str) -> list[Change]:
     """38.1.4, without its ``rm -Rf``: the old data goes into a folder beside it, which etcd does not look at."""
-    return [MoveAside(facts.name, facts.conf.data_dir, f"{facts.conf.data_dir}/openshift-backup-requorum-{recovery}")]
+    return [MoveAside(facts.name, facts.conf.data_dir, f"{facts.conf.data_dir}/{_aside(recovery)}")]
+
+
+def _aside(recovery: str) -> str:
+    return f"openshift-backup-requorum-{recovery}"

@@ -30,3 +30,9 @@ def raise_fence(facts: HostFacts) -> list[Change]:
 def lift_fence(facts: HostFacts) -> list[Change]:
     """Let etcd start here again."""
     return [RemoveFile(facts.name, unit.FENCE), ReloadUnits(facts.name, unit.FENCE, present=False)]
+
+
+def lower_fence(facts: HostFacts) -> list[Change]:
+    """Undo `raise_fence`; a fence that the recovery found already stays."""
+    found = facts.mark.found if facts.mark else None
+    return [] if found is None or found.fenced else lift_fence(facts)

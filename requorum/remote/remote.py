@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import paramiko
+
+from requorum import hostlock
 from requorum.remote import script as wire
 from requorum.remote.connection import Connection, connect
 from requorum.remote.endpoint import Host, resolve
@@ -22,6 +25,7 @@ from requorum.remote.session import (
     SessionLostError,
     SessionRefusedError,
     Sink,
+    begin,
     execute,
     open_session,
 )
@@ -70,8 +74,13 @@ def _shown(text: str) -> str:
 class Remote:
     """One host. Safe to use from several threads; at most one connection, opened when it is first needed."""
 
-    def __init__(self, host: Host, *, connect_seconds: float = 10, on_command: OnCommand | None = None) -> None:
-        """`connect_seconds` bounds each part of connecting; `on_command` is told of every command, from any thread."""
+    def __init__(
+        self, host: Host, *, connect_seconds: float = 10, on_command: OnCommand | None = None, owner: str = ""
+    ) -> None:
+        """`connect_seconds` bounds each part of connecting; `on_command` is told of every command, from any thread.
+
+        `owner` is the run's token in the host's lock: no change is made there while the lock is another run's.
+        """
         self.host = host
         self.name = host.name
         self._connect_seconds = connect_seconds
@@ -79,6 +88,8 @@ class Remote:
         self._lock = threading.Lock()
         self._sessions = threading.BoundedSemaphore(SESSIONS)
         self._connection: Connection | None = None
+        self._owner = owner
+        self._held: paramiko.Channel | None = None
 
     def connect(self) -> None:
         """Connect unless connected.
@@ -91,8 +102,39 @@ class Remote:
         """End the connection; the next command opens another."""
         with self._lock:
             connection, self._connection = self._connection, None
+            self._held = None
         if connection is not None:
             connection.close()
+
+    def hold(self, script: str) -> str:
+        """Begin a script that lives as long as this connection, and return the line that it says first.
+
+        Raises the errors of `connect`; RemoteError where it says none.
+        """
+        mark, memory, stderr = wire.new_mark(), Memory(SHOWN_BYTES), Memory(SHOWN_BYTES)
+        stdout, command = Marked(mark, memory), wire.hold(script, mark=mark, sudo=self.host.ssh.sudo)
+        began = time.monotonic()
+        try:
+            channel = self._fresh_session()
+            wait = wire.LOCK_SECONDS + GRACE_SECONDS
+            begin(channel, command, stdout=stdout, stderr=stderr, said=lambda: b"\n" in memory.data, seconds=wait)
+        except (SessionLostError, SessionRefusedError) as error:
+            raise self._not_begun(str(error), "run the same command again") from None
+        line, newline, _ = as_text(memory.data).partition("\n")
+        self._tell(script, 0 if newline else None, time.monotonic() - began, line, as_text(stderr.data))
+        if not newline:
+            raise self._not_begun(f"no answer: {as_text(stderr.data).strip()}", "run the same command again")
+        self._held = channel
+        return line
+
+    def _fresh_session(self) -> paramiko.Channel:
+        """A session, on a new connection where the old one died while the operator was asked."""
+        connection = self._connected()
+        try:
+            return open_session(connection.transport, self._connect_seconds)
+        except SessionLostError:
+            self._drop(connection)
+            return open_session(self._connected().transport, self._connect_seconds)
 
     def run(self, script: str, *, seconds: float = 30, stdin: bytes | None = None, change: bool = False) -> Result:
         """Run a bash script as root (`sudo: true`) or as the user who logs in, and return what it gave back.
@@ -262,6 +304,7 @@ class Remote:
             sudo=self.host.ssh.sudo,
             stdin=call.stdin,
             locked=call.change,
+            owner=self._owner,
         )
         wait = call.seconds + wire.KILL_SECONDS + GRACE_SECONDS + (wire.LOCK_SECONDS if call.change else 0)
         connection = self._connected()
@@ -291,6 +334,10 @@ class Remote:
 
     def _why_not_begun(self, call: _Call, answer: _Answer, out: str, err: str, user: str) -> RemoteError:
         said = " ".join(f"{err} {out}".split()) or "no word"
+        if call.change and hostlock.LOST in said:
+            found = said.partition(hostlock.LOST)[2].strip()
+            advice = "leave it to that run; when it has ended, run the same command again"
+            return RemoteError(self.name, expected="this run's own lock on the host", found=found, advice=advice)
         if call.change and answer.exit == 1 and answer.seconds >= wire.LOCK_SECONDS:
             found = f"another change still running on this host after {wire.LOCK_SECONDS} s"
             return self._not_begun(found, f"`fuser -v {wire.LOCK}` on the host shows which; then run the same again")

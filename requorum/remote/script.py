@@ -14,12 +14,13 @@ import shlex
 from collections.abc import Sequence
 from typing import TypeVar
 
+from requorum import hostlock
 from requorum.remote.result import Output, as_text
 
 Key = TypeVar("Key", bound=str)
 
-LOCK = "/run/lock/requorum.lock"
-LOCK_SECONDS = 60
+LOCK = hostlock.PATH
+LOCK_SECONDS = hostlock.WAIT_SECONDS
 KILL_SECONDS = 5  # between asking a script to end and making it
 ARGUMENT_BYTES = 96 * 1024  # Linux refuses a single argument of 128 KiB
 STREAM_BYTES = 8 * 1024 * 1024  # of each stream of a batch's command
@@ -64,14 +65,30 @@ def new_mark() -> str:
     return f"requorum-{secrets.token_hex(8)}"
 
 
-def wrap(script: str, *, mark: str, seconds: float, sudo: bool, stdin: bytes | None, locked: bool) -> tuple[str, bytes]:
+def _began(mark: str) -> str:
+    return f"printf '\\n%s\\n' {mark}; printf '\\n%s\\n' {mark} >&2; export LC_ALL=C PATH=\"$PATH:{_PATH}\""
+
+
+def hold(script: str, *, mark: str, sudo: bool) -> str:
+    """The command line of a script that lives as long as its standard input, and some hours at most."""
+    words = ["sudo", "-n", "--"] if sudo else []
+    limited = ["timeout", "-k", str(KILL_SECONDS), f"{hostlock.HOURS}h", "bash", "--norc", "-c"]
+    return shlex.join([*words, *limited, f"{_began(mark)}\n{script}"])
+
+
+def wrap(
+    script: str, *, mark: str, seconds: float, sudo: bool, stdin: bytes | None, locked: bool, owner: str = ""
+) -> tuple[str, bytes]:
     """The command line that runs `script`, and what to send on its standard input.
 
     The mark, alone on a line, begins both streams once the script itself begins: without it nothing ran, and the
-    wrapper says why. `locked` waits for another change on this host, of whichever run.
+    wrapper says why. `locked` waits for another change on this host, of whichever run; it does not begin where the host's
+    lock is of another run than `owner`.
     A long script goes through standard input, before `stdin`.
     """
-    began = f"printf '\\n%s\\n' {mark}; printf '\\n%s\\n' {mark} >&2; export LC_ALL=C PATH=\"$PATH:{_PATH}\""
+    began = _began(mark)
+    if locked and owner:
+        began = f"{hostlock.guard(owner, LOCK)}; {began}"
     words = ["sudo", "-n", "--"] if sudo else []
     if locked:
         words += ["flock", "-w", str(LOCK_SECONDS), LOCK]

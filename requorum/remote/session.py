@@ -140,6 +140,30 @@ def _drain(ready: Callable[[], bool], receive: Callable[[int], bytes], sink: Sin
         sink.write(receive(CHUNK))
 
 
+def begin(
+    channel: paramiko.Channel, command: str, *, stdout: Sink, stderr: Sink, said: Callable[[], bool], seconds: float
+) -> None:
+    """Run a command that goes on; returns when `said` holds of its output, or it has ended.
+
+    Raises SessionRefusedError where it did not begin, SessionLostError where nothing came in time.
+    """
+    transport = channel.get_transport()
+    until = time.monotonic() + seconds
+    poll = select.poll()
+    poll.register(channel.fileno(), select.POLLIN)
+    _start(channel, transport, command, seconds)
+    while not said():
+        left = until - time.monotonic()
+        if left <= 0:
+            raise SessionLostError(f"no answer in {seconds:g} s", silent=True)
+        poll.poll(left * 1000)
+        ended = bool(channel.eof_received or channel.closed)
+        _drain(channel.recv_ready, channel.recv, stdout)
+        _drain(channel.recv_stderr_ready, channel.recv_stderr, stderr)
+        if ended:
+            return
+
+
 def execute(
     channel: paramiko.Channel, command: str, stdin: bytes, *, stdout: Sink, stderr: Sink, seconds: float
 ) -> int:

@@ -12,8 +12,11 @@ QUORUM = frozenset({Verdict.UNFINISHED, Verdict.DEGRADED})
 ANSWERS = frozenset({Verdict.HEALTHY, Verdict.UNFINISHED, Verdict.DEGRADED})
 """A quorum answers, or will once the survivor is started."""
 ALWAYS = frozenset(Verdict)
+ABORT = frozenset[Verdict]()
+"""No verdict calls for it: `--abort` does."""
 
 __all__ = [
+    "ABORT",
     "ACTS",
     "ALWAYS",
     "ANSWERS",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import pytest
 
-from requorum.diagnosis import Verdict
+from requorum.diagnosis import Diagnosis, Verdict
 from requorum.records import Confirmed
 from requorum.run import Run
 
@@ -20,40 +21,71 @@ class NotConfirmed(Exception):
 
 
 def asked(run: Run) -> str:
-    """What the operator agrees to."""
+    """What the operator agrees to; the proof of it was shown right before."""
+    lines = _undoing(run) if run.mode == "abort" else _recovery(run)
+    return "\n".join([*lines, *_broken(run)])
+
+
+def _undoing(run: Run) -> list[str]:
+    return [
+        f"Cluster {run.inventory.cluster}: that recovery is undone, host by host as above.",
+        *(f"Left as it is: {line}." for line in run.undoing.left),
+        "The loss is then what it was; the backups stay.",
+    ]
+
+
+def _recovery(run: Run) -> list[str]:
     found = run.proven
     lines = [f"Cluster {run.inventory.cluster}: {found.verdict.value}."]
-    lines += [f"  {line}" for line in found.proof]
-    if found.verdict is Verdict.LOST:
-        lines += [
-            f"Survivor:  {found.survivor}. Its data becomes the cluster.",
-            f"Loss:      {found.loss}.",
-            f"Fenced:    {', '.join(found.others) or 'no host'} (etcd stopped, across reboots too, until they join).",
-            "Step 42 forces a new cluster on the survivor: from there on there is no way back to the old one.",
-        ]
-    elif found.removals:
+    survivor = "its data becomes the cluster" if found.verdict is Verdict.LOST else "it speaks for the cluster"
+    lines += [f"Survivor:  {found.survivor}: {survivor}.", f"Loss:      {found.loss}."]
+    fenced = f"{', '.join(found.others)} (etcd stopped, across reboots too, until they join)"
+    lines.append(f"Fenced:    {fenced if found.others else 'no host'}.")
+    unreached = [name for name in run.inventory.host_names if name not in run.reached]
+    if unreached:
+        lines.append(f"Silent:    {', '.join(unreached)}: not fenced.")
+    if found.removals:
         lines.append(f"Removed:   {', '.join(m.name for m in found.removals)} leave the member list.")
     if found.joiners:
         lines.append(f"Rejoining: {', '.join(found.joiners)}. Their old data is moved aside, never deleted.")
-    return "\n".join(lines)
+    return [*lines, _point_of_no_return(found)]
 
 
-def confirm(run: Run, config: pytest.Config) -> None:
-    """Get the operator's word and write it down. Raises NotConfirmed."""
+def _point_of_no_return(found: Diagnosis) -> str:
+    if found.verdict is Verdict.LOST:
+        step = "step 42, which forces a new cluster on the survivor"
+    elif found.removals:
+        step = "step 31, which removes members"
+    elif found.joiners:
+        step = "step 51, which adds the first member"
+    else:
+        return "The member list stays as it is."
+    return f"Point of no return: {step}. There is no way back from there; until then --abort undoes everything."
+
+
+def _broken(run: Run) -> list[str]:
+    """Whose locks are broken by this, where any are: the refusal of any other came before."""
+    return [f"Broken:    the lock of {who}, on {', '.join(names)}." for who, names in run.holders().items()]
+
+
+def confirm(run: Run, config: pytest.Config, write: Callable[[str, str], None]) -> None:
+    """Get the operator's word and write it down; `write` shows what is agreed to, asked or not. Raises NotConfirmed."""
+    write(f"\n{asked(run)}", "")
 
     def agreed(how: str) -> None:
+        write(f"agreed: {how}", "")
         run.journal.add(Confirmed(how, run.operator, True))
 
     if not run.inventory.confirm:
         return agreed("`confirm: false` in the inventory")
     if config.option.confirm == run.inventory.cluster:
         return agreed(f"--confirm {config.option.confirm}")
-    typed = _typed(f"\n{asked(run)}\n\nType the cluster's name to go on ({run.inventory.cluster}): ", config)
+    typed = _typed(f"\nType the cluster's name to go on ({run.inventory.cluster}): ", config)
     if typed is None:
         run.journal.add(Confirmed("no terminal to ask on", run.operator, False))
         raise NotConfirmed(
-            "the recovery has to be agreed to, and there is no terminal to ask on",
-            f"read the plan (--plan); then agree with the same command and --confirm {run.inventory.cluster}",
+            "this has to be agreed to, and there is no terminal to ask on",
+            f"read what it does, above; then agree with the same command and --confirm {run.inventory.cluster}",
         )
     run.journal.add(Confirmed("typed on the terminal", run.operator, typed.strip() == run.inventory.cluster))
     if typed.strip() != run.inventory.cluster:

@@ -80,29 +80,53 @@ class Controller(Steps):
         reporter.showfspath = False
         reporter.reportchars = "w"
         reporter._show_progress_info = False
-        run, acts = self.run, self.mode == "recovery" and not self._config.option.collectonly
+        run, acts = self.run, self.run.changes and not self._config.option.collectonly
         try:
             run.begin()
             if acts:
                 run.take_lock(seconds=LOCK_SECONDS)
                 _report_killed_runs(run.folder)
-            run.look()
+            breaking = self._config.option.break_lock or ""
+            run.look(breaking)
             run.tell()
             self._write("", "")
             self._write(f"cluster  {run.inventory.cluster}: {run.proven.verdict.value}", "bold")
             for line in run.proven.proof:
                 self._write(f"         {line}", "")
-            if acts and run.proven.acts:
-                confirm(run, self._config)
+            if self.mode == "abort":
+                self._tell_undoing()
+            if not acts:
+                for who, names in run.holders().items():
+                    self._write(f"locked   {', '.join(names)}: {who}", "")
+            elif run.acts or self.mode == "abort":  # another run that has just begun has left no mark yet
+                run.refuse_beside_another(breaking)
+            if acts and run.acts:
+                confirm(run, self._config, self._write)
+                run.lock_hosts()
         except RemoteError as error:
             self._refuse(session, f"{error.host}: expected {error.expected}; found {error.found}", error.advice)
-        except NotConfirmed as error:
+        except (NotConfirmed, Locked) as error:
             self._refuse(session, str(error), error.advice)
-        except (Locked, JournalError) as error:
+        except JournalError as error:
             self._refuse(session, str(error))
         self._write("", "")
         self._follower = Follower(run.journal, self._write, plan=self.mode == "plan")
         self._follower.start()
+
+    def _tell_undoing(self) -> None:
+        undoing = self.run.undoing
+        if not undoing.hosts:
+            return self._write("abort    nothing to undo: no host bears the mark of a recovery", "bold")
+        self._write(f"abort    recovery {undoing.recovery} by {undoing.operator}, survivor {undoing.survivor}", "bold")
+        for line in undoing.problems or undoing.words:
+            self._write(f"         {line}", "")
+        return None
+
+    def _advice(self) -> tuple[str, ...]:
+        """What to do next, where the run could not do it."""
+        if self.mode == "abort":
+            return self.run.undoing.advice
+        return () if self.run.proven.path else self.run.proven.advice
 
     def _refuse(self, session: pytest.Session, why: str, advice: str = "") -> NoReturn:
         self._end(self.run.diagnosis, refused=f"{why}. Next: {advice}" if advice else why)
@@ -195,7 +219,7 @@ class Controller(Steps):
             return
         self._settle()
         final: Diagnosis | None = self.run.proven
-        if self.mode == "recovery" and self.run.proven.acts:
+        if self.run.changes and self.run.acts:
             final = None if self._stopped else self._looked_again()
         ended = self._end(final, status=int(session.exitstatus))
         if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
@@ -229,16 +253,15 @@ class Controller(Steps):
         ended = self._ended_record
         self._write("", "")
         self._write(f"verdict   {ended.verdict}", "")
-        if ended.survivor and self.run.proven.acts:
+        if ended.survivor and self.run.acts:
             self._write(f"survivor  {ended.survivor}", "")
         members = f"{len(ended.healthy)} of {len(self.run.inventory.host_names)} healthy"
         self._write(f"members   {members if ended.healthy or ended.missing else 'not looked at'}", "")
         if ended.writable_at:
             self._write(f"writable  since {ended.writable_at[:19]}Z", "")
         self._write(f"result    {ended.answer}", "bold")
-        if not self.run.proven.path:
-            for line in self.run.proven.advice:
-                self._write(f"next      {line}", "")
+        for line in self._advice():
+            self._write(f"next      {line}", "")
         self._write(f"report    {self._report}", "")
 
 

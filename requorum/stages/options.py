@@ -43,7 +43,11 @@ def add_options(parser: pytest.Parser) -> None:
         "--preconditions", action="store_true", help="check the preconditions of every step; change nothing"
     )
     group.addoption("--plan", action="store_true", help="show every step, host and change in order; change nothing")
-    group.addoption("--confirm", metavar="CLUSTER", help="agree, without a terminal, to the recovery of this cluster")
+    group.addoption(
+        "--abort", action="store_true", help="undo what an unfinished recovery did, as long as it can be undone"
+    )
+    group.addoption("--confirm", metavar="CLUSTER", help="agree, without a terminal, to what is done to this cluster")
+    group.addoption("--break-lock", metavar="RUN", help="take the hosts' locks from this run, whose machine is dead")
     group.addoption("--reports", metavar="FOLDER", help="where reports go (default: reports/ in the checkout)")
 
 
@@ -89,29 +93,32 @@ def mode_of(config: pytest.Config, where: Literal["runbook", "checks"]) -> Mode:
         raise pytest.UsageError(
             "--alluredir is not for Requorum: each run's allure-results/ lie in its folder under reports/"
         )
-    chosen = [flag for flag, given in (("--preconditions", option.preconditions), ("--plan", option.plan)) if given]
+    flags: dict[str, Mode] = {"--preconditions": "preconditions", "--plan": "plan", "--abort": "abort"}
+    chosen = [flag for flag, mode in flags.items() if getattr(option, mode)]
     if where == "checks":
-        if chosen or option.confirm:
-            raise pytest.UsageError(
-                f"{(chosen or ['--confirm'])[0]} belongs to runbook/: checks/ never change anything"
-            )
+        given = [*chosen, *(["--confirm"] if option.confirm else []), *(["--break-lock"] if option.break_lock else [])]
+        if given:
+            raise pytest.UsageError(f"{given[0]} belongs to runbook/: checks/ never change anything")
         return "checks"
-    if len(chosen) == 2:
-        raise pytest.UsageError("--preconditions and --plan are two different runs: give one of them")
-    if chosen:
-        return "plan" if option.plan else "preconditions"
+    if len(chosen) > 1:
+        raise pytest.UsageError(f"{' and '.join(chosen)} are different runs: give one of them")
+    mode = flags[chosen[0]] if chosen else "recovery"
+    if mode in ("plan", "preconditions"):
+        if option.break_lock:
+            raise pytest.UsageError(f"--break-lock is not for {chosen[0]}, which locks nothing: leave it out")
+        return mode
     for name, flag in _SUBSETS.items():
         if getattr(option, name, None):
             raise pytest.UsageError(
                 f"{flag} is refused for a run that changes anything: a recovery runs whole and in order. "
                 "It may be used with --preconditions, with --plan and for checks/"
             )
-    given = [arg for arg in config.args if (config.invocation_params.dir / arg).resolve() != RUNBOOK]
-    if given:
+    parts = [arg for arg in config.args if (config.invocation_params.dir / arg).resolve() != RUNBOOK]
+    if parts:
         raise pytest.UsageError(
-            f"{given[0]}: a part of the runbook is refused for a run that changes anything; write `pytest runbook/`"
+            f"{parts[0]}: a part of the runbook is refused for a run that changes anything; write `pytest runbook/`"
         )
-    return "recovery"
+    return mode
 
 
 def refuse_without(config: pytest.Config, plugins: tuple[str, ...]) -> None:

@@ -127,6 +127,8 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
         result, code, answer = "refused", REFUSED, "stopped; nothing was changed"
     elif failed:
         result, code, answer = "failed", FAILED, "stopped; see the failed step, mend it, and run the same command again"
+    elif run.mode == "abort":
+        result, code, answer = "aborted", DONE, _undone(run)
     elif run.mode != "recovery":
         result, code, answer = run.mode, DONE, f"{_LOOKED[run.mode]}; nothing was changed"
     else:
@@ -166,6 +168,14 @@ def _absence(run: Run, missing: tuple[str, ...]) -> str:
             said = ", ".join(_short(name, run) for name in names)
             words += f"; {what} {said} {one if len(names) == 1 else more}"
     return words
+
+
+def _undone(run: Run) -> str:
+    if not run.undoing.hosts:
+        return "nothing to undo, nothing was changed"
+    kept = f"{run.inventory.backup.directory}/etcd-*-{run.undoing.recovery}"
+    left = "".join(f"; {line}" for line in run.undoing.left)
+    return f"undone: every host is as it was found; the backups stay on the hosts: {kept}{left}"
 
 
 def _short(name: str, run: Run) -> str:

@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 
+from requorum.former import FormerHost
 from requorum.live import Cluster, EtcdMember
 from requorum.stages import barriers, options
 from requorum.stages.active import RUN, run_of
@@ -33,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if handed is not None:
         # Made by our own controller a moment ago, and handed over a pipe of ours.
         run = pickle.loads(handed)
-        if run.mode == "recovery":
+        if run.changes:
             run.share_lock()
         _activate(config, Steps(config, run))
         return
@@ -63,6 +64,12 @@ def target(request: pytest.FixtureRequest) -> str:
 def etcd(request: pytest.FixtureRequest, target: str) -> EtcdMember:
     """The etcd of the host that a step is for."""
     return EtcdMember(run_of(request.config), target)
+
+
+@pytest.fixture
+def former(request: pytest.FixtureRequest, target: str) -> FormerHost:
+    """The host that a step is for, as the recovery that is to be undone found it."""
+    return FormerHost(run_of(request.config), target)
 
 
 @pytest.fixture

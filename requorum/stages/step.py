@@ -31,7 +31,10 @@ ATTRIBUTE = "__requorum_step__"
 
 @dataclass(frozen=True)
 class Step:
-    """What the decorator says: `on` is a role, `when` the verdicts under which the step belongs to the run."""
+    """What the decorator says: `on` is a role, `when` the verdicts under which the step belongs to the run.
+
+    A step without a verdict belongs to `--abort`.
+    """
 
     number: int
     title: str
@@ -238,7 +241,7 @@ class precondition(_Word):  # noqa: N801 (a word of the runbook's language)
 
     def __exit__(self, kind: _Kind, error: BaseException | None, trace: TracebackType | None) -> bool:
         at = now()
-        if isinstance(error, _TELLABLE) and self.after is not None and at.run.mode != "recovery":
+        if isinstance(error, _TELLABLE) and self.after is not None and not at.run.changes:
             at.deferred = f"{self.text}: step {self.after} establishes it"
             self._end("deferred", found=at.deferred)
             return True

@@ -51,8 +51,9 @@ class Steps:
         found = getattr(metafunc.function, ATTRIBUTE, None)
         if not isinstance(found, Step):
             return
-        hosts = self.run.hosts(found.on) if self.run.proven.verdict in found.when else ()
-        if not self.run.proven.acts and self.mode != "checks":
+        called_for = not found.when if self.mode == "abort" else self.run.proven.verdict in found.when
+        hosts = self.run.hosts(found.on) if called_for else ()
+        if not self.run.acts and self.mode != "checks":
             hosts = hosts if found.on == BASTION else ()
         if "target" not in metafunc.fixturenames:
             metafunc.fixturenames.append("target")
@@ -61,13 +62,15 @@ class Steps:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave out what no host plays; make sure that `host` is ours."""
-        with self._telling_refusals():
-            left_out = [item for item in items if step_of(item) and item.name.endswith(f"[{NOWHERE}]")]
-            self._collected = [_function(item) for item in items]
-            guards.require_own_host(self._collected, options.PROJECT / "conftest.py")
+        collected = list(items)
+        left_out = [item for item in items if item.name.endswith(f"[{NOWHERE}]")]
+        # First: pytest goes on to lay them out, also after a refusal.
+        items[:] = [item for item in items if item not in left_out]
         if left_out:
             config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+        with self._telling_refusals():
+            self._collected = [_function(item) for item in collected if step_of(item)]
+            guards.require_own_host(self._collected, options.PROJECT / "conftest.py")
 
     @pytest.hookimpl(specname="pytest_collection_finish", tryfirst=True)
     def pytest_write_plan(self, session: pytest.Session) -> None:
@@ -82,7 +85,7 @@ class Steps:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Refuse a plan that is not whole, once every plugin had its say."""
-        if self.mode == "recovery":
+        if self.run.changes:
             nowhere = [item for item in self._collected if item.name.endswith(f"[{NOWHERE}]")]
             with self._telling_refusals():
                 guards.require_whole(options.RUNBOOK, self._collected, [*session.items, *nowhere])

@@ -1,7 +1,7 @@
 """A small project with the real plugin: three hosts that are never connected to, four steps, and changes in memory.
 
 The survey and the verdict are given (VERDICT, environment); everything after them is Requorum's own. FAULTS
-(environment, JSON) says what goes wrong: {"20 b": "precondition"}.
+(environment, JSON) says what goes wrong: {"20 b": "precondition"}; and of --abort {"undo": "nothing" or "problem"}.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from requorum.journal import Journal
 CONFTEST = """
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -34,13 +35,14 @@ from requorum.remote import testinfra_host
 from requorum.run import Run
 from requorum.stages import options
 from requorum.stages.active import run_of
+from requorum.undoing import Undoing
 
 HERE = Path(__file__).parent
 options.PROJECT, options.RUNBOOK, options.CHECKS = HERE, HERE / "runbook", HERE / "checks"
 pytest_plugins = ("requorum.stages.plugin",)
 
 
-def look(run):
+def look(run, breaking=""):
     verdict = Verdict(os.environ.get("VERDICT", "lost"))
     run.model = Model(dict.fromkeys("abc")) if run.mode == "plan" else None
     run.survey, run.recovery = {}, run.name
@@ -48,6 +50,12 @@ def look(run):
         verdict, ("as the test says",), survivor="a", loss="none", members=("a",), others=("b", "c"),
         joiners=("b", "c"),
     )
+    undo = json.loads(os.environ.get("FAULTS", "{}")).get("undo", "")
+    if run.mode == "abort" and undo != "nothing":
+        run.undoing = Undoing(
+            "r1", "a", "ada@desk", ("a", "b"), ("a: etcd is started", "b: the fence is lifted"),
+            ("the point of no return has passed",) if undo == "problem" else (), ("finish it",) if undo else (),
+        )
 
 
 Run.look = look
@@ -70,7 +78,7 @@ from pathlib import Path
 
 from requorum.changes import Change, ChangeFailed
 from requorum.remote import ConnectionLost
-from requorum.stages import ALWAYS, LOST, action, postcondition, precondition, step
+from requorum.stages import ABORT, ALWAYS, LOST, action, postcondition, precondition, step
 
 HERE = Path(__file__).parent.parent
 FAULTS = json.loads(os.environ.get("FAULTS", "{}"))
@@ -152,6 +160,23 @@ def test_survivor(etcd):
 @step(40, "Touch one by one", on="joiners", when=LOST)
 def test_joiners(etcd):
     go_through(40, etcd.name)
+
+
+@step(90, "Look whether it can be undone", on="bastion", when=ABORT)
+def test_can_be_undone(cluster):
+    undoing = cluster.run.undoing
+    with precondition("it can be undone", otherwise="; ".join(undoing.advice)):
+        assert not undoing.problems, undoing.problems[0]
+
+
+@step(91, "Undo the survivor", on="kept", when=ABORT)
+def test_undo_survivor(etcd):
+    go_through(91, etcd.name)
+
+
+@step(92, "Undo the others", on="set aside", when=ABORT, parallel=True)
+def test_undo_others(etcd):
+    go_through(92, etcd.name)
 """
 
 Kind = TypeVar("Kind")

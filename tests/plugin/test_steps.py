@@ -306,7 +306,13 @@ def test_the_operator_types_the_cluster_s_name(project: Project, typed: str, exi
     controller, terminal = pty.openpty()
     started = project.start(stdin=os.ttyname(terminal))
     started.until(lambda: "Type the cluster's name to go on (small):" in started.output, "the question")
-    for line in ("Survivor:  a.", "Fenced:    b, c", "there is no way back to the old one", "Rejoining: b, c."):
+    for line in (
+        "Survivor:  a: its data becomes the cluster.",
+        "Fenced:    b, c",
+        "Point of no return: step 42",
+        "no way back from there",
+        "Rejoining: b, c.",
+    ):
         assert line in started.output
     assert project.records(ChangeIntended) == []
     os.write(controller, typed.encode())

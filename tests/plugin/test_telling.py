@@ -44,7 +44,7 @@ def test_a_log_is_in_order(project: Project, tmp_path: Path, args: tuple[str, ..
     """Pytest's own lines and ours come through different streams."""
     answer = project.real(*args, log=tmp_path / "log" if to_file else None, at_30_a="postcondition")
     assert answer.exit == 1, answer.output
-    parts = ["cluster  small: lost", "= test session starts =", "3 workers [" if args == ("-n3",) else "collected 6",
+    parts = ["cluster  small: lost", "= test session starts =", "3 workers [" if args == ("-n3",) else "collected 9",
              " 10  bastion: Look", " 20  b: Touch", " 30  a: Touch", "blocked  2 further", "= FAILURES =",
              "expected: it is touched", "verdict   lost", "result    stopped", "report    ", " 1 failed, 3 passed"]  # fmt: skip
     places = [answer.output.find(part) for part in parts]

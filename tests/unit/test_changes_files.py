@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from builders import conf, facts, mark, name
 from local_shell import LocalShell, stand_in
 
-from requorum.changes import ChangeFailed, MoveAside, RemoveFile, WriteFile
+from requorum.changes import ChangeFailed, MoveAside, MoveBack, RemoveFile, RestoreFile, WriteFile
 from requorum.facts import etcd_conf
 from requorum.facts import mark as marks
 
@@ -254,3 +255,106 @@ def test_after_move_aside_there_is_no_data() -> None:
     moved = MoveAside(HOST, "/var/lib/etcd", "/var/lib/etcd/openshift-backup-requorum-r1").after(facts(0))
     assert not moved.has_data
     assert moved.machine.data_entries == ()
+
+
+# -- undone
+
+
+@pytest.fixture
+def conf_and_backup(tmp_path: Path) -> tuple[Path, Path]:
+    """An etcd.conf that was edited, and its copy in the backup, with another owner and mode."""
+    path, backup = tmp_path / "etcd.conf", tmp_path / "backup"
+    path.write_bytes(b"A=2\n")
+    backup.write_bytes(b"A=1 # \xe9\n")
+    backup.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(backup, 1234, 2345)
+    return path, backup
+
+
+def restore(path: Path, backup: Path, *, sha: bytes = b"A=1 # \xe9\n", instead: bytes = b"A=2\n") -> RestoreFile:
+    sums = [hashlib.sha256(content).hexdigest() for content in (sha, instead)]
+    return RestoreFile(HOST, str(path), str(backup), *sums)
+
+
+def test_restore_puts_bytes_owner_and_mode_back(conf_and_backup: tuple[Path, Path], shell: LocalShell) -> None:
+    path, backup = conf_and_backup
+    change = restore(path, backup)
+    assert change.do(shell)
+    kept, found = backup.stat(), path.stat()
+    assert path.read_bytes() == b"A=1 # \xe9\n"
+    assert (found.st_mode, found.st_uid, found.st_gid) == (kept.st_mode, kept.st_uid, kept.st_gid)
+    assert not change.do(shell)
+    assert sorted(os.listdir(path.parent)) == ["backup", "etcd.conf"]
+
+
+def test_restore_mends_the_mode_alone(conf_and_backup: tuple[Path, Path], shell: LocalShell) -> None:
+    path, backup = conf_and_backup
+    path.write_bytes(backup.read_bytes())
+    path.chmod(0o600)
+    assert restore(path, backup).do(shell)
+    assert path.stat().st_mode & 0o7777 == 0o640
+
+
+def test_restore_follows_a_link(conf_and_backup: tuple[Path, Path], shell: LocalShell) -> None:
+    path, backup = conf_and_backup
+    path.rename(path.parent / "real")
+    path.symlink_to("real")
+    assert restore(path, backup).do(shell)
+    assert path.is_symlink()
+    assert path.read_bytes() == backup.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"sha": b"A=7\n"}, "backup is not what was copied"), ({"instead": b"A=7\n"}, "somebody else edits it")],
+)
+def test_restore_guesses_nothing(
+    conf_and_backup: tuple[Path, Path], shell: LocalShell, wrong: dict[str, bytes], said: str
+) -> None:
+    path, backup = conf_and_backup
+    with pytest.raises(ChangeFailed, match=said):
+        restore(path, backup, **wrong).do(shell)
+    assert path.read_bytes() == b"A=2\n"
+
+
+def test_remove_takes_an_empty_folder_away_and_no_other(tmp_path: Path, shell: LocalShell) -> None:
+    folder = tmp_path / "etcd.service.d"
+    folder.mkdir()
+    (folder / "ours.conf").touch()
+    (folder / "theirs.conf").touch()
+    assert RemoveFile(HOST, str(folder / "ours.conf")).do(shell)
+    assert os.listdir(folder) == ["theirs.conf"]
+    assert RemoveFile(HOST, str(folder / "theirs.conf")).do(shell)
+    assert not folder.exists()
+
+
+def test_move_back_undoes_move_aside(tmp_path: Path, shell: LocalShell) -> None:
+    folder = data_dir(tmp_path)
+    before = sorted(folder.rglob("*"))
+    to = folder / "openshift-backup-requorum-r1"
+    MoveAside(HOST, str(folder), str(to)).do(shell)
+    change = MoveBack(HOST, str(folder), str(to))
+    assert change.do(shell)
+    assert sorted(folder.rglob("*")) == before
+    assert not change.do(shell)
+
+
+def test_move_back_goes_on_after_an_interrupted_one(tmp_path: Path, shell: LocalShell) -> None:
+    folder = data_dir(tmp_path)
+    before = sorted(folder.rglob("*"))
+    to = folder / "openshift-backup-requorum-r1"
+    MoveAside(HOST, str(folder), str(to)).do(shell)
+    (to / "1" / ".hidden").rename(folder / ".hidden")
+    assert MoveBack(HOST, str(folder), str(to)).do(shell)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_move_back_overwrites_nothing(tmp_path: Path, shell: LocalShell) -> None:
+    folder = data_dir(tmp_path)
+    to = folder / "openshift-backup-requorum-r1"
+    MoveAside(HOST, str(folder), str(to)).do(shell)
+    (folder / "member").mkdir()
+    with pytest.raises(ChangeFailed, match="member is there by now"):
+        MoveBack(HOST, str(folder), str(to)).do(shell)
+    assert (to / "1" / "member" / "wal" / "0.wal").read_text() == "log"

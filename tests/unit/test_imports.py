@@ -14,14 +14,15 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(layer.split())
     for layer in (
         "__init__ records",
-        "journal inventory locking",
+        "journal inventory locking hostlock",
         "facts remote audit",
         "ranking fitness silence causes other_clusters",
         "obstacles",
-        "survey diagnosis changes wellness",
+        "survey diagnosis changes wellness undoing",
         "operations hand",
         "run",
         "live",
+        "former",
         "stages",
         "runbook checks conftest",
     )
@@ -33,6 +34,7 @@ The parts of requorum go by their own names here.
 
 PURE = (
     "facts", "ranking", "fitness", "silence", "causes", "other_clusters", "obstacles", "wellness", "diagnosis", "operations",
+    "undoing",
 )  # fmt: skip
 """No I/O in these: facts come in, values go out."""
 

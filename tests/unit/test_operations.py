@@ -201,7 +201,7 @@ def test_a_peer_url_is_updated_only_where_it_differs() -> None:
 
 def test_marking() -> None:
     [change] = operations.marking.sign(facts(0), mark())
-    assert change == WriteFile(ONE, marks.PATH, mark().text(), mode="0600")
+    assert change == WriteFile(ONE, marks.PATH, operations.marking.signed(facts(0), mark()).text(), mode="0600")
     assert operations.marking.strike(facts(0)) == [RemoveFile(ONE, marks.PATH)]
 
 

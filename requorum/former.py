@@ -1,0 +1,83 @@
+"""A host as the recovery found it, by the mark and the backup that lie on it; reads only."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from requorum import operations
+from requorum.changes import WriteFile
+from requorum.facts import etcd_conf
+from requorum.facts.etcd_conf import EtcdConf
+from requorum.facts.host import MissingFact
+from requorum.facts.mark import Found
+from requorum.live import EtcdMember
+from requorum.operations.backup import BackupPlace
+from requorum.remote import RemoteError
+from requorum.run import Run
+
+
+class FormerHost:
+    """What `--abort` goes back to on one host."""
+
+    def __init__(self, run: Run, name: str) -> None:
+        self._member, self._facts = EtcdMember(run, name), EtcdMember(run, name).surveyed
+        recovery = self._facts.mark.recovery if self._facts.mark else ""
+        self.place = BackupPlace(run.inventory.backup.directory, recovery, None)
+
+    @property
+    def found(self) -> Found:
+        """What the mark says. Raises MissingFact where it says nothing."""
+        if self._facts.mark is None or self._facts.mark.found is None:
+            raise MissingFact(self._facts.name, "a mark that says what the recovery found", "")
+        return self._facts.mark.found
+
+    @property
+    def conf(self) -> EtcdConf:
+        """Its etcd.conf: the present one where nobody edited it, else the backup's. Raises RemoteError."""
+        if self._facts.conf.sha256 == self.found.conf:
+            return self._facts.conf
+        return self._member.conf_in(self.place.configuration)
+
+    def problems(self) -> list[str]:
+        """Why something would have to be guessed, or cannot be put back; empty where all can."""
+        return [*self._log_problems(), *self._conf_problems()]
+
+    def _log_problems(self) -> list[str]:
+        kept = operations.etcd.kept_log(self._facts)
+        written = self._member.log_written_since(kept) if kept else []
+        return [
+            f"etcd has written to its log since step 41 ({name}): what that step committed cannot be taken back"
+            for name in written
+        ]
+
+    def _conf_problems(self) -> list[str]:
+        if self._facts.conf.sha256 == self.found.conf:
+            return []
+        copy = self.place.configuration / PurePosixPath(etcd_conf.PATH).name
+        differs = f"{etcd_conf.PATH} is not what the recovery found, and"
+        try:
+            damaged = self._member.damaged_in(self.place.configuration)
+            kept = self.conf
+        except RemoteError as error:
+            return [f"{differs} its backup {copy} cannot be read: {error.found}"]
+        if damaged or kept.sha256 != self.found.conf:
+            return [f"{differs} its backup {copy} is not what was found either: {', '.join(damaged) or 'it differs'}"]
+        ours = operations.etcd.name_only_itself(replace(self._facts, conf=kept))
+        if any(isinstance(c, WriteFile) and c.content == self._facts.conf.text for c in ours):
+            return []
+        return [f"{differs} not what the recovery made of it either: somebody else has edited it (backup: {copy})"]
+
+    def differences(self) -> list[str]:
+        """What on the host is not as it was found; empty where all is."""
+        now, was = self._member.now("conf", "unit", "process", "machine"), self.found
+        pairs = [
+            (etcd_conf.PATH, was.conf, now.conf.sha256),
+            ("etcd at boot", was.enabled, now.unit.file_state),
+            ("a fence", was.fenced, now.unit.fenced),
+            ("a force on the start path", False, now.unit.forced),
+            ("data of a member", was.data, now.has_data),
+        ]
+        if was.starts:
+            pairs.append(("a process of etcd", True, bool(now.processes)))
+        return [f"{what}: found {before}, now {after}" for what, before, after in pairs if before != after]

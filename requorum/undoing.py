@@ -1,0 +1,168 @@
+"""What an unfinished recovery has done, from the marks that it left, and whether it can be undone. Pure.
+
+What cannot be undone is a change of the member list: the forced start, or, with a quorum, a removal or an addition.
+Until then everything else can; afterwards the recovery can only be finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from requorum.facts.host import HostFacts, Silent
+from requorum.facts.mark import Mark
+from requorum.inventory import Inventory
+from requorum.obstacles import obstacles
+
+FINISH = "finish the recovery: the same command without --abort"
+
+
+@dataclass(frozen=True)
+class Undoing:
+    """What is to be undone: `hosts` bear a mark, in the inventory's order; `words` say what is undone on each.
+
+    `problems` are why it cannot be, with `advice`; `left` is what stays as it is.
+    """
+
+    recovery: str = ""
+    survivor: str = ""
+    operator: str = ""
+    hosts: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+    @property
+    def acts(self) -> bool:
+        """There is something to undo, and it can be undone."""
+        return bool(self.hosts) and not self.problems
+
+
+def listed(facts: HostFacts) -> tuple[str, ...]:
+    """The member list as a host has it, a line for each member; empty where it is not known.
+
+    From a quorum's answer, else from the disk with every change that the log holds, committed or not: a forced start
+    writes the removals down before anybody commits them.
+    """
+    if facts.api.answers and facts.api.members is not None:
+        return tuple(sorted(_line(m.id, m.peer_urls, m.is_learner) for m in facts.api.members.members))
+    data = facts.data
+    if data is None or data.error or data.log is None:
+        return ()
+    whole = replace(data, log=replace(data.log, commit=max(data.log.commit, data.log.last_index)))
+    return tuple(sorted(_line(m.id, m.peer_urls, m.is_learner) for m in whole.members))
+
+
+def _line(number: int, peer_urls: tuple[str, ...], learner: bool) -> str:
+    return f"{number:x} {','.join(sorted(peer_urls))}{' learner' if learner else ''}"
+
+
+def undoing_of(inventory: Inventory, survey: Mapping[str, HostFacts | Silent]) -> Undoing:
+    """What is to be undone on the hosts of a survey."""
+    reached = [facts for facts in survey.values() if isinstance(facts, HostFacts)]
+    marks = {facts.name: facts.mark for facts in reached if facts.mark}
+    silent = [facts for facts in survey.values() if isinstance(facts, Silent)]
+    left = [f"{s.name} is silent, and was not looked at ({s.reason})" for s in silent]
+    left += [
+        f"{f.name} is fenced and bears no mark: the recovery that fenced it has ended"
+        for f in reached
+        if f.unit.fenced and not f.mark
+    ]
+    if not marks:
+        return Undoing(left=tuple(left))
+    problems, advice = obstacles(reached, inventory.host_names)
+    for found in sorted({replace(mark, found=None) for mark in marks.values()}, key=lambda m: m.recovery):
+        problem, next_ = _passed(found, survey)
+        problems += problem
+        advice += next_
+    for one in silent:
+        if one.alive or not inventory.host(one.name).lost:
+            problems.append(f"{one.name} is silent ({one.reason}): it may be fenced by this recovery")
+            advice.append(
+                f"bring up {one.name}, and abort again; or, if it will not come back, write `lost: true` for it under "
+                "etcd.hosts: it is left as it is, and can be undone with --abort when it is back"
+            )
+    for facts in reached:
+        problem, next_ = _unknown(facts, inventory.cluster)
+        problems += problem
+        advice += next_
+    newest = max(marks.values(), key=lambda m: m.recovery)
+    return Undoing(
+        recovery=newest.recovery,
+        survivor=newest.survivor,
+        operator=newest.operator,
+        hosts=tuple(name for name in inventory.host_names if name in marks),
+        words=tuple(f"{f.name}: {'; '.join(to_undo(f)) or 'only the mark goes'}" for f in reached if f.mark),
+        problems=tuple(problems),
+        advice=tuple(dict.fromkeys(advice)),
+        left=tuple(left),
+    )
+
+
+def to_undo(facts: HostFacts) -> list[str]:
+    """What is undone on a host that bears a mark, in this order."""
+    found = facts.mark.found if facts.mark else None
+    if found is None:
+        return []
+    words = []
+    if facts.unit.forced:
+        words.append("the force is taken off the start path")
+    if facts.conf.sha256 != found.conf:
+        words.append("etcd.conf is put back")
+    if found.data and not facts.has_data:
+        words.append("its data is moved back")
+    if facts.unit.fenced and not found.fenced:
+        words.append("the fence is lifted")
+    if found.runs and not facts.processes:
+        words.append("etcd is started" if found.starts else "etcd is not started: its data was gone when it was found")
+    return words
+
+
+def _passed(mark: Mark, survey: Mapping[str, HostFacts | Silent]) -> tuple[list[str], list[str]]:
+    """Why the point of no return is behind this recovery, or may be, and what to do; empty where it is not."""
+    survivor = survey.get(mark.survivor)
+    if not isinstance(survivor, HostFacts):
+        why = f"is silent ({survivor.reason})" if survivor else "is not in the inventory"
+        said = f"the survivor {mark.survivor} {why}: whether it was forced is not known"
+        return [said], [f"bring up {mark.survivor}, and abort again"]
+    if survivor.forced:
+        return [f"etcd on {mark.survivor} forces a new cluster at this moment (step 42)"], [FINISH]
+    answering = [f for f in survey.values() if isinstance(f, HostFacts) and f.api.answers]
+    speaker = survivor if survivor.api.answers or not answering else answering[0]
+    now = listed(speaker)
+    if not now or not mark.members:
+        why = speaker.data.error if speaker.data and speaker.data.error else "it gives none"
+        what = f"the member list of {speaker.name} ({why})" if not now else "the member list that the recovery found"
+        said = f"{what} is not known, nor then whether the point of no return has passed"
+        return [said], ["mend what keeps it from being read, and abort again; or " + FINISH]
+    if now == mark.members:
+        return [], []
+    gone = [line for line in mark.members if line not in now]
+    new = [line for line in now if line not in mark.members]
+    told = [f"{what}: {', '.join(lines)}" for what, lines in (("no longer in it", gone), ("new in it", new)) if lines]
+    return (
+        [
+            f"the point of no return has passed: the member list on {speaker.name} is not the one that recovery "
+            f"{mark.recovery} found ({'; '.join(told)}); no abort brings that back"
+        ],
+        [FINISH],
+    )
+
+
+def _unknown(facts: HostFacts, cluster: str) -> tuple[list[str], list[str]]:
+    """What on a marked host would have to be guessed, and what to do; empty where nothing would."""
+    if facts.mark is None:
+        return [], []
+    found = facts.mark.found
+    if facts.mark.cluster != cluster:
+        said = f"the mark on {facts.name} is of the cluster {facts.mark.cluster}, and the inventory of {cluster}"
+        return [said], [f"use the inventory of {facts.mark.cluster}"]
+    if found is None:
+        said = f"the mark on {facts.name} does not say what was found there: it is of an older version"
+        return [said], [f"{FINISH}; or undo by hand, with the backups of recovery {facts.mark.recovery}"]
+    if facts.unit.masked and found.starts and not facts.processes:
+        return [f"etcd is masked on {facts.name}, and not by Requorum"], [
+            "systemctl unmask etcd there, and abort again"
+        ]
+    return [], []

@@ -1,0 +1,105 @@
+"""Stage 9 · Abort: what an unfinished recovery did is undone, last things first. These steps, and no others, are --abort.
+
+What cannot be undone is a change of the member list: step 42, or, with a quorum, steps 31 and 51.
+"""
+
+from __future__ import annotations
+
+from requorum import operations
+from requorum.former import FormerHost
+from requorum.live import Cluster, EtcdMember
+from requorum.stages import ABORT, action, eventually, note, postcondition, precondition, step
+
+BY_HAND = (
+    "etcd.conf: compare it with the backup, put right by hand what is to be in it, and abort again; the log: finish the "
+    "recovery, with the same command without --abort"
+)
+
+
+@step(90, "Prove that the recovery can be undone", on="bastion", when=ABORT)
+def test_can_be_undone(cluster: Cluster) -> None:
+    """The member list is the one that the recovery found: the point of no return is not behind it."""
+    undoing = cluster.run.undoing
+    with precondition("a recovery that can still be undone", otherwise="\n".join(undoing.advice)):
+        assert not undoing.problems, "\n".join(undoing.problems)
+    for line in undoing.left:
+        note(line)
+
+
+@step(91, "Check what is to be put back", on="signed", when=ABORT, parallel=True)
+def test_what_is_put_back(former: FormerHost) -> None:
+    """Nothing is guessed: what was found is in the mark, and what was edited in the backup."""
+    with precondition("etcd.conf and the log as they were found, or as the recovery left them", otherwise=BY_HAND):
+        problems = former.problems()
+        assert not problems, "\n".join(problems)
+
+
+@step(92, "Take the force off the start path", on="signed", when=ABORT, parallel=True)
+def test_clear_start_path(etcd: EtcdMember) -> None:
+    """Undoes step 42 up to the forced start."""
+    with precondition("no process forces a new cluster"):
+        assert not etcd.forced()
+    with action("remove the force") as hand:
+        hand.make(operations.etcd.clear_start_path(etcd.surveyed))
+    with postcondition("no start path forces"):
+        assert not etcd.unit.forced
+
+
+@step(93, "Put the log back", on="signed", when=ABORT, parallel=True)
+def test_restore_log(etcd: EtcdMember) -> None:
+    """Undoes step 41, where that kept the segment to which it appended; else its record says what is true anyway."""
+    with action("put the original segment back, where there is one") as hand:
+        hand.make(operations.etcd.put_log_back(etcd.surveyed))
+
+
+@step(94, "Put etcd.conf back", on="signed", when=ABORT, parallel=True)
+def test_restore_configuration(etcd: EtcdMember, former: FormerHost) -> None:
+    """Undoes step 32, before etcd starts and reads it."""
+    kept = former.conf
+    with action("restore etcd.conf from the backup, where it was edited") as hand:
+        hand.make(operations.backup.restore_configuration(etcd.surveyed, former.place, kept))
+    with postcondition("etcd.conf is what the recovery found"):
+        assert etcd.conf.sha256 == former.found.conf
+
+
+@step(95, "Start the survivor as it was", on="kept", when=ABORT)
+def test_start_survivor(etcd: EtcdMember, former: FormerHost) -> None:
+    """Undoes step 40. Before any fence is lifted: emptied peers found a new cluster while nobody answers them."""
+    with action("start etcd, if it ran when the recovery came") as hand:
+        hand.make(operations.fence.lower_fence(etcd.surveyed))
+        hand.make(operations.etcd.start_as_found(etcd.surveyed))
+    with postcondition("it answers its peers, if it ran when the recovery came"):
+        assert not former.found.starts or eventually(lambda: len(etcd.listeners()), within=60) == 1
+
+
+@step(96, "Move the data back", on="set aside", when=ABORT, parallel=True)
+def test_move_data_back(etcd: EtcdMember, former: FormerHost) -> None:
+    """Undoes step 50, which comes before the point of no return only where a quorum answers and nobody was removed."""
+    with action("move back what was moved aside") as hand:
+        hand.make(operations.etcd.move_data_back(etcd.surveyed))
+    with postcondition("the data directory holds what it held"):
+        assert etcd.now("machine").has_data == former.found.data
+
+
+@step(97, "Lift the fence", on="set aside", when=ABORT, parallel=True)
+def test_lift_fence(etcd: EtcdMember) -> None:
+    """Undoes step 30."""
+    with action("lift the fence; start etcd, if it ran when the recovery came and has its data") as hand:
+        hand.make(operations.fence.lower_fence(etcd.surveyed))
+        hand.make(operations.etcd.start_as_found(etcd.surveyed))
+
+
+@step(98, "Prove that the host is as it was found", on="signed", when=ABORT, parallel=True)
+def test_as_found(former: FormerHost) -> None:
+    """Against what the first survey of the recovery saw, as its mark has it."""
+    with postcondition("the configuration, the unit, the data and etcd itself are as they were found"):
+        assert eventually(former.differences, within=30) == []
+
+
+@step(99, "Strike the mark", on="signed", when=ABORT, parallel=True)
+def test_strike_after_abort(etcd: EtcdMember) -> None:
+    """Undoes step 20: the recovery is over. The backups stay."""
+    with action("remove the mark of the recovery") as hand:
+        hand.make(operations.marking.strike(etcd.surveyed))
+    with postcondition("no mark is left"):
+        assert etcd.mark is None

@@ -1,0 +1,110 @@
+"""One run at a time on the hosts of a cluster, whichever machine it runs on; a dead operator blocks nobody."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+from killed_runs import started
+from runbook_runs import Done, assert_told, assert_whole, folders, left_behind, run
+from sabotage import lost
+
+from lab import Lab, checksums, wait
+from requorum.journal import Journal
+from requorum.records import ChangeIntended
+
+LOCK = "/run/lock/requorum.lock"
+OTHERS = ["another run is under way on etcd-0.example.com, etcd-1.example.com, etcd-2.example.com: run ", "since 20"]
+
+
+@contextmanager
+def standing_still(lab: Lab, output: Path) -> Iterator[tuple[Popen[bytes], str]]:
+    """A run that has begun to change hosts and was stopped (SIGSTOP) there, and its name; killed at the end."""
+    before = folders(lab)
+    with started(lab, output=output) as process:
+        _until(lambda: _changes(folders(lab) - before), process, output)
+        os.killpg(process.pid, signal.SIGSTOP)
+        (folder,) = folders(lab) - before
+        yield process, folder.name
+
+
+def _until(condition: Callable[[], object], process: Popen[bytes], output: Path) -> None:
+    def reached() -> bool:
+        assert process.poll() is None, output.read_text(encoding="utf-8")
+        return bool(condition())
+
+    wait.until(reached, "the first run begins to change hosts", 60, every=0.02)
+
+
+def _changes(new: set[Path]) -> bool:
+    return any(isinstance(e.record, ChangeIntended) for f in new for e in Journal(f / "journal.jsonl").entries())
+
+
+def assert_refused(done: Done, says: list[str]) -> None:
+    assert (done.exit, done.summary["class"]) == (6, "refused"), done.output
+    assert "Traceback" not in done.output, done.output
+    for words in [*says, "result    nothing was changed"]:
+        assert words in done.output, done.output
+
+
+def test_a_second_operator_is_refused_by_name(lab3: Lab, tmp_path: Path) -> None:
+    """On another machine: the first run goes on and ends well. Looking is allowed, and locks nothing."""
+    writes = lost(lab3)
+    with standing_still(lab3, tmp_path / "first") as (first, name):
+        at_rest = lab3.checksums()
+        for arguments in ((), ("--abort",)):
+            second = run(lab3, *arguments, reports=tmp_path / "elsewhere")
+            assert_refused(second, [*OTHERS, f"run {name} by ", f"--break-lock {name}"])
+        plan = run(lab3, "--plan", reports=tmp_path / "elsewhere")
+        assert plan.exit == 0, plan.output
+        assert f"locked   etcd-0.example.com, etcd-1.example.com, etcd-2.example.com: run {name}" in plan.output
+        assert checksums.changes(at_rest, lab3.checksums()) == []
+        os.killpg(first.pid, signal.SIGCONT)
+        assert first.wait(120) == 0, (tmp_path / "first").read_text(encoding="utf-8")
+    assert_whole(lab3, writes)
+    assert left_behind(lab3) == []
+
+
+@pytest.mark.full
+def test_a_stale_lock_is_broken_by_name(lab3: Lab, tmp_path: Path) -> None:
+    """The first operator's machine says nothing any more, and its connections stand; its run, awake again, changes nothing."""
+    writes = lost(lab3)
+    with standing_still(lab3, tmp_path / "first") as (first, name):
+        wrong = run(lab3, "--break-lock", "20200101T000000Z", reports=tmp_path / "elsewhere")
+        assert_refused(wrong, [f"run {name} by "])
+        done = run(lab3, "--break-lock", name, reports=tmp_path / "elsewhere")
+        assert_told(
+            done, exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members", "Broken:    the lock of run"]
+        )
+        at_rest = lab3.checksums()
+        os.killpg(first.pid, signal.SIGCONT)
+        assert first.wait(120) == 1, (tmp_path / "first").read_text(encoding="utf-8")
+        said = (tmp_path / "first").read_text(encoding="utf-8")
+        assert f"expected this run's own lock on the host; found run {done.summary['run']} by " in said, said
+        assert checksums.changes(at_rest, lab3.checksums()) == []
+    assert_whole(lab3, writes)
+
+
+@pytest.mark.full
+def test_a_killed_run_blocks_nobody(lab3: Lab, tmp_path: Path) -> None:
+    """kill -9, and at once the same command on another machine."""
+    writes = lost(lab3)
+    with standing_still(lab3, tmp_path / "first") as (first, _):
+        os.killpg(first.pid, signal.SIGKILL)
+        done = run(lab3, reports=tmp_path / "elsewhere")
+    assert done.exit == 0, done.output
+    assert_whole(lab3, writes)
+
+
+@pytest.mark.full
+def test_looking_locks_nothing(lab3: Lab) -> None:
+    lost(lab3)
+    for arguments in (("checks/",), ("--plan",), ("--preconditions",)):
+        run(lab3, *arguments)
+    for host in lab3.hosts:
+        lab3.run(host, f"[ ! -e {LOCK} ]")
