@@ -97,12 +97,12 @@ def confirm(run: Run, config: pytest.Config, write: Callable[[str, str], None]) 
 
 
 def _typed(question: str, config: pytest.Config) -> str | None:
-    """What the operator typed, empty at the end of the input; None without a terminal to ask on."""
+    """What the operator typed, empty at Ctrl-C and at the end of the input; None without a terminal to ask on."""
     capture = config.pluginmanager.getplugin("capturemanager")
     capture.suspend_global_capture(in_=True)  # first: what pytest puts in the place of a terminal is none
     try:
         return input(question) if sys.stdin.isatty() else None
-    except EOFError:
+    except (EOFError, KeyboardInterrupt):
         return ""
     finally:
         capture.resume_global_capture()

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -323,6 +324,20 @@ def test_the_operator_types_the_cluster_s_name(project: Project, typed: str, exi
     assert project.made == (ORDER if exit == 0 else [])
     assert [record.given for record in project.records(Confirmed)] == [exit == 0]
     assert [record.exit for record in project.records(Ended)] == [exit]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_while_it_asks_has_not_begun(project: Project, number: int) -> None:
+    controller, terminal = pty.openpty()
+    started = project.start(stdin=os.ttyname(terminal))
+    started.until(lambda: "Type the cluster's name to go on (small):" in started.output, "the question")
+    os.killpg(started.process.pid, number)
+    answer = started.finish()
+    os.close(controller)
+    os.close(terminal)
+    answer.assert_told(6, "expected the cluster's name, 'small', found ''", "nothing was changed")
+    assert answer.output.splitlines()[-1].startswith("report    ")
+    assert project.made == []
 
 
 def test_without_a_terminal_nothing_is_begun(project: Project) -> None:
