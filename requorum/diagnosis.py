@@ -16,7 +16,7 @@ from requorum.facts.unit import FENCE
 from requorum.fitness import forced_by_hand
 from requorum.inventory import Inventory
 from requorum.obstacles import obstacles, other_recovery
-from requorum.ranking import Candidate, best, candidates, loss_of
+from requorum.ranking import Candidate, best, candidates, loss_of, tail_of
 
 Survey = Mapping[str, "HostFacts | Silent"]
 
@@ -193,7 +193,7 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
     proof, advice = other_recovery(inventory, survey)
     if proof:
         return _unproven(tuple(proof), tuple(advice))
-    ranked = candidates(reached)
+    ranked = candidates(reached, keep_tail=inventory.etcd.keep_tail)
     if not ranked:
         unread = tuple(f"{f.name}: {f.data.error}" for f in reached if f.data and f.data.error)
         return _unproven(
@@ -286,6 +286,7 @@ def _lost(
             )
     proof += [f"candidate {c.words}" for c in able] + refused
     proof.append(f"the survivor is {chosen.name}: no candidate holds more")
+    proof += tail_of(chosen)
     return _roles(inventory, survey, Verdict.LOST, chosen.name, loss_of(chosen), proof)
 
 

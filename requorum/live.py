@@ -19,14 +19,17 @@ from requorum.diagnosis import Diagnosis, diagnose
 from requorum.facts import etcd_conf, machine, mark, members, process, unit
 from requorum.facts.bolt import keys_at
 from requorum.facts.data_dir import DataDir
+from requorum.facts.data_error import DataError
 from requorum.facts.etcd_conf import EtcdConf
 from requorum.facts.host import HostFacts, Noun, Silent
 from requorum.facts.machine import CLIENT_PORT, PEER_PORT
 from requorum.facts.mark import Mark
 from requorum.facts.members import MemberList, Status
+from requorum.facts.prediction import Proof
 from requorum.facts.process import Process
 from requorum.facts.shell import CTL
 from requorum.facts.unit import Unit
+from requorum.fetched import prove
 from requorum.operations.backup import BackupPlace
 from requorum.ranking import candidates
 from requorum.run import Run
@@ -296,10 +299,34 @@ class Cluster:
         """The peer URLs of every member, as the survivor lists them."""
         return {url for m in self.survivor.members.members for url in m.peer_urls}
 
+    @property
+    def keeps_tail(self) -> bool:
+        """What the inventory says of the survivor's log entries above its commit index."""
+        return self.run.inventory.etcd.keep_tail
+
+    def commit_to_keep(self, data: DataDir) -> int:
+        """The commit index that the survivor is to be forced with."""
+        return data.end_of_tail if self.keeps_tail else data.settled
+
+    def proof_of_tail(self, data: DataDir) -> Proof | None:
+        """What the survivor will hold with its log committed; None before it is stopped, and where that is so already."""
+        survivor, commit = self.survivor, self.commit_to_keep(data)
+        if self.run.mode != "recovery" or data.error or commit <= (data.commit or 0):
+            return None
+        try:
+            return prove(self.run.remotes[survivor.name], survivor.surveyed, data, commit)
+        except DataError as error:
+            raise Unexpected(
+                survivor.name,
+                expected="a log whose effect can be predicted",
+                found=str(error),
+                advice="ask for help; `keep_tail: false` in the inventory keeps what is known to be committed only",
+            ) from None
+
     def refusal_of_survivor(self) -> str:
         """Why the survivor's data, as it lies on the disk now, must not be forced; empty where it may."""
         facts = replace(self.survivor.surveyed, data=self.survivor.data)
-        found = candidates([facts])
+        found = candidates([facts], keep_tail=self.keeps_tail)
         return found[0].refusal if found else f"its data cannot be read: {facts.data.error if facts.data else ''}"
 
     def surveyed_revision(self, member: EtcdMember) -> int:

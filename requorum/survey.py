@@ -6,26 +6,20 @@ Read-only. Source: PROCEDURE.md, stage 1.
 from __future__ import annotations
 
 import base64
-import gzip
-import tempfile
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeVar
 
-from requorum.facts import certificates, etcd_conf, machine, mark, members, process, unit, wal_files
+from requorum.facts import certificates, etcd_conf, machine, mark, members, process, unit
 from requorum.facts.bolt import Db, read_db
-from requorum.facts.data_dir import DataDir, judge, unreadable
+from requorum.facts.data_dir import DataDir, unreadable
 from requorum.facts.data_error import DataError
 from requorum.facts.host import HostFacts, Noun, Silent, commands
+from requorum.fetched import read_data
 from requorum.remote import NotAdmitted, Output, Remote, RemoteError, Unreachable
 
 Found = TypeVar("Found")
-
-SEGMENTS = 2
-"""How many of the newest WAL segments are read: a segment that was just begun may hold no entry yet."""
 
 
 class Unexpected(RemoteError):
@@ -95,23 +89,9 @@ class Surveyor:
         except RemoteError as error:
             return unreadable(str(error))
         try:
-            return judge(self._segments(remote, facts), db)
+            return read_data(remote, facts, db)
         except RemoteError as error:
             return unreadable(str(error))
-
-    def _segments(self, remote: Remote, facts: HostFacts) -> list[tuple[str, bytes]]:
-        with tempfile.TemporaryDirectory() as folder:
-            sent = Path(folder) / "wal.gz"
-            remote.fetch(wal_files.command(facts.conf.wal_dir, SEGMENTS), sent, seconds=120)
-            try:
-                return wal_files.parse(gzip.decompress(sent.read_bytes()))
-            except (OSError, EOFError, ValueError, zlib.error) as error:
-                raise Unexpected(
-                    facts.name,
-                    expected=f"the newest {SEGMENTS} segments of the log in {facts.conf.wal_dir}",
-                    found=str(error),
-                    advice="run the same command again; nothing was changed",
-                ) from None
 
     def _database(self, remote: Remote, facts: HostFacts) -> Db:
         path = f"{facts.conf.data_dir}/member/snap/db"

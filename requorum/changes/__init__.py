@@ -3,20 +3,22 @@
 from requorum.changes.backup import CopyTree, FetchTree, SaveSnapshot
 from requorum.changes.change import Change, ChangeFailed, Shell
 from requorum.changes.files import MoveAside, RemoveFile, WriteFile
-from requorum.changes.log import RaiseCommit
+from requorum.changes.log import Append, KeepTail, ProveOnCopy
 from requorum.changes.membership import AddMember, PromoteMember, RemoveMember, UpdatePeerUrls
 from requorum.changes.service import EnableEtcd, ReloadUnits, StartEtcd, StopEtcd
 
 __all__ = [
     "AddMember",
+    "Append",
     "Change",
     "ChangeFailed",
     "CopyTree",
     "EnableEtcd",
     "FetchTree",
+    "KeepTail",
     "MoveAside",
     "PromoteMember",
-    "RaiseCommit",
+    "ProveOnCopy",
     "ReloadUnits",
     "RemoveFile",
     "RemoveMember",

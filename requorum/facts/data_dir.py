@@ -7,16 +7,23 @@ from dataclasses import dataclass, replace
 
 from requorum.facts.bolt import Db, DbMember
 from requorum.facts.data_error import DataError
-from requorum.facts.wal import ConfChange, Log, read_log
+from requorum.facts.tail import Tail, read_tail
+from requorum.facts.wal import Log, read_entries
+from requorum.facts.wal_changes import ConfChange
+from requorum.facts.wal_segment import Content
 
 
 @dataclass(frozen=True, slots=True)
 class DataDir:
-    """A member's data. `error` says why it cannot be judged, for a reader; it is empty where it can."""
+    """A member's data. `error` says why it cannot be judged, for a reader; it is empty where it can.
+
+    `tail` is None where log or database could not be read.
+    """
 
     log: Log | None
     db: Db | None
     error: str
+    tail: Tail | None = None
 
     @property
     def has_wal(self) -> bool:
@@ -42,6 +49,26 @@ class DataDir:
     def last(self) -> tuple[int, int] | None:
         """Term and index of the last log entry: Raft's own order among logs."""
         return (self.log.last_term, self.log.last_index) if self.log and not self.log.needs_more else None
+
+    @property
+    def settled(self) -> int:
+        """The last log entry that is known to be committed: by the commit index on disk, or because the database holds it.
+
+        etcd does not sync a record that only moves the commit index: after a power loss the database can be ahead.
+        """
+        return max(self.commit or 0, self.consistent_index or 0)
+
+    @property
+    def end_of_tail(self) -> int:
+        """The last log entry that can be kept: a forced etcd panics on one that removes the member itself."""
+        if self.log is None:
+            return 0
+        removals = [
+            c.index
+            for c in self.log.conf_changes
+            if c.kind == "remove" and c.node_id == self.log.node_id and c.index > self.settled
+        ]
+        return max(self.settled, min(removals, default=self.log.last_index + 1) - 1)
 
     @property
     def commit(self) -> int | None:
@@ -71,7 +98,7 @@ class DataDir:
             for m in self.db.members:
                 found[m.id] = m if learners is None else replace(m, is_learner=m.id in learners)
         if self.log:
-            committed = max(self.log.commit, self.consistent_index or 0)  # what is in the database was committed
+            committed = self.settled
             removed = set(self.db.removed) if self.db else set()
             for change in self.log.conf_changes:
                 if change.index <= committed and change.node_id not in removed:
@@ -103,17 +130,23 @@ class DataDir:
         )
 
 
-def judge(segments: Sequence[tuple[str, bytes]], db: Db | DataError | None) -> DataDir:
+def judge(segments: Sequence[tuple[str, Content]], db: Db | DataError | None) -> DataDir:
     """The member's data from the newest segments of its log and its database.
 
-    Arguments: name and whole content of the newest one or two segments (none: there is no log); the database as
+    Arguments: name and whole content of the newest segments (none: there is no log); the database as
     `read_db` gave it, or the error that it raised, or None if the file is not there.
     Never raises DataError: `error` says what is wrong, and whatever could be read is there beside it.
     """
     problems: list[str] = []
     log: Log | None = None
+    tail: Tail | None = None
     try:
-        log = read_log(segments) if segments else None
+        if segments:
+            held = (db.consistent_index or 0) if isinstance(db, Db) else None
+            log, entries = read_entries(segments, held)
+            if held is not None:
+                settled = max(log.commit, held)
+                tail = read_tail(entries.above(settled), settled, log.last_index, log.conf_changes)
     except DataError as error:
         problems.append(f"the write-ahead log cannot be read: {error}")
     if isinstance(db, DataError):
@@ -133,7 +166,7 @@ def judge(segments: Sequence[tuple[str, bytes]], db: Db | DataError | None) -> D
             f"expected the log to reach its commit index {log.commit}, found {log.last_index} as its last entry: "
             "committed entries are missing, and etcd would panic"
         )
-    return DataDir(log, db, "; ".join(problems))
+    return DataDir(log, db, "; ".join(problems), tail)
 
 
 def unreadable(reason: str) -> DataDir:

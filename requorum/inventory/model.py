@@ -47,12 +47,16 @@ class MasterHost:
 
 @dataclass(frozen=True, slots=True)
 class Etcd:
-    """The cluster's hosts in the order of the file; survivor None: the best one; rejoin None: every other host."""
+    """The cluster's hosts in the order of the file; survivor None: the best one; rejoin None: every other host.
+
+    `keep_tail`: log entries of the survivor above its commit index are kept, not discarded.
+    """
 
     runtime: Runtime
     hosts: tuple[EtcdHost, ...]
     survivor: str | None = None
     rejoin: tuple[str, ...] | None = None
+    keep_tail: bool = True
 
 
 @dataclass(frozen=True, slots=True)

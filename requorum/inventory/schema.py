@@ -79,7 +79,7 @@ def _cluster(value: Value | None) -> str | None:
 
 
 def _etcd(value: Value | None, login: Login, folder: Path) -> Etcd | None:
-    fields = value.fields(("hosts", "runtime", "survivor", "rejoin")) if value else None
+    fields = value.fields(("hosts", "runtime", "survivor", "rejoin", "keep_tail")) if value else None
     if value is None or fields is None:
         return None
     runtime = _runtime(fields.get("runtime"))
@@ -96,7 +96,7 @@ def _etcd(value: Value | None, login: Login, folder: Path) -> Etcd | None:
             f"the survivor {shown(survivor)}",
         )
     hosts = tuple(EtcdHost(host.name, host.address, host.lost, host.ssh, host.value.line) for host in declared)
-    return Etcd(runtime, hosts, survivor, rejoin)
+    return Etcd(runtime, hosts, survivor, rejoin, _truth(fields, "keep_tail", default=True))
 
 
 _HOSTS_FIX = "write each host as `name: {address: …}` below `hosts:`, indented"

@@ -34,6 +34,11 @@ class BackupPlace:
         """The database in the copy of the data directory."""
         return self.data / "member/snap/db"
 
+    @property
+    def scratch(self) -> PurePosixPath:
+        """Where a scratch etcd runs on a copy of the data, and is removed; the room for it is looked at here."""
+        return self.directory / f"etcd-scratch-{self.recovery}"
+
     def fetched_copy(self, host: str, what: str) -> Path | None:
         """The archive here; None where copies are not fetched."""
         return self.fetched / f"{host}-{what}.tar.gz" if self.fetched else None

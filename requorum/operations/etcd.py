@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from requorum.changes import (
+    Append,
     Change,
     EnableEtcd,
+    KeepTail,
     MoveAside,
-    RaiseCommit,
+    ProveOnCopy,
     ReloadUnits,
     RemoveFile,
     StartEtcd,
@@ -19,7 +21,9 @@ from requorum.facts import etcd_conf, unit
 from requorum.facts.data_dir import DataDir
 from requorum.facts.host import HostFacts, MissingFact
 from requorum.facts.members import Member
+from requorum.facts.prediction import Proof
 from requorum.facts.wal_record import state_record
+from requorum.operations.backup import BackupPlace
 
 _ELECTION = ("heartbeat-interval", "election-timeout")
 
@@ -29,21 +33,25 @@ def stop(facts: HostFacts) -> list[Change]:
     return [StopEtcd(facts.name)]
 
 
-def keep_what_the_database_holds(facts: HostFacts, data: DataDir) -> list[Change]:
-    """Raise the commit index on disk to the last entry that the database holds; nothing to do where it is there.
+def keep_tail(facts: HostFacts, data: DataDir, commit: int, place: BackupPlace, proof: Proof | None) -> list[Change]:
+    """Raise the commit index on disk, first on a copy that is held against what the log says; nothing where it is there.
 
-    etcd does not sync a record that only moves the commit index: after a power loss the database of a member is usually
-    ahead of it. A forced start cuts the log at the commit index, and whoever joins then replays a log that lacks those
-    entries (seen: joiners without the last write). They were committed, or the database would not hold them.
-    Source: TAIL.md, rules 6 and 8; etcd issue 14009, PR 20055. Raises MissingFact where the data cannot be read.
+    A forced start cuts the log at the commit index, which lags behind on disk: acknowledged writes may lie above it.
+    `proof` is None in a plan, where etcd still runs.
+    Source: docs/tail.md; etcd issue 14009, PR 20055. Raises MissingFact where the data cannot be read.
     """
-    if data.error or data.log is None or data.consistent_index is None:
+    if data.error or data.log is None:
         raise MissingFact(facts.name, "a readable log and database", data.error)
-    log, commit = data.log, data.consistent_index
+    log = data.log
     if commit <= log.commit:
         return []
     record = state_record(log.term, log.vote, commit, log.end.crc)
-    return [RaiseCommit(facts.name, f"{facts.conf.wal_dir}/{log.end.segment}", log.end.offset, log.end.size, record)]
+    append = Append(log.end.segment, log.end.offset, log.end.size, proof.sha256 if proof else "", record)
+    conf, prediction = facts.conf, proof.prediction if proof else None
+    return [
+        ProveOnCopy(facts.name, conf.data_dir, conf.wal_dir, append, str(place.scratch), prediction),
+        KeepTail(facts.name, conf.wal_dir, append, f"{conf.data_dir}/{aside(place.recovery)}/wal"),
+    ]
 
 
 def force_new_cluster(facts: HostFacts) -> list[Change]:
@@ -112,4 +120,9 @@ def start(facts: HostFacts) -> list[Change]:
 
 def move_data_aside(facts: HostFacts, recovery: str) -> list[Change]:
     """38.1.4, without its ``rm -Rf``: the old data goes into a folder beside it, which etcd does not look at."""
-    return [MoveAside(facts.name, facts.conf.data_dir, f"{facts.conf.data_dir}/openshift-backup-requorum-{recovery}")]
+    return [MoveAside(facts.name, facts.conf.data_dir, f"{facts.conf.data_dir}/{aside(recovery)}")]
+
+
+def aside(recovery: str) -> str:
+    """The folder in a data directory for what a recovery takes out of it."""
+    return f"openshift-backup-requorum-{recovery}"

@@ -19,7 +19,8 @@ from requorum.facts.mark import Mark
 from requorum.facts.members import Api, Member, MemberList, Status
 from requorum.facts.process import Process
 from requorum.facts.unit import FENCE, FORCE, Unit
-from requorum.facts.wal import ConfChange, Log, LogEnd
+from requorum.facts.wal import Log, LogEnd
+from requorum.facts.wal_changes import ConfChange
 from requorum.inventory import Etcd, EtcdHost, Inventory, Ssh
 
 CLUSTER = 0xC1
