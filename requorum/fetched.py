@@ -58,7 +58,7 @@ def prove(remote: Remote, facts: HostFacts, data: DataDir, commit: int) -> Proof
     path = f"{snap}/{log.snapshot_index:016x}.snap.db" if received else f"{snap}/db"
     with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
         sent, image = Path(folder) / "db.gz", Path(folder) / "db"
-        remote.fetch(f"gzip -1 < {shlex.quote(path)}", sent, seconds=1800)
+        remote.fetch(_database_command(path, log.snapshot_index if received else 0), sent, seconds=1800)
         with gzip.open(sent) as packed, image.open("wb") as file:
             shutil.copyfileobj(packed, file, 1 << 20)
         database = opened.enter_context(_mapped(image))
@@ -75,6 +75,13 @@ def prove(remote: Remote, facts: HostFacts, data: DataDir, commit: int) -> Proof
                     continue
                 content = dict(segments)[log.end.segment]
                 return Proof(_sha256(content, log.end.offset), predict(database, entries, commit))
+
+
+def _database_command(path: str, snapshot: int) -> str:
+    """Sends a database; without the one of a received snapshot (its index, else 0) etcd would not start."""
+    missing = f"the database is behind the snapshot {snapshot} of the log, and {path} is not there: etcd cannot start"
+    guard = f"[ -f {shlex.quote(path)} ] || {{ echo {shlex.quote(missing)} >&2; exit 1; }}\n" if snapshot else ""
+    return f"{guard}gzip -1 < {shlex.quote(path)}"
 
 
 def entries_from(data: DataDir) -> int:

@@ -36,12 +36,12 @@ class Candidate:
 
     @property
     def rank(self) -> tuple[int, ...]:
-        """Raft's rule (term and index of the last entry), then commit index and revision: greater is better.
+        """Raft's rule (term and index of the last entry), then what is known to be committed, then the revision.
 
-        Without its tail a log is worth what is known to be committed.
+        Greater is better. Without its tail a log is worth what is known to be committed.
         """
         if self.keep_tail:
-            return (*self.last, self.commit, self.revision)
+            return (*self.last, self.settled, self.revision)
         return (self.settled, *self.last, self.revision)
 
     @property

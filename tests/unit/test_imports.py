@@ -16,7 +16,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "__init__ records",
         "journal inventory locking",
         "facts remote audit",
-        "ranking fitness obstacles",
+        "ranking fitness obstacles fetched",
         "survey diagnosis changes wellness",
         "operations hand",
         "run",
