@@ -9,6 +9,9 @@ from requorum.facts.host import HostFacts
 CLOCK_SECONDS = 5.0
 """How far a joiner's clock may be from the survivor's. Raft does not need clocks; certificates and leases do."""
 
+SCRATCH_ROOM = 128 << 20
+"""What an etcd makes room for beside its data, in bytes: a new segment of its log, and the next one."""
+
 
 _TAKE_AWAY = (
     "At its next start it would throw every other member out; take it away, systemctl daemon-reload, restart etcd"
@@ -36,18 +39,34 @@ def unfit(facts: HostFacts) -> list[str]:
     by_hand = forced_by_hand(facts)
     if by_hand:
         found.append(f"somebody has forced a new cluster here already: {', '.join(by_hand)}. {_TAKE_AWAY}")
-    if facts.conf.get("ETCD_WAL_DIR"):
-        found.append("ETCD_WAL_DIR is set: this version of Requorum knows the log inside of the data directory only")
+    if facts.conf.get("ETCD_WAL_DIR") or "-wal-dir" in facts.unit.exec_start:
+        found.append(
+            "ETCD_WAL_DIR or --wal-dir is set: this version of Requorum knows the log inside of the data directory only"
+        )
     for key in ("ETCD_NAME", "ETCD_DATA_DIR", "ETCD_INITIAL_ADVERTISE_PEER_URLS", "ETCD_ADVERTISE_CLIENT_URLS"):
         if not facts.conf.get(key):
             found.append(f"{etcd_conf.PATH} does not set {key}")
     if facts.machine.uid == 0 and facts.machine.unwritable:
         places = ", ".join(facts.machine.unwritable)
         found.append(f"nothing can be written to {places}: mount it read-write, or make it a directory that root owns")
+    return found + _no_room(facts)
+
+
+def _no_room(facts: HostFacts) -> list[str]:
+    """What keeps a backup from being made here, and, where there is a tail to keep, a scratch etcd from being tried."""
+    found = []
     need = 2 * facts.machine.data_used
-    for what, free in (("data", facts.machine.data_free), ("backup", facts.machine.backup_free)):
-        if free < need:
-            found.append(f"the {what} directory has {free} bytes free; a backup wants twice the data, {need}")
+    if facts.machine.data_free < need:
+        found.append(f"the data directory has {facts.machine.data_free} bytes free; a backup wants twice the data, {need}")
+    wants = f"a backup wants twice the data, {need}"
+    if facts.data is not None and facts.data.has_tail:
+        need += SCRATCH_ROOM
+        wants = f"a copy of the data, and a scratch etcd that is tried on another, want {need}"
+        if facts.machine.missing:
+            tools = ", ".join(facts.machine.missing)
+            found.append(f"not installed: {tools}; the tail of the log is proven in a scratch etcd that reaches nobody")
+    if facts.machine.backup_free < need:
+        found.append(f"the backup directory has {facts.machine.backup_free} bytes free; {wants}")
     return found
 
 

@@ -37,6 +37,7 @@ from requorum.survey import Unexpected
 
 Found = TypeVar("Found")
 
+WITHOUT_TAIL = "ask for help; `keep_tail: false` in the inventory keeps what is known to be committed only"
 PROBE = "requorum/probe"
 """Below it each member writes, reads and deletes a key of its own, to prove that it writes."""
 
@@ -301,26 +302,22 @@ class Cluster:
 
     @property
     def keeps_tail(self) -> bool:
-        """What the inventory says of the survivor's log entries above its commit index."""
+        """The survivor's log entries above its commit index are to be kept."""
         return self.run.inventory.etcd.keep_tail
-
-    def commit_to_keep(self, data: DataDir) -> int:
-        """The commit index that the survivor is to be forced with."""
-        return data.end_of_tail if self.keeps_tail else data.settled
 
     def proof_of_tail(self, data: DataDir) -> Proof | None:
         """What the survivor will hold with its log committed; None before it is stopped, and where that is so already."""
-        survivor, commit = self.survivor, self.commit_to_keep(data)
-        if self.run.mode != "recovery" or data.error or commit <= (data.commit or 0):
+        survivor = self.survivor
+        if self.run.mode != "recovery" or not self.keeps_tail or not data.has_tail:
             return None
         try:
-            return prove(self.run.remotes[survivor.name], survivor.surveyed, data, commit)
+            return prove(self.run.remotes[survivor.name], survivor.surveyed, data, data.end_of_tail)
         except DataError as error:
             raise Unexpected(
                 survivor.name,
                 expected="a log whose effect can be predicted",
                 found=str(error),
-                advice="ask for help; `keep_tail: false` in the inventory keeps what is known to be committed only",
+                advice=WITHOUT_TAIL,
             ) from None
 
     def refusal_of_survivor(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from requorum import operations
 from requorum.diagnosis import Verdict
-from requorum.live import Cluster, EtcdMember
+from requorum.live import WITHOUT_TAIL, Cluster, EtcdMember
 from requorum.records import WRITABLE
 from requorum.stages import ACTS, LOST, action, eventually, note, postcondition, precondition, step
 
@@ -30,19 +30,18 @@ def test_keep_the_tail(etcd: EtcdMember, cluster: Cluster) -> None:
     """A forced start cuts the log at its commit index on disk, which lags behind: acknowledged writes may lie above."""
     with precondition("etcd is stopped on the survivor", after=40):
         assert etcd.processes == ()
-    data, proof = etcd.data, None
-    with precondition("the log says what the survivor will hold", after=40):
+    data, proof, whole = etcd.data, None, cluster.keeps_tail
+    with precondition("what the survivor will hold can be told from its log", after=40, otherwise=WITHOUT_TAIL):
         proof = cluster.proof_of_tail(data)
-    commit = cluster.commit_to_keep(data)
     with action(
-        "commit the survivor's log, first on a copy, where a scratch etcd is held against what the log says",
-        otherwise="ask for help; `keep_tail: false` in the inventory keeps what is known to be committed only",
+        "commit the survivor's log; first on a copy, where a scratch etcd is held against what the log says",
+        otherwise=WITHOUT_TAIL,
     ) as hand:
-        hand.make(operations.etcd.keep_tail(etcd.surveyed, data, commit, cluster.backup, proof))
+        hand.make(operations.etcd.keep_tail(etcd.surveyed, data, cluster.backup, whole=whole, proof=proof))
     with postcondition("the log is whole, and its commit index is where the tail ends"):
-        data = etcd.data
-        assert not data.error, data.error
-        assert (data.commit or 0) >= commit, data.words
+        found = etcd.data
+        assert not found.error, found.error
+        assert (found.commit or 0) >= (data.end_of_tail if whole else data.settled), found.words
 
 
 @step(42, "Force a new cluster on the survivor", on="survivor", when=LOST, destructive=True)

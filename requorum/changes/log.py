@@ -22,7 +22,7 @@ class Append:
     """One record for the newest segment of a log, at the byte where its records end.
 
     Whatever lies behind that byte is no record (zeros, or a torn one) and becomes zeros: at a torn record that was not
-    zeroed, etcd 3.3 and 3.4 die. `size` is the file's, `sha256` that of everything before the byte, as it was read.
+    zeroed, etcd 3.3 and 3.4 die. `size` is the file's, `sha256` that of everything before the byte (empty: not known).
     """
 
     segment: str
@@ -40,9 +40,10 @@ class Append:
     def guard(self, wal_dir: str) -> str:
         """Shell: fail unless etcd is stopped and the segment is what it was when it was read."""
         path = quote(f"{wal_dir}/{self.segment}")
+        same = f'[ "$(head -c {self.offset} {path} | sha256sum)" = "{self.sha256}  -" ]' if self.sha256 else "true"
         return f"""{LIVES}
 ! etcd_lives || {{ echo "etcd runs: its log is not touched" >&2; return 1; }}
-[ "$(stat -c %s {path})" = {self.size} ] && [ "$(head -c {self.offset} {path} | sha256sum)" = "{self.sha256}  -" ] || {{
+[ "$(stat -c %s {path})" = {self.size} ] && {same} || {{
   echo {path}" is not what it was when it was read" >&2; return 1; }}"""
 
     def to(self, copy: str) -> str:

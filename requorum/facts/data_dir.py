@@ -71,6 +71,11 @@ class DataDir:
         return max(self.settled, min(removals, default=self.log.last_index + 1) - 1)
 
     @property
+    def has_tail(self) -> bool:
+        """There are log entries that a forced start would drop and that are to be kept."""
+        return not self.error and self.end_of_tail > (self.commit or 0)
+
+    @property
     def commit(self) -> int | None:
         """The commit index on disk; it lags behind (TAIL.md)."""
         return self.log.commit if self.log else None

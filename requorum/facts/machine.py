@@ -60,6 +60,8 @@ echo "data_entries=$(ls -A "$data" 2>/dev/null | tr '\n' '/')"
 echo "data_wal=$(ls -A "${data}/member/wal" 2>/dev/null | grep -c 'wal$')"
 echo "backup_free=$(free "$backup")"
 echo "unwritable=$(unwritable /etc/etcd /etc/systemd/system /run /var/lib "${data:-/var/lib/etcd}" "$backup")"
+for tool in unshare setpriv ip; do command -v $tool > /dev/null || missing="$missing $tool"; done
+echo "missing=$missing"
 """
     )
 
@@ -69,6 +71,7 @@ class Machine:
     """One host; sizes in bytes, `clock` in seconds since 1970, `ports` those somebody listens on.
 
     `unwritable` are directories that a recovery writes to and cannot: read-only, or no directory.
+    `missing` are commands of util-linux and iproute2 that are not there.
     """
 
     uid: int
@@ -86,6 +89,7 @@ class Machine:
     data_has_wal: bool
     backup_free: int
     unwritable: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     def same_as(self, other: Machine) -> bool:
         """The same machine: a clone may have the machine-id, and containers of one kernel the boot ID, but not both."""
@@ -117,6 +121,7 @@ def parse(output: str, known: Machine | None = None) -> Machine:
             data_has_wal=int(values["data_wal"] or 0) > 0,
             backup_free=int(values["backup_free"]),
             unwritable=tuple(place for place in values["unwritable"].split("//") if place),
+            missing=tuple(values.get("missing", "").split()),
         )
     except (KeyError, ValueError) as error:
         raise ValueError(f"expected the facts of a machine, found {output[:300]!r} ({error!r})") from None

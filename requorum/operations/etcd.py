@@ -33,25 +33,29 @@ def stop(facts: HostFacts) -> list[Change]:
     return [StopEtcd(facts.name)]
 
 
-def keep_tail(facts: HostFacts, data: DataDir, commit: int, place: BackupPlace, proof: Proof | None) -> list[Change]:
-    """Raise the commit index on disk, first on a copy that is held against what the log says; nothing where it is there.
+def keep_tail(
+    facts: HostFacts, data: DataDir, place: BackupPlace, *, whole: bool, proof: Proof | None = None
+) -> list[Change]:
+    """Raise the commit index on disk; a forced start cuts the log there, and it lags behind. Nothing where it is there.
 
-    A forced start cuts the log at the commit index, which lags behind on disk: acknowledged writes may lie above it.
-    `proof` is None in a plan, where etcd still runs.
+    `whole` (`keep_tail: true`): to where the tail ends, for acknowledged writes may be in it; first on a copy, which is
+    held against `proof` (None in a plan, where etcd still runs). Else only to what the database holds: those entries
+    were committed, and without them whoever joins lacks them (seen).
     Source: docs/tail.md; etcd issue 14009, PR 20055. Raises MissingFact where the data cannot be read.
     """
     if data.error or data.log is None:
         raise MissingFact(facts.name, "a readable log and database", data.error)
-    log = data.log
+    log, conf = data.log, facts.conf
+    commit = data.end_of_tail if whole else data.settled
     if commit <= log.commit:
         return []
     record = state_record(log.term, log.vote, commit, log.end.crc)
     append = Append(log.end.segment, log.end.offset, log.end.size, proof.sha256 if proof else "", record)
-    conf, prediction = facts.conf, proof.prediction if proof else None
-    return [
-        ProveOnCopy(facts.name, conf.data_dir, conf.wal_dir, append, str(place.scratch), prediction),
-        KeepTail(facts.name, conf.wal_dir, append, f"{conf.data_dir}/{aside(place.recovery)}/wal"),
-    ]
+    kept = KeepTail(facts.name, conf.wal_dir, append, f"{conf.data_dir}/{aside(place.recovery)}/wal")
+    if not whole:
+        return [kept]
+    prediction = proof.prediction if proof else None
+    return [ProveOnCopy(facts.name, conf.data_dir, conf.wal_dir, append, str(place.scratch), prediction), kept]
 
 
 def force_new_cluster(facts: HostFacts) -> list[Change]:

@@ -122,7 +122,7 @@ def kept(etcd: Etcd, data: Path) -> Outcome:
         return Outcome(0, None)
     try:
         proof = prove(host, one, found, commit)  # type: ignore[arg-type]
-        for change in keep_tail(one, found, commit, place, proof):
+        for change in keep_tail(one, found, place, whole=True, proof=proof):
             change.do(host)
     except RemoteError as error:
         return Outcome(0, None, refused=error.found)
