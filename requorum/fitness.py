@@ -57,7 +57,9 @@ def _no_room(facts: HostFacts) -> list[str]:
     found = []
     need = 2 * facts.machine.data_used
     if facts.machine.data_free < need:
-        found.append(f"the data directory has {facts.machine.data_free} bytes free; a backup wants twice the data, {need}")
+        found.append(
+            f"the data directory has {facts.machine.data_free} bytes free; a backup wants twice the data, {need}"
+        )
     wants = f"a backup wants twice the data, {need}"
     if facts.data is not None and facts.data.has_tail:
         need += SCRATCH_ROOM

@@ -230,7 +230,7 @@ inside() {{  # in the network namespace
   said=$!
   while kill -0 $said 2>/dev/null && kill -0 $etcd 2>/dev/null; do sleep 0.01; done
   kill -0 $etcd 2>/dev/null || {{
-    kill -9 $said 2>/dev/null
+    {{ kill -9 $said; wait $said; }} 2>/dev/null
     echo "the scratch etcd ended:" >&2
     grep -E -m 5 'panic:|fatal|C \\|' "$scratch/log" >&2 || tail -n 5 "$scratch/log" >&2
     return 1

@@ -58,6 +58,11 @@ class Etcd:
     def has_learners(self) -> bool:
         return not self.version.startswith("3.3.")
 
+    @property
+    def keeps_few_entries(self) -> bool:
+        """There is a flag for how much of the log stays behind a snapshot."""
+        return self.version.startswith("3.5.")
+
 
 class Client:
     """A connection to one member's JSON gateway. Not for use by several threads."""
@@ -95,6 +100,7 @@ class Member:
     client_port: int = field(default_factory=free_port)
     peer_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    directory: str = ""
 
     @property
     def peer(self) -> str:
@@ -102,7 +108,7 @@ class Member:
 
     @property
     def data(self) -> Path:
-        return self.folder / self.name
+        return self.folder / (self.directory or self.name)
 
     def client(self, timeout: float = 3) -> Client:
         return Client(self.etcd, self.client_port, timeout)

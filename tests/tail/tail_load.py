@@ -19,7 +19,7 @@ class Load:
     A client that is refused goes on: with another operation, on another member.
     """
 
-    def __init__(self, cluster: Cluster, seed: int, clients: int, *, plain: bool = False) -> None:
+    def __init__(self, cluster: Cluster, seed: str, clients: int, *, plain: bool = False) -> None:
         self.acknowledged: set[str] = set()
         self.calls = 0
         self._cluster, self._plain = cluster, plain
@@ -74,9 +74,10 @@ class Writer:
 
     def one(self, client: Client) -> None:
         kinds: list[tuple[int, Callable[[Client], dict[str, Any]]]] = [
-            (40, lambda c: c.call("kv/put", **self._put())),
+            (40, lambda c: c.call("kv/put", **self._put(keeps=True))),
             (10, lambda c: c.call("kv/deleterange", **self._delete())),
             (30, lambda c: c.call("kv/txn", **self._txn(2))),
+            (3, lambda c: c.call("kv/txn", success=[{"request_put": self._put(keeps=True)}])),
             (6, self._grant),
             (3, self._revoke),
             (1, self._compact),
@@ -96,9 +97,10 @@ class Writer:
             return {"key": b64(key), "range_end": b64(key[:-1] + bytes([key[-1] + 1]))}
         return {"key": b64(b"/registry/leases/9"), "range_end": b64(b"\0")}
 
-    def _put(self) -> dict[str, Any]:
+    def _put(self, *, keeps: bool) -> dict[str, Any]:
+        """`keeps`: it may keep the value or the lease; behind a deletion, in one transaction, etcd dies of that."""
         put: dict[str, Any] = {"key": b64(self._key())}
-        drawn = self._chance.random()
+        drawn = self._chance.uniform(0 if keeps else 0.2, 1)
         if drawn < 0.1:
             put["ignore_value"] = True
         else:
@@ -136,7 +138,7 @@ class Writer:
     def _operation(self, depth: int) -> dict[str, Any]:
         drawn = self._chance.random()
         if drawn < 0.55:
-            return {"request_put": self._put()}
+            return {"request_put": self._put(keeps=False)}
         if drawn < 0.75:
             return {"request_delete_range": self._delete()}
         if drawn < 0.85 and depth:

@@ -1,297 +1,200 @@
-"""Logs of real etcd, seeded, and what a power loss can leave of them, held against etcd: `--help` says how.
-
-python tests/tail/tail_trials.py --images 500 --etcd /usr/bin --etcd FOLDER … --out docs/tail-results.md
-"""
+"""Images of real logs, damaged as a power loss does it, held against etcd; and losses under load, with and without us."""
 
 from __future__ import annotations
 
-import argparse
+import json
 import random
 import shutil
-import subprocess
-import sys
-import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-if __name__ == "__main__":
-    for folder in (".", "tests/unit", "tests/tail"):
-        sys.path.insert(0, str(Path(__file__).resolve().parents[2] / folder))
-
-from builders import conf, facts
-from tail_cluster import BUSY, Cluster, Etcd, Member, b64, until
+from tail_cluster import Cluster, Etcd, Member, b64, until
+from tail_host import REFUSED, Outcome, kept
 from tail_images import KINDS, image
 from tail_load import Load
+from tail_logs import logs
 
-from requorum.changes import ChangeFailed
-from requorum.facts.bolt import Db, read_image
-from requorum.facts.data_dir import DataDir
-from requorum.facts.data_error import DataError
-from requorum.facts.host import HostFacts
-from requorum.facts.prediction import Prediction
-from requorum.fetched import prove, read_data
-from requorum.operations.backup import BackupPlace
-from requorum.operations.etcd import keep_tail
-from requorum.ranking import candidates
-from requorum.remote import RemoteError
+from requorum.facts.bolt import keys_at, read_image
+from requorum.facts.keyspace import Key
+from requorum.facts.prediction import read_answer
+from requorum.facts.requests import Put, read_request
+from requorum.facts.wal import read_entries
 
-PREDICTED, NOTHING, REFUSED, UNLIKE = "as predicted", "nothing to keep", "refused", "UNLIKE"
-LOADS = ("plain", "mixed", "members", "received snapshot", "several segments")
+POWER_LOSS = ("as killed", "cut after the last synced entry")
+"""What is left of a log whose records were all synced when etcd says so."""
+QUICK = ("--force-new-cluster", "--heartbeat-interval", "20", "--election-timeout", "200")
 
 
-@dataclass(frozen=True)
-class Said:
-    exit: int
-    stdout: str
-    stderr: str
-
-
-class LocalHost:
-    """This machine as the host of a member: its scripts see no other process of this machine."""
-
-    name = "etcd-0.example.com"
-
-    def __init__(self, etcd: Etcd) -> None:
-        self._path = etcd.path
-
-    def run(self, script: str, *, seconds: float, change: bool = False) -> Said:
-        words = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "bash", "-c", script]
-        environment = {"PATH": self._path, "LC_ALL": "C"}
-        done = subprocess.run(words, capture_output=True, text=True, timeout=seconds, check=False, env=environment)
-        return Said(done.returncode, done.stdout, done.stderr)
-
-    def fetch(self, script: str, to: Path, *, seconds: float) -> str:
-        with to.open("wb") as stream:
-            words = ["bash", "-c", script]
-            done = subprocess.run(words, stdout=stream, stderr=subprocess.PIPE, timeout=seconds, check=False)
-        if done.returncode:
-            raise RemoteError(self.name, expected="exit code 0", found=done.stderr.decode().strip(), advice="none")
-        return ""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one image: `kept` entries above the commit index, or why Requorum refuses it."""
-
-    kept: int
-    prediction: Prediction | None
-    refused: str = ""
-    unlike: str = ""
-
-    @property
-    def word(self) -> str:
-        if self.unlike:
-            return UNLIKE
-        return REFUSED if self.refused else PREDICTED if self.prediction else NOTHING
-
-    @property
-    def words(self) -> str:
-        return f"{self.word}: {self.unlike or self.refused or f'{self.kept} kept, {self.prediction}'}"[:300]
-
-
-def facts_of(data: Path) -> HostFacts:
-    return facts(0, conf=conf(0, ETCD_DATA_DIR=str(data)))
-
-
-def read(host: LocalHost, one: HostFacts) -> DataDir:
-    db: Db | DataError
-    try:
-        db = read_image((Path(one.conf.data_dir) / "member/snap/db").read_bytes())
-    except DataError as error:
-        db = error
-    return read_data(host, one, db)  # type: ignore[arg-type]  # as much of a Remote as it needs
-
-
-def kept(etcd: Etcd, data: Path) -> Outcome:
-    """Keep the tail of an image as step 41 does: read, predict, prove on a copy, append."""
-    host, one = LocalHost(etcd), facts_of(data)
-    found = read(host, one)
-    if found.error:
-        return Outcome(0, None, refused=found.error)
-    [candidate] = candidates(
-        [HostFacts(**{f: getattr(one, f) for f in one.__slots__} | {"data": found})], keep_tail=True
-    )
-    if candidate.refusal:
-        return Outcome(0, None, refused=candidate.refusal)
-    commit = found.end_of_tail
-    place = BackupPlace(PurePosixPath(f"{data}.backup"), "r1", None)
-    if commit <= (found.commit or 0):
-        return Outcome(0, None)
-    try:
-        proof = prove(host, one, found, commit)  # type: ignore[arg-type]
-        for change in keep_tail(one, found, place, whole=True, proof=proof):
-            change.do(host)
-    except RemoteError as error:
-        return Outcome(0, None, refused=error.found)
-    except (DataError, ChangeFailed) as error:
-        return Outcome(0, None, unlike=str(error))
-    return Outcome(commit - (found.commit or 0), proof.prediction)
-
-
-@dataclass(frozen=True)
-class Made:
-    """The data of a killed member, and an earlier copy of its database."""
-
-    load: str
-    data: Path
-    earlier: Path
-
-
-def logs(etcd: Etcd, load: str, seed: int, folder: Path) -> list[Made]:
-    """Run a cluster under load and kill it: the data of its members."""
-    chance = random.Random(f"{seed}-{load}-{etcd.version}")
-    count = 1 if load == "several segments" else 3
-    extra = ["--snapshot-count", str(chance.choice((40, 200, 10_000)))]
-    if load == "received snapshot":
-        extra = ["--snapshot-count", "100"]
-        if etcd.version.startswith("3.5"):
-            extra += ["--experimental-snapshot-catchup-entries", "10"]
-    made = []
-    with Cluster.of(etcd, folder / "cluster", count, *extra) as cluster:
-        with Load(cluster, seed, 6, plain=load == "plain") as writing:
-            writing.run(chance.uniform(0.2, 0.8))
-            if load == "several segments":
-                _many_bytes(cluster.members[0], chance)
-            elif load == "members":
-                _change_members(cluster, chance)
-            elif load == "received snapshot":
-                _fall_behind(cluster, writing, entries=300 if etcd.version.startswith("3.5") else 5300)
-            earlier = []
-            for member in cluster.members:
-                earlier.append(folder / f"{member.name}.db")
-                _hot_copy(member, earlier[-1])
-            writing.run(chance.uniform(0.1, 0.6))
-            cluster.kill()
-        for member, database in zip(cluster.members, earlier, strict=True):
-            kept_data = folder / member.name
-            shutil.copytree(member.data, kept_data)
-            made.append(Made(load, kept_data, database))
-    return made
-
-
-def _hot_copy(member: Member, to: Path) -> None:
-    """The database as it is on the disk while etcd runs: whole once it reads as one."""
-    path = member.data / "member/snap/db"
-
-    def whole() -> bool:
-        before = path.read_bytes()
-        to.write_bytes(before)
-        try:
-            read_image(before)
-        except DataError:
-            return False
-        return path.read_bytes() == before
-
-    until("a whole copy of a database", whole)
-
-
-def _many_bytes(member: Member, chance: random.Random) -> None:
-    client = member.client(30)
-    for number in range(chance.randrange(66, 70)):
-        client.call("kv/put", key=b64(b"/large/%d" % (number % 4)), value=b64(chance.randbytes(1_000_000)))
-
-
-def _change_members(cluster: Cluster, chance: random.Random) -> None:
-    """Members are added that never start, updated and removed, while others write."""
-    client = cluster.members[0].client()
-    for number in range(chance.randrange(2, 6)):
-        url = f"http://127.0.0.1:{1000 + number}"
-        learner = {"isLearner": True} if cluster.etcd.has_learners else {}
-        try:
-            if learner:
-                added = client.call("cluster/member/add", peerURLs=[url], **learner)["member"]["ID"]
-                client.call("cluster/member/remove", ID=added)
-            own = client.call("cluster/member/list")["members"]
-            one = chance.choice([m for m in own if m.get("name")])
-            client.call("cluster/member/update", ID=one["ID"], peerURLs=[*one["peerURLs"][:1], url])
-        except BUSY:
-            continue
-
-
-def _fall_behind(cluster: Cluster, writing: Load, *, entries: int) -> None:
-    """One member is away until the log that it needs is gone, and is sent a snapshot."""
-    away = cluster.members[-1]
-    away.kill()
-    before = writing.calls
-    until(f"{entries} writes", lambda: writing.calls > before + entries, 240)
-    away.start(cluster.members, *cluster.extra)
-    until("the member that was away", away.serves, 60)
+class Ended(Exception):
+    """etcd does not start on this data."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One image and what became of it; `seconds` is for reading, proving and writing."""
+    """One image and what became of it; `seconds` is for reading, proving and writing. `etcd_starts`: only of a refusal."""
 
     version: str
     load: str
     image: str
     outcome: Outcome
     seconds: float
+    etcd_starts: bool = False
+
+    @property
+    def words(self) -> str:
+        return f"{self.seconds:5.2f} s  {self.version}  {self.load:17}  {self.image:45}  {self.outcome.words}"
 
 
-def trials(etcds: list[Etcd], seed: int, images: int, loads: tuple[str, ...], folder: Path) -> Iterator[Trial]:
-    """Make logs, make images of them, keep the tail of each."""
-    chance = random.Random(seed)
+def trials(
+    etcds: list[Etcd], seed: str, loads: tuple[str, ...], count: int, folder: Path, *, a_log: int
+) -> Iterator[Trial]:
+    """Keep the tail of `count` images, at most `a_log` of one cluster's logs, all versions and loads in turn."""
     done = 0
     for round_ in range(10**6):
         for etcd in etcds:
             load = loads[round_ % len(loads)]
             place = folder / f"{round_}-{etcd.version}"
-            for made in logs(etcd, load, seed + round_, place):
-                for kind in KINDS:
-                    for earlier in (None, made.earlier):
-                        if done == images:
-                            return
-                        if earlier is not None and chance.random() < 0.5:
-                            continue
-                        at = place / "image"
-                        began = time.monotonic()
-                        image(made.data, at, kind, chance, earlier)
-                        name = kind + (", database of an earlier time" if earlier else "")
-                        yield Trial(etcd.version, load, name, kept(etcd, at), time.monotonic() - began)
-                        shutil.rmtree(at)
-                        done += 1
+            chance = random.Random(f"{seed}-{round_}-{etcd.version}")
+            made = logs(etcd, load, f"{seed}-{round_}", place)
+            drawn = [(one, kind, earlier) for one in made for kind in KINDS for earlier in (False, True)]
+            for one, kind, earlier in chance.sample(drawn, min(a_log, len(drawn), count - done)):
+                at = place / "image"
+                image(one.data, at, kind, chance, one.earlier if earlier else None)
+                began = time.monotonic()
+                outcome = kept(etcd, at)
+                seconds = time.monotonic() - began
+                name = kind + (", database of an earlier time" if earlier else "")
+                starts = outcome.word == REFUSED and _starts(etcd, at)
+                yield Trial(etcd.version, load, name, outcome, seconds, starts)
+                shutil.rmtree(at)
+                done += 1
             shutil.rmtree(place)
+            if done == count:
+                return
 
 
-def main(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    parser.add_argument("--etcd", type=Path, action="append", help="a folder with etcd and etcdctl; may be given again")
-    parser.add_argument("--load", action="append", choices=LOADS)
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args(words)
-    etcds = [Etcd(folder) for folder in arguments.etcd or [Path("/usr/bin")]]
-    print(f"seed {arguments.seed}, etcd {', '.join(etcd.version for etcd in etcds)}", flush=True)
-    table: Counter[tuple[str, str, str]] = Counter()
-    with tempfile.TemporaryDirectory() as tmp:
-        loads = tuple(arguments.load or LOADS)
-        for one in trials(etcds, arguments.seed, arguments.images, loads, Path(tmp)):
-            table[one.version, one.image, one.outcome.word] += 1
-            print(
-                f"{one.seconds:5.2f} s  {one.version}  {one.load:17}  {one.image:45}  {one.outcome.words}", flush=True
-            )
-    for key, count in sorted(table.items()):
-        print(f"{count:5}  {'  '.join(key)}")
-    if arguments.out:
-        arguments.out.write_text(report(arguments.seed, etcds, table), encoding="utf-8")
-    return 1 if any(became == UNLIKE for _, _, became in table) else 0
+@dataclass(frozen=True)
+class Loss:
+    """One abrupt loss under load: of the acknowledged writes in the survivor's log, how many a forced start lost.
 
+    `elsewhere` were acknowledged and are not in the survivor's log: only lost members held them.
+    """
 
-def report(seed: int, etcds: list[Etcd], table: Counter[tuple[str, str, str]]) -> str:
-    columns = (PREDICTED, NOTHING, REFUSED, UNLIKE)
-    lines = [f"| etcd | image | {' | '.join(columns)} |", "|---|---|" + "---|" * len(columns)]
-    for version, kind in sorted({(version, kind) for version, kind, _ in table}):
-        lines.append(
-            f"| {version} | {kind} | " + " | ".join(str(table[version, kind, c] or "") for c in columns) + " |"
+    version: str
+    image: str
+    acknowledged: int
+    elsewhere: int
+    tail: int
+    stock: int
+    ours: int
+    wrong: str
+
+    @property
+    def words(self) -> str:
+        return (
+            f"{self.version}  {self.image:32}  {self.acknowledged} acknowledged, {self.elsewhere} held by lost members "
+            f"only, {self.tail} entries kept; lost: stock {self.stock}, Requorum {self.ours}  {self.wrong}"
         )
-    total = sum(table.values())
-    return f"Seed {seed}, {total} images, etcd {', '.join(e.version for e in etcds)}.\n\n" + "\n".join(lines) + "\n"
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def lose(etcd: Etcd, seed: str, folder: Path, *, join: bool) -> Loss:
+    """Eight clients write to three members, all lose power, one comes back: forced as it is, and with its tail kept."""
+    chance = random.Random(seed)
+    with Cluster.of(etcd, folder / "cluster", 3) as cluster:
+        with Load(cluster, seed, 8, plain=True) as writing:
+            writing.run(chance.uniform(0.3, 1.2))
+            cluster.kill()
+        survivor, kind = chance.choice(cluster.members), chance.choice(POWER_LOSS)
+        stock = image(survivor.data, folder / "stock", kind, chance)
+        ours = Path(shutil.copytree(stock, folder / "ours"))
+        promised = writing.acknowledged & _logged(ours)
+        outcome = kept(etcd, ours)
+        wrong = outcome.refused or outcome.unlike
+        with forced(etcd, stock, survivor) as member:
+            lost_by_stock = len(promised - _names(held(member)[1]))
+        with forced(etcd, ours, survivor) as member:
+            revision, keys = held(member)
+            if outcome.prediction:
+                wrong = wrong or "; ".join(outcome.prediction.unlike(revision, keys))
+            if any(keys[key.encode()].version != 1 for key in promised & _names(keys)):
+                wrong = wrong or "an entry was applied twice"
+            if join and not wrong:
+                wrong = _joiner_unlike(member, folder)
+        elsewhere = len(writing.acknowledged) - len(promised)
+    found = Loss(
+        etcd.version, kind, len(writing.acknowledged), elsewhere, outcome.kept, lost_by_stock,
+        len(promised - _names(keys)), wrong,
+    )  # fmt: skip
+    shutil.rmtree(folder)
+    return found
+
+
+@contextmanager
+def forced(etcd: Etcd, data: Path, like: Member | None = None) -> Iterator[Member]:
+    """etcd, forced on this data, once it answers; under the name and URLs of the member that it was, if that is told.
+
+    Raises Ended where it does not start.
+    """
+    member = Member(etcd, data.parent, data.name)
+    if like is not None:
+        member = replace(like, folder=data.parent, directory=data.name, process=None)
+    member.start([member], *QUICK)
+    try:
+        until("a forced etcd", lambda: _ended(member) or member.serves())
+        if _ended(member):
+            raise Ended
+        yield member
+    finally:
+        member.kill()
+
+
+def held(member: Member) -> tuple[int, dict[bytes, Key]]:
+    """Its revision, and every key."""
+    every = {"key": b64(b"\0"), "range_end": b64(b"\0"), "keys_only": True}
+    return read_answer(json.dumps(member.client(30).call("kv/range", **every)))
+
+
+def _ended(member: Member) -> bool:
+    return member.process is not None and member.process.poll() is not None
+
+
+def _starts(etcd: Etcd, data: Path) -> bool:
+    """Whether etcd, forced, starts on what Requorum refuses. It changes the data."""
+    try:
+        with forced(etcd, data):
+            return True
+    except Ended:
+        return False
+
+
+def _logged(data: Path) -> set[str]:
+    """The keys that a member's valid log writes, or its database holds."""
+    database = (data / "member/snap/db").read_bytes()
+    found = set(keys_at(database, read_image(database).revision))
+    _, entries = read_entries([(path.name, path.read_bytes()) for path in (data / "member/wal").glob("*.wal")], 0)
+    for entry in entries:
+        request = None if entry.type else read_request(entry.data)
+        if isinstance(request, Put):
+            found.add(request.key)
+    return _names(found)
+
+
+def _names(keys: Iterable[bytes]) -> set[str]:
+    return {key.decode(errors="replace") for key in keys}
+
+
+def _joiner_unlike(member: Member, folder: Path) -> str:
+    """In what a new member, taken in beside a forced one, differs from it; empty where it does not."""
+    joiner = Member(member.etcd, folder, "joiner")
+    member.client(30).call("cluster/member/add", peerURLs=[joiner.peer])
+    joiner.start([member, joiner], state="existing")
+    try:
+        until("the joiner", joiner.serves)
+        revision = held(joiner)[0]
+        mine, other = member.hash_at(revision), joiner.hash_at(revision)
+    finally:
+        joiner.kill()
+    return "" if mine == other else f"a joiner has hash {other} at revision {revision}, {mine} was expected"
