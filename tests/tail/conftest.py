@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "unit")]
+sys.path[:0] = [
+    str(Path(__file__).parent),
+    str(Path(__file__).parents[1] / "unit"),
+    str(Path(__file__).parents[1] / "unit/facts"),
+]
 
 from etcd_versions import SUITES, NotThere, get  # noqa: E402
 from tail_cluster import Etcd  # noqa: E402

@@ -32,15 +32,19 @@ class Said:
 
 
 class LocalHost:
-    """As much of a Remote as keeping a tail needs; its scripts see no other process of this machine."""
+    """As much of a Remote as keeping a tail needs; its scripts see no other process of this machine.
+
+    `around` is put before the command of each script.
+    """
 
     name = "etcd-0.example.com"
 
-    def __init__(self, etcd: Etcd) -> None:
-        self._path = etcd.path
+    def __init__(self, etcd: Etcd, around: tuple[str, ...] = ()) -> None:
+        self._path, self._around = etcd.path, around
 
     def run(self, script: str, *, seconds: float, change: bool = False) -> Said:
-        words = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "bash", "-c", script]
+        alone = ("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
+        words = [*self._around, *alone, "bash", "-c", script]
         environment = {"PATH": self._path, "LC_ALL": "C"}
         done = subprocess.run(words, capture_output=True, text=True, timeout=seconds, check=False, env=environment)
         return Said(done.returncode, done.stdout, done.stderr)
@@ -87,9 +91,9 @@ def read(host: LocalHost, one: HostFacts) -> DataDir:
     return read_data(host, one, db)  # type: ignore[arg-type]
 
 
-def kept(etcd: Etcd, data: Path) -> Outcome:
+def kept(etcd: Etcd, data: Path, around: tuple[str, ...] = ()) -> Outcome:
     """Keep the tail of an image as the runbook's step 41 does: read, predict, prove on a copy, append."""
-    host, one = LocalHost(etcd), facts_of(data)
+    host, one = LocalHost(etcd, around), facts_of(data)
     found = read(host, one)
     if found.error:
         return Outcome(0, None, refused=found.error)
