@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 
 from requorum.facts.host import HostFacts
 from requorum.facts.members import Member
@@ -32,6 +33,7 @@ class Candidate:
     kept: int
     keep_tail: bool
     tail: Tail | None
+    leader_lost: float | None
     refusal: str
 
     @property
@@ -73,6 +75,7 @@ def candidates(reached: Sequence[HostFacts], *, keep_tail: bool) -> list[Candida
             kept=data.end_of_tail if keep_tail else data.settled,
             keep_tail=keep_tail,
             tail=data.tail,
+            leader_lost=data.leader_lost,
             refusal="",
         )
         found.append(_refused(candidate, data.log.stale))
@@ -85,16 +88,24 @@ def best(able: Sequence[Candidate]) -> Candidate:
 
 
 def loss_of(survivor: Candidate) -> str:
-    """What is known of the loss, in words; what only lost members held is unknown."""
+    """What is known of the loss, in words; what only lost members held is unknown, and never counted."""
+    name = survivor.name
     above = survivor.last[1] - survivor.kept
     if not above:
-        known = f"nothing that the log of {survivor.name} holds"
+        known = f"nothing that the valid log of {name} holds: every acknowledged write in it is kept"
     elif survivor.keep_tail:
-        known = f"{above} log entries of {survivor.name}, from one on that removes it from the cluster"
+        known = f"{above} log entries of {name}, from one on that removes it from the cluster"
     else:
         tail = survivor.tail.words if survivor.tail else f"{above} log entries"
-        known = f"the tail of {survivor.name}, because of `keep_tail: false`: {tail}"
-    return f"{known}; what only lost members held is unknown"
+        known = f"the tail of {name}, because of `keep_tail: false`: {tail}"
+    return f"{known}; what only lost members held is unknown ({_contact(survivor)})"
+
+
+def _contact(survivor: Candidate) -> str:
+    if survivor.leader_lost is None:
+        return f"when {survivor.name} last heard of its leader is not known"
+    at = datetime.fromtimestamp(survivor.leader_lost, timezone.utc)
+    return f"{survivor.name} lost its leader at {at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def tail_of(survivor: Candidate) -> tuple[str, ...]:
@@ -108,8 +119,8 @@ def tail_of(survivor: Candidate) -> tuple[str, ...]:
     if survivor.tail is not None and survivor.tail.count:
         becomes = "is kept" if survivor.keep_tail else "is discarded (`keep_tail: false`)"
         lines.append(f"the tail of {survivor.name} {becomes}: {survivor.tail.words}")
-        if survivor.keep_tail:
-            lines.append("writes that clients saw time out, or that a lost majority overwrote, may appear")
+    if survivor.keep_tail and survivor.kept > survivor.commit:
+        lines.append("writes that clients saw time out, or that a lost majority overwrote, may appear")
     return tuple(lines)
 
 

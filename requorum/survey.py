@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from requorum.facts import certificates, etcd_conf, machine, mark, members, process, unit
+from requorum.facts import certificates, contact, etcd_conf, machine, mark, members, process, unit
 from requorum.facts.bolt import Db, read_db
 from requorum.facts.data_dir import DataDir, unreadable
 from requorum.facts.data_error import DataError
@@ -71,7 +71,14 @@ class Surveyor:
             return dict(zip(chosen, pool.map(read, chosen), strict=True))
 
     def _with_data(self, facts: HostFacts | Silent) -> HostFacts | Silent:
-        return replace(facts, data=self.data(facts)) if isinstance(facts, HostFacts) else facts
+        if isinstance(facts, Silent):
+            return facts
+        data = self.data(facts)
+        try:
+            lost = contact.parse(self.remotes[facts.name].run(contact.COMMAND, seconds=15).stdout)
+        except RemoteError:
+            lost = None  # it is not known, and said to be so
+        return replace(facts, data=replace(data, leader_lost=lost))
 
     def data(self, facts: HostFacts) -> DataDir:
         """What a member's data directory holds. What cannot be read is told in `error`, not raised."""

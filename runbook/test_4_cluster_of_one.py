@@ -33,6 +33,10 @@ def test_keep_the_tail(etcd: EtcdMember, cluster: Cluster) -> None:
     data, proof, whole = etcd.data, None, cluster.keeps_tail
     with precondition("what the survivor will hold can be told from its log", after=40, otherwise=WITHOUT_TAIL):
         proof = cluster.proof_of_tail(data)
+    if proof and data.tail:
+        note(
+            f"kept: {data.tail.words}; writes that clients saw time out, or that a lost majority overwrote, may appear"
+        )
     with action(
         "commit the survivor's log; first on a copy, where a scratch etcd is held against what the log says",
         otherwise=WITHOUT_TAIL,

@@ -17,13 +17,15 @@ from requorum.facts.wal_segment import Content
 class DataDir:
     """A member's data. `error` says why it cannot be judged, for a reader; it is empty where it can.
 
-    `tail` is None where log or database could not be read.
+    `tail` is None where log or database could not be read; `leader_lost` is when the member lost its leader, in seconds
+    since 1970, None where that is not known.
     """
 
     log: Log | None
     db: Db | None
     error: str
     tail: Tail | None = None
+    leader_lost: float | None = None
 
     @property
     def has_wal(self) -> bool:
