@@ -110,7 +110,7 @@ def lose(etcd: Etcd, seed: str, folder: Path, *, join: bool) -> Loss:
         survivor, kind = chance.choice(cluster.members), chance.choice(POWER_LOSS)
         stock = image(survivor.data, folder / "stock", kind, chance)
         ours = Path(shutil.copytree(stock, folder / "ours"))
-        promised = writing.acknowledged & _logged(ours)
+        promised = writing.acknowledged & logged(ours)
         outcome = kept(etcd, ours)
         wrong = outcome.refused or outcome.unlike
         with forced(etcd, stock, survivor) as member:
@@ -170,7 +170,7 @@ def _starts(etcd: Etcd, data: Path) -> bool:
         return False
 
 
-def _logged(data: Path) -> set[str]:
+def logged(data: Path) -> set[str]:
     """The keys that a member's valid log writes, or its database holds."""
     database = (data / "member/snap/db").read_bytes()
     found = set(keys_at(database, read_image(database).revision))
