@@ -32,4 +32,4 @@ def test_a_sample_of_images(etcds: list[Etcd], seed: str, tmp_path: Path) -> Non
 
 @pytest.mark.full
 def test_every_kind_of_load_and_image(etcds: list[Etcd], seed: str, tmp_path: Path, results: Results) -> None:
-    results.images(run(etcds, seed, LOADS, IMAGES, tmp_path, 13))
+    results.images(run(etcds, seed, LOADS, IMAGES, tmp_path, 15))
