@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from requorum.facts.host import HostFacts, Silent
@@ -309,6 +310,13 @@ def _roles(
 
 def how_to_start(facts: HostFacts) -> str:
     """What to type on a host whose etcd could simply be started."""
+    kept = facts.machine.kept_log
+    if kept and not facts.unit.is_running:
+        segment = PurePosixPath(kept).name.rpartition(".")[0]
+        return (
+            f"mv -f {kept} {facts.conf.wal_dir}/{segment} && systemctl start etcd (a recovery had committed its log, for a "
+            "cluster of one; beside its peers it starts as it was)"
+        )
     if facts.unit.fenced:
         return f"rm {FENCE} && systemctl daemon-reload && systemctl start etcd (it is fenced by a recovery)"
     if facts.unit.masked:

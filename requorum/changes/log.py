@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from requorum.changes.change import LABELLED, Change, ChangeFailed, Shell, quote
 from requorum.facts.host import HostFacts
+from requorum.facts.machine import COMMITTED
 from requorum.facts.prediction import Prediction, read_answer
 from requorum.facts.process import LIVES
 
@@ -58,7 +59,9 @@ class Append:
 class KeepTail(Change):
     """Give a log one more record: in a new file, which takes the segment's name once it is on disk.
 
-    The segment as it was stays in `aside`, under its name and the length of its records. Never while etcd runs.
+    The segment as it was stays in `aside`, under its name and the length of its records. Never while etcd runs. Until
+    it runs, the segment can be put back, and has to be where the old cluster starts again: what this commits may be
+    nothing that a peer has, and etcd dies where committed entries differ.
     """
 
     wal_dir: str
@@ -95,7 +98,7 @@ fi
 {self.append.to('"$new"')} && sync "$new" || {{ rm -f "$new"; return 1; }}
 [ {path} -ef {kept} ] || {{ rm -f {kept}.part && {{ ln {path} {kept}.part || cp -a {path} {kept}.part; }} &&
   sync {kept}.part && mv -fT {kept}.part {kept}; }} && sync {aside} || {{ rm -f "$new" {kept}.part; return 1; }}
-mv -fT "$new" {path} && sync {quote(self.wal_dir)} {aside}"""
+stat -c '%i %y' "$new" > {aside}/{COMMITTED} && mv -fT "$new" {path} && sync {quote(self.wal_dir)} {aside}"""
 
     @property
     def seconds(self) -> float:

@@ -11,6 +11,9 @@ CLIENT_PORT = 2379
 PEER_PORT = 2380
 
 
+COMMITTED = "committed"
+"""Beside a segment that was kept before its log was committed: inode and time of the one that took its place."""
+
 PORTS_COMMAND = r"""
 cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4=="0A" {n=split($2,a,":"); print a[n]}' | sort -u | tr '\n' ' '
 """
@@ -60,6 +63,11 @@ echo "data_entries=$(ls -A "$data" 2>/dev/null | tr '\n' '/')"
 echo "data_wal=$(ls -A "${data}/member/wal" 2>/dev/null | grep -c 'wal$')"
 echo "backup_free=$(free "$backup")"
 echo "unwritable=$(unwritable /etc/etcd /etc/systemd/system /run /var/lib "${data:-/var/lib/etcd}" "$backup")"
+echo "kept_log=$(
+  for kept in "$data"/openshift-backup-requorum-*/wal/*.wal.*; do
+    segment=${kept##*/}; now=$(stat -c '%i %y' "$data/member/wal/${segment%.*}" 2>/dev/null) || continue
+    [ "$now" != "$(cat "${kept%/*}/committed" 2>/dev/null)" ] || printf %s "$kept"
+  done)"
 for tool in unshare setpriv ip; do command -v $tool > /dev/null || missing="$missing $tool"; done
 echo "missing=$missing"
 """
@@ -71,7 +79,8 @@ class Machine:
     """One host; sizes in bytes, `clock` in seconds since 1970, `ports` those somebody listens on.
 
     `unwritable` are directories that a recovery writes to and cannot: read-only, or no directory.
-    `missing` are commands of util-linux and iproute2 that are not there.
+    `missing` are commands of util-linux and iproute2 that are not there. `kept_log` is a segment as it was before a
+    recovery committed the log, where etcd has not run since.
     """
 
     uid: int
@@ -90,6 +99,7 @@ class Machine:
     backup_free: int
     unwritable: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    kept_log: str = ""
 
     def same_as(self, other: Machine) -> bool:
         """The same machine: a clone may have the machine-id, and containers of one kernel the boot ID, but not both."""
@@ -121,6 +131,7 @@ def parse(output: str, known: Machine | None = None) -> Machine:
             data_has_wal=int(values["data_wal"] or 0) > 0,
             backup_free=int(values["backup_free"]),
             unwritable=tuple(place for place in values["unwritable"].split("//") if place),
+            kept_log=values.get("kept_log", ""),
             missing=tuple(values.get("missing", "").split()),
         )
     except (KeyError, ValueError) as error:

@@ -10,15 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import pytest
-from builders import conf, data, facts, node
+from builders import STOPPED, conf, data, facts, node, unit
 from facts.samples import Sample
 from facts.wal_writer import FIRST, Writer, field, number
 from local_shell import LocalShell, stand_in
 
 from requorum.changes import Change, ChangeFailed, KeepTail, ProveOnCopy
+from requorum.diagnosis import how_to_start
+from requorum.facts import machine
 from requorum.facts.bolt import read_image
 from requorum.facts.data_dir import DataDir, judge
 from requorum.facts.host import HostFacts
+from requorum.facts.machine import Machine
 from requorum.facts.wal_changes import ConfChange
 from requorum.fitness import SCRATCH_ROOM, unfit
 from requorum.operations.backup import BackupPlace
@@ -119,7 +122,7 @@ def test_rule_4_what_lies_behind_becomes_zeros_and_the_segment_is_kept(disk: Dis
     assert after[: len(whole)] == whole
     assert after == (whole + change.append.record).ljust(SIZE, b"\0")
     assert disk.wal.stat().st_mode & 0o777 == 0o600
-    [kept] = (disk.folder / "openshift-backup-requorum-r1/wal").iterdir()
+    [kept] = (disk.folder / "openshift-backup-requorum-r1/wal").glob("*.wal.*")
     assert kept.read_bytes() == before
 
 
@@ -234,6 +237,27 @@ def test_on_a_full_disk_the_log_stays_as_it_was(tiny: Path, shell: LocalShell) -
     assert not list((disk.folder / "openshift-backup-requorum-r1/wal").glob("new"))
 
 
+def test_until_etcd_runs_the_log_can_be_put_back(disk: Disk, shell: LocalShell) -> None:
+    """The peers came back before the force: what one member alone has committed may be nothing that they have."""
+    before = disk.wal.read_bytes()
+    assert record_of(disk).do(shell)
+
+    def seen() -> Machine:
+        conf_of_disk = machine.command("/backup").replace("$(conf ETCD_DATA_DIR)", str(disk.folder))
+        return machine.parse(shell.run(conf_of_disk, seconds=30).stdout)
+
+    kept = seen().kept_log
+    assert kept.startswith(str(disk.folder / "openshift-backup-requorum-r1/wal" / FIRST))
+    stopped = replace(disk.facts, unit=unit(STOPPED), machine=replace(disk.facts.machine, kept_log=kept))
+    command, _, why = how_to_start(stopped).partition(" && systemctl start etcd ")
+    assert "a recovery had committed its log" in why
+    with disk.wal.open("ab") as log_of_etcd:
+        log_of_etcd.write(b"it runs")
+    assert seen().kept_log == ""
+    assert shell.run(command, seconds=10).exit == 0
+    assert disk.wal.read_bytes() == before
+
+
 def test_interrupted_and_made_again(disk: Disk, shell: LocalShell) -> None:
     """Killed after each of its commands: made again, it ends as if it had not been."""
     change = record_of(disk)
@@ -246,7 +270,7 @@ def test_interrupted_and_made_again(disk: Disk, shell: LocalShell) -> None:
         assert disk.wal.read_bytes() == before, command
     assert change.do(shell)
     assert disk.read().commit == 9
-    [kept] = (disk.folder / "openshift-backup-requorum-r1/wal").iterdir()
+    [kept] = (disk.folder / "openshift-backup-requorum-r1/wal").glob("*.wal.*")
     assert kept.read_bytes() == before
 
 
