@@ -5,6 +5,7 @@ from __future__ import annotations
 from requorum.facts import etcd_conf
 from requorum.facts.certificates import distrust
 from requorum.facts.host import HostFacts
+from requorum.facts.process import Process
 
 CLOCK_SECONDS = 5.0
 """How far a joiner's clock may be from the survivor's. Raft does not need clocks; certificates and leases do."""
@@ -39,9 +40,9 @@ def unfit(facts: HostFacts) -> list[str]:
     by_hand = forced_by_hand(facts)
     if by_hand:
         found.append(f"somebody has forced a new cluster here already: {', '.join(by_hand)}. {_TAKE_AWAY}")
-    if facts.conf.get("ETCD_WAL_DIR") or "-wal-dir" in facts.unit.exec_start:
+    if "-wal-dir" in facts.unit.exec_start or any(_other_log(facts, process) for process in facts.processes):
         found.append(
-            "ETCD_WAL_DIR or --wal-dir is set: this version of Requorum knows the log inside of the data directory only"
+            f"etcd writes its log elsewhere than {etcd_conf.PATH} says: set it there (ETCD_WAL_DIR), and no flag"
         )
     for key in ("ETCD_NAME", "ETCD_DATA_DIR", "ETCD_INITIAL_ADVERTISE_PEER_URLS", "ETCD_ADVERTISE_CLIENT_URLS"):
         if not facts.conf.get(key):
@@ -50,6 +51,11 @@ def unfit(facts: HostFacts) -> list[str]:
         places = ", ".join(facts.machine.unwritable)
         found.append(f"nothing can be written to {places}: mount it read-write, or make it a directory that root owns")
     return found + _no_room(facts)
+
+
+def _other_log(facts: HostFacts, process: Process) -> bool:
+    flagged = any(word.lstrip("-").startswith("wal-dir") for word in process.argv if word.startswith("-"))
+    return flagged or process.environ.get("ETCD_WAL_DIR", "") != facts.conf.get("ETCD_WAL_DIR")
 
 
 def _no_room(facts: HostFacts) -> list[str]:

@@ -125,8 +125,9 @@ class EtcdMember:
         return [m.name for m in self.members.voters]
 
     def left_in_data_directory(self) -> list[str]:
-        """What the data directory holds, our own folders apart."""
-        entries = self._read(f"ls -A {shlex.quote(self.surveyed.conf.data_dir)}", str.splitlines)
+        """What the data directory, and one of the log's own, holds, our own folders apart."""
+        folders = [folder for folder in (self.surveyed.conf.data_dir, self.surveyed.conf.own_wal_dir) if folder]
+        entries = self._read("\n".join(f"ls -A {shlex.quote(folder)}" for folder in folders), str.splitlines)
         return [name for name in entries if not name.startswith("openshift-backup")]
 
     def conf_in(self, copy: PurePosixPath) -> EtcdConf:

@@ -90,7 +90,7 @@ folder=$(dirname {aside})
 mkdir -p "$folder" {aside} && chown --reference={quote(self.wal_dir)} "$folder" {aside} &&
   chmod 0700 "$folder" {aside} || return 1
 {LABELLED} && chcon --reference={quote(self.wal_dir)} "$folder" {aside}
-new={aside}/new  # the same file system, and a place where etcd does not look
+new={quote(self.wal_dir + "/requorum.tmp")}  # the same file system, and a name that etcd does not read
 rm -f "$new" && cp -a --sparse=always {path} "$new" || {{ rm -f "$new"; return 1; }}
 if {LABELLED} && [ "$(stat -c %C {path})" != "$(stat -c %C "$new")" ]; then
   chcon --reference={path} "$new" || {{ rm -f "$new"; return 1; }}

@@ -43,6 +43,7 @@ def command(backup_directory: str, *, versions: bool = True) -> str:
         f"backup={shlex.quote(backup_directory)}\n"
         + r"""
 data=$(conf ETCD_DATA_DIR); data=${data%/}
+wal=$(conf ETCD_WAL_DIR); wal=${wal%/}; wal=${wal:-$data/member/wal}
 nearest() { local at=$1; while [ ! -d "$at" ]; do at=$(dirname "$at"); done; printf %s "$at"; }
 writable() { [ -w "$(nearest "$1")" ] && { [ -d "$1" ] || ! { [ -e "$1" ] || [ -L "$1" ]; }; }; }
 unwritable() { for place; do writable "$place" || printf '%s//' "$place"; done; }
@@ -57,15 +58,16 @@ echo "clock=$(date +%s.%N)"
         + (_VERSIONS if versions else "")
         + r"""
 echo "data_free=$(free "${data:-/var/lib/etcd}")"
-echo "data_used=$(du -s -B1 --exclude='openshift-backup*' "$data" 2>/dev/null | cut -f1)"
+echo "data_used=$(du -s -B1 --exclude='openshift-backup*' "$data" "$wal" 2>/dev/null |
+  awk '{sum += $1} END {printf "%.0f", sum}')"
 echo "data_there=$([ -d "$data" ] && echo yes)"
 echo "data_entries=$(ls -A "$data" 2>/dev/null | tr '\n' '/')"
-echo "data_wal=$(ls -A "${data}/member/wal" 2>/dev/null | grep -c 'wal$')"
+echo "data_wal=$(ls -A "$wal" 2>/dev/null | grep -c 'wal$')"
 echo "backup_free=$(free "$backup")"
-echo "unwritable=$(unwritable /etc/etcd /etc/systemd/system /run /var/lib "${data:-/var/lib/etcd}" "$backup")"
+echo "unwritable=$(unwritable /etc/etcd /etc/systemd/system /run /var/lib "${data:-/var/lib/etcd}" "$wal" "$backup")"
 echo "kept_log=$(
   for kept in "$data"/openshift-backup-requorum-*/wal/*.wal.*; do
-    segment=${kept##*/}; now=$(stat -c '%i %y' "$data/member/wal/${segment%.*}" 2>/dev/null) || continue
+    segment=${kept##*/}; now=$(stat -c '%i %y' "$wal/${segment%.*}" 2>/dev/null) || continue
     [ "$now" != "$(cat "${kept%/*}/committed" 2>/dev/null)" ] || printf %s "$kept"
   done)"
 for tool in unshare setpriv ip; do command -v $tool > /dev/null || missing="$missing $tool"; done

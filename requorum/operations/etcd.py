@@ -123,8 +123,13 @@ def start(facts: HostFacts) -> list[Change]:
 
 
 def move_data_aside(facts: HostFacts, recovery: str) -> list[Change]:
-    """38.1.4, without its ``rm -Rf``: the old data goes into a folder beside it, which etcd does not look at."""
-    return [MoveAside(facts.name, facts.conf.data_dir, f"{facts.conf.data_dir}/{aside(recovery)}")]
+    """38.1.4, without its ``rm -Rf``: the old data goes into a folder beside it, which etcd does not look at.
+
+    A log with a directory of its own goes there too: etcd removes that directory, with all in it, when it makes a log.
+    """
+    to = f"{facts.conf.data_dir}/{aside(recovery)}"
+    folders = [folder for folder in (facts.conf.data_dir, facts.conf.own_wal_dir) if folder]
+    return [MoveAside(facts.name, folder, to) for folder in folders]
 
 
 def aside(recovery: str) -> str:

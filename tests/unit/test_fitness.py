@@ -36,7 +36,10 @@ def test_a_good_host_is_fit() -> None:
         (replace(FIT, processes=(process(forced=True),)), "ETCD_FORCE_NEW_CLUSTER in the living process 100"),
         (replace(FIT, processes=(BY_FLAG,), mark=mark()), "--force-new-cluster in the living process 100"),
         (replace(FIT, machine=machine(0, unwritable=("/etc/etcd", "/backup"))), "written to /etc/etcd, /backup:"),
-        (replace(FIT, conf=conf(0, ETCD_WAL_DIR="/wal")), "ETCD_WAL_DIR or --wal-dir is set"),
+        (
+            replace(FIT, conf=conf(0, ETCD_WAL_DIR="/wal")),
+            "etcd writes its log elsewhere than /etc/etcd/etcd.conf says",
+        ),
         (replace(FIT, conf=conf(0, ETCD_NAME="")), "does not set ETCD_NAME"),
     ],
 )

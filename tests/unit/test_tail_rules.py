@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import pytest
-from builders import STOPPED, conf, data, facts, node, unit
+from builders import STOPPED, conf, data, facts, node, process, unit
 from facts.samples import Sample
 from facts.wal_writer import FIRST, Writer, field, number
 from local_shell import LocalShell, stand_in
 
-from requorum.changes import Change, ChangeFailed, KeepTail, ProveOnCopy
+from requorum.changes import Change, ChangeFailed, CopyTree, KeepTail, ProveOnCopy
 from requorum.diagnosis import how_to_start
 from requorum.facts import machine
 from requorum.facts.bolt import read_image
@@ -24,8 +24,8 @@ from requorum.facts.host import HostFacts
 from requorum.facts.machine import Machine
 from requorum.facts.wal_changes import ConfChange
 from requorum.fitness import SCRATCH_ROOM, unfit
-from requorum.operations.backup import BackupPlace
-from requorum.operations.etcd import keep_tail
+from requorum.operations.backup import BackupPlace, keep_data
+from requorum.operations.etcd import keep_tail, move_data_aside
 from requorum.ranking import candidates, loss_of, tail_of
 
 SIZE = 1 << 16
@@ -177,6 +177,34 @@ def test_rule_8_term_and_vote_stay(disk: Disk, shell: LocalShell) -> None:
     assert (found.term, found.vote, found.last_index) == (5, 7, 9)
 
 
+def test_rule_8_a_log_elsewhere(disk: Disk, shell: LocalShell, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "wal"
+    elsewhere.mkdir()
+    moved = facts(0, conf=conf(0, ETCD_DATA_DIR=str(disk.folder), ETCD_WAL_DIR=f"{elsewhere}/"))
+    place = BackupPlace(PurePosixPath("/backup"), "r1", None)
+    assert [c.source for c in keep_data(moved, place) if isinstance(c, CopyTree)] == [str(disk.folder), str(elsewhere)]
+    change = keep_tail(moved, disk.read(), place, whole=True)[1]
+    disk.wal.rename(elsewhere / FIRST)
+    assert change.do(shell)
+    disk = Disk(disk.folder)
+    (elsewhere / FIRST).rename(disk.wal)
+    assert disk.read().commit == 9
+    disk.wal.rename(elsewhere / FIRST)
+    for aside in move_data_aside(moved, "r1"):
+        aside.do(shell)
+    assert list(elsewhere.iterdir()) == []
+    assert list((disk.folder / "openshift-backup-requorum-r1").glob(f"*/{FIRST}"))
+
+
+def test_rule_8_a_log_that_etcd_conf_does_not_name_is_refused() -> None:
+    living = replace(process(), environ={"ETCD_WAL_DIR": "/elsewhere"})
+    flagged = replace(process(), argv=("etcd", "--wal-dir=/elsewhere"))
+    for one in (living, flagged):
+        assert "set it there (ETCD_WAL_DIR), and no flag" in "".join(unfit(facts(0, processes=(one,))))
+    named = conf(0, ETCD_WAL_DIR="/elsewhere")
+    assert unfit(facts(0, conf=named, processes=(living,))) == []
+
+
 def test_a_second_time_changes_nothing(disk: Disk, shell: LocalShell) -> None:
     change = record_of(disk)
     assert change.do(shell)
@@ -234,7 +262,7 @@ def test_on_a_full_disk_the_log_stays_as_it_was(tiny: Path, shell: LocalShell) -
     with pytest.raises(ChangeFailed):
         record_of(disk).do(shell)
     assert disk.wal.read_bytes() == before
-    assert not list((disk.folder / "openshift-backup-requorum-r1/wal").glob("new"))
+    assert [path.name for path in disk.wal.parent.iterdir()] == [FIRST]
 
 
 def test_until_etcd_runs_the_log_can_be_put_back(disk: Disk, shell: LocalShell) -> None:
