@@ -12,12 +12,14 @@ from pathlib import Path
 for folder in ("tail", "unit", "unit/facts"):
     sys.path.append(str(Path(__file__).parents[1] / folder))
 
+from client_load import Load  # noqa: E402
 from tail_cluster import Etcd  # noqa: E402
 from tail_host import LocalHost, facts_of, read  # noqa: E402
 from tail_images import KINDS, Newest  # noqa: E402
 from tail_trials import logged  # noqa: E402
 
 from lab import Lab, wait  # noqa: E402
+from lab.parallel import in_parallel  # noqa: E402
 from lab.spec import Host  # noqa: E402
 from requorum.facts.prediction import Prediction  # noqa: E402
 from requorum.fetched import prove  # noqa: E402
@@ -27,36 +29,44 @@ HERE = Etcd(Path("/usr/bin"))
 
 @dataclass(frozen=True)
 class Pattern:
-    """Which hosts are lost, what becomes of them, and whether the others lose power too, and come back."""
+    """Which hosts are lost, what becomes of them, and whether the others lose power too, and come back.
+
+    `lagging`: the others were frozen for a while before, so that the lost ones acknowledged writes without them.
+    """
 
     lost: tuple[str, ...]
     how: str
     all_lose_power: bool
+    lagging: bool
 
     @classmethod
     def drawn(cls, lab: Lab, chance: random.Random) -> Pattern:
         """By chance: one more than the cluster can lose, or more."""
         short = [host.short for host in lab.hosts]
         count = chance.randrange(len(short) // 2 + 1, len(short))
-        return cls(
-            tuple(sorted(chance.sample(short, count))), chance.choice(("dead", "destroyed")), chance.random() < 0.6
-        )
+        lost = tuple(sorted(chance.sample(short, count)))
+        return cls(lost, chance.choice(("dead", "destroyed")), chance.random() < 0.6, chance.random() < 0.25)
 
     @property
     def words(self) -> str:
         too = "; the others lose power at the same moment, and come back" if self.all_lose_power else ""
-        return f"{', '.join(self.lost)} {self.how}{too}"
+        return f"{', '.join(self.lost)} {self.how}{too}" + ("; the others were frozen before" if self.lagging else "")
 
 
-def lose(lab: Lab, pattern: Pattern) -> list[Host]:
+def lose(lab: Lab, pattern: Pattern, load: Load) -> list[Host]:
     """Make it so. What was not synced is lost on every host that comes back. Returns the hosts that remain."""
     remaining = [host for host in lab.hosts if host.short not in pattern.lost]
+    if pattern.lagging:
+        in_parallel(lambda host: lab.run(host, "kill -STOP $(pidof etcd)"), remaining)
+        load.wait_for(40)
     lab.power_off(*pattern.lost, *(remaining if pattern.all_lose_power else ()))
     if pattern.all_lose_power:
         for host in remaining:  # a host that is killed keeps its page cache
             KINDS["cut after the last synced entry"](Newest(lab.data_directory(host)), random.Random(0))
         lab.boot(*remaining)
         lab.wait_peers_listen(remaining)
+    elif pattern.lagging:
+        in_parallel(lambda host: lab.run(host, "kill -CONT $(pidof etcd)"), remaining)
     if pattern.how == "destroyed":
         for name in pattern.lost:
             lab.destroy_data(name)

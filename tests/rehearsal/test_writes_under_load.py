@@ -30,7 +30,7 @@ def test_acknowledged_writes_of_the_survivors_log_are_there(
     pattern = Pattern.drawn(lab, drawn)
     with Load(lab, 6, drawn) as load:
         load.wait_for(drawn.randrange(100, 300))
-        remaining = lose(lab, pattern)
+        remaining = lose(lab, pattern, load)
         gone_at = time.monotonic()
         without_leader(lab, remaining)
         held = {host.name: oracle(lab, host, tmp_path) for host in remaining}
