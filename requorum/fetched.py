@@ -59,8 +59,11 @@ def prove(remote: Remote, facts: HostFacts, data: DataDir, commit: int) -> Proof
     with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
         sent, image = Path(folder) / "db.gz", Path(folder) / "db"
         remote.fetch(_database_command(path, log.snapshot_index if received else 0), sent, seconds=1800)
-        with gzip.open(sent) as packed, image.open("wb") as file:
-            shutil.copyfileobj(packed, file, 1 << 20)
+        try:
+            with gzip.open(sent) as packed, image.open("wb") as file:
+                shutil.copyfileobj(packed, file, 1 << 20)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{path} was fetched, and cannot be unpacked here, in {folder}: {error}") from None
         database = opened.enter_context(_mapped(image))
         newest = SEGMENTS
         while True:
