@@ -5,21 +5,28 @@ Source: the chapter's introduction; PROCEDURE.md, stage 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
+from requorum.causes import alarms, why_down
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.members import Member, MemberList
 from requorum.facts.unit import FENCE
 from requorum.fitness import forced_by_hand
 from requorum.inventory import Inventory
 from requorum.obstacles import obstacles, other_recovery
+from requorum.other_clusters import beside_a_quorum, on_disk
 from requorum.ranking import Candidate, best, candidates, loss_of, tail_of
+from requorum.records import NEVER_WRITTEN
+from requorum.silence import Survey, declare, given_up, listening, places_of, reasons
 
-Survey = Mapping[str, "HostFacts | Silent"]
+GONE = "its data is gone"
+NOSPACE_CURE = (
+    "on one member: compact (etcdctl compact REVISION), on every member: etcdctl defrag; raise ETCD_QUOTA_BACKEND_BYTES "
+    "if it is too small; then etcdctl alarm disarm"
+)
 
 
 class Verdict(str, Enum):
@@ -66,7 +73,7 @@ def diagnose(inventory: Inventory, survey: Survey) -> Diagnosis:
     """The verdict on a cluster, from what was read on each host of the inventory."""
     reached = [facts for facts in survey.values() if isinstance(facts, HostFacts)]
     if not reached:
-        return _unproven(("no host of the inventory could be reached",), _silence(survey))
+        return _unproven(("no host of the inventory could be reached",), reasons(survey))
     proof, advice = obstacles(reached, inventory.host_names)
     if proof:
         return _unproven(tuple(proof), tuple(advice))
@@ -77,7 +84,13 @@ def diagnose(inventory: Inventory, survey: Survey) -> Diagnosis:
 
 
 def host_of(member: Member, inventory: Inventory, survey: Survey) -> str:
-    """The inventory's name for the host of a member; empty where the inventory does not have it."""
+    """The inventory's name for the host of a member; empty where the inventory does not have it.
+
+    What a host says of itself comes first, its data or its etcd; the URLs in its etcd.conf may be wrong.
+    """
+    for facts in survey.values():
+        if isinstance(facts, HostFacts) and member.id in _own_ids(facts):
+            return facts.name
     for host in inventory.etcd.hosts:
         facts = survey[host.name]
         if isinstance(facts, HostFacts):
@@ -88,8 +101,8 @@ def host_of(member: Member, inventory: Inventory, survey: Survey) -> str:
     return ""
 
 
-def _silence(survey: Survey) -> tuple[str, ...]:
-    return tuple(f"{s.name}: {s.reason}; {s.advice}" for s in survey.values() if isinstance(s, Silent))
+def _own_ids(facts: HostFacts) -> set[int | None]:
+    return {facts.data.node_id if facts.data else None, facts.api.status.member_id if facts.api.status else None}
 
 
 def _unproven(proof: tuple[str, ...], advice: tuple[str, ...]) -> Diagnosis:
@@ -120,7 +133,13 @@ def _with_quorum(
     places = {m.id: host_of(m, inventory, survey) for m in listed.members}
     failed = [m for m in listed.members if places[m.id] not in {f.name for f in answering}]
     count = f"{len(answering)} of {len(listed.voters)} voting members"
-    proof = (f"{count} answer a linearizable read: {_hosts(answering)}",)
+    proof: tuple[str, ...] = (f"{count} answer a linearizable read: {_hosts(answering)}",)
+    doubted, cure = beside_a_quorum(anchor, listed, reached)
+    if doubted:
+        return _unproven((*proof, *doubted), tuple(cure))
+    written = anchor.api.status is None or anchor.api.status.revision > 1
+    if not written:
+        proof += (NEVER_WRITTEN,)
 
     marked = any(f.mark for f in reached)
     removals: list[Member] = []
@@ -130,17 +149,19 @@ def _with_quorum(
         name = places[member.id]
         facts = survey.get(name)
         if isinstance(facts, HostFacts):
-            intact = facts.data is not None and facts.data.node_id == member.id
+            intact = (
+                facts.data is not None and facts.data.node_id == member.id and not (facts.data.unwritten and written)
+            )
             if not member.client_urls or (intact and (marked or member.is_learner or facts.unit.fenced)):
                 joining.add(name)
             elif intact:
-                advice.append(f"{name} has its data: {how_to_start(facts)}")
+                advice += [*why_down(facts), f"{name} has its data: {how_to_start(facts)}"]
             else:
                 removals.append(member)
-        elif name and _given_up(name, inventory, survey):
+        elif name and given_up(name, inventory, survey, member):
             removals.append(member)
         elif name:
-            advice.append(_declare(name, survey))
+            advice.append(declare(member, name, survey))
         else:
             who = f"{member.name or member.hex_id} ({', '.join(member.peer_urls)})"
             advice.append(f"the member {who} has no host in the inventory: add it")
@@ -162,6 +183,12 @@ def _with_quorum(
         removals=tuple(removals),
         path=not advice,
     )
+    if full := alarms(answering, "NOSPACE"):
+        quota = f"etcd refuses every write: NOSPACE is raised (seen by {', '.join(full)})"
+        return replace(roles, verdict=Verdict.RESTARTABLE, proof=(*proof, quota), advice=(NOSPACE_CURE,), path=False)
+    if corrupt := alarms(answering, "CORRUPT"):
+        differ = f"etcd says that members hold different data: CORRUPT is raised (seen by {', '.join(corrupt)})"
+        return _unproven((*proof, differ), ("find out which members hold your data before anything is started again",))
     voters_failed = [m for m in failed if not m.is_learner and m.client_urls]
     if voters_failed and not (marked and not removals and not advice):
         quiet = (f"the member {m.name} on {places[m.id] or 'an unknown host'} does not answer" for m in voters_failed)
@@ -191,20 +218,19 @@ def _owed(reached: list[HostFacts], joining: set[str], in_list: set[str], listed
 
 
 def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFacts]) -> Diagnosis:
-    proof, advice = other_recovery(inventory, survey)
-    if proof:
-        return _unproven(tuple(proof), tuple(advice))
-    ranked = candidates(reached, keep_tail=inventory.etcd.keep_tail)
+    for proof, advice in (other_recovery(inventory, survey), on_disk(reached)):
+        if proof:
+            return _unproven(tuple(proof), tuple(advice))
+    unwritten = {f.name for f in reached if f.data is not None and f.data.unwritten}
+    ranked = [c for c in candidates(reached, keep_tail=inventory.etcd.keep_tail) if c.name not in unwritten]
     if not ranked:
-        unread = tuple(f"{f.name}: {f.data.error}" for f in reached if f.data and f.data.error)
+        unread = tuple(f"{f.name}: {worth}" for f in reached if (worth := _worth(f)) != GONE)
+        restore = "bring up a host that has data, or restore the cluster from a snapshot"
+        new = "if this cluster is new and never held anything, start etcd on its hosts by hand"
         return _unproven(
             ("no reached host holds readable data of a member", *unread),
-            ("bring up a host that has data, or restore the cluster from a snapshot", *_silence(survey)),
+            (restore, *([new] if unwritten else []), *reasons(survey)),
         )
-    clusters = {c.cluster_id for c in ranked}
-    if len(clusters) > 1:
-        said = tuple(f"{c.name} holds data of cluster {c.cluster_id:x}" for c in ranked)
-        return _unproven(("the hosts hold data of different clusters", *said), ("give each cluster its own inventory",))
     newest = max(ranked, key=lambda c: c.last)
     voters = tuple(m for m in newest.members if not m.is_learner)
     quorum = len(voters) // 2 + 1
@@ -212,28 +238,32 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
     intact = {by_id[m.id].name for m in voters if m.id in by_id}
     proof = [f"no host answers a linearizable read; the member list in the newest log ({newest.name}) has "
              f"{len(voters)} voting members: {_names(voters)}; a quorum is {quorum}"]  # fmt: skip
-    open_, closed = [], []
+    open_: list[str] = []
     for member in voters:
         name = host_of(member, inventory, survey)
         facts = survey.get(name)
         if name in intact:
             proof.append(f"{member.name}: its data is intact on {name} (etcd is {_unit(facts)})")
         elif isinstance(facts, HostFacts):
-            why = facts.data.error if facts.data and facts.data.error else "its data is gone"
-            closed.append(name)
-            proof.append(f"{member.name}: {why} on {name} (etcd is {_unit(facts)})")
-        elif name and _given_up(name, inventory, survey):
-            closed.append(name)
+            proof.append(f"{member.name}: {_worth(facts)} on {name} (etcd is {_unit(facts)})")
+            if facts.data is not None and facts.data.error and not inventory.host(name).lost:
+                open_.append(
+                    f"{name} has data that cannot be read: look at it; if it is damaged for good, give the member up: "
+                    f"`{name}: {{…, lost: true}}`"
+                )
+        elif name and given_up(name, inventory, survey, member):
             proof.append(f"{member.name}: {name} is silent, and declared lost")
         else:
-            open_.append(name or f"{member.name} ({', '.join(member.peer_urls)})")
+            open_.append(declare(member, name or f"{member.name} ({', '.join(member.peer_urls)})", survey))
             where = name or "a host that the inventory does not have"
-            proof.append(f"{member.name}: {where} is silent: possibly alive")
+            listens = listening(places_of(member), survey)
+            alive = f"alive, whatever is declared ({listens})" if listens else "possibly alive"
+            proof.append(f"{member.name}: {where} is silent: {alive}")
     if len(intact) >= quorum:
         return _enough_data(inventory, survey, newest, intact, quorum, proof)
     if len(intact) + len(open_) >= quorum:
         proof.append(f"{len(intact)} intact and {len(open_)} possibly alive could still be a quorum of {quorum}")
-        return _unproven(tuple(proof), tuple(_declare(name, survey) for name in open_))
+        return _unproven(tuple(proof), tuple(open_))
     proof.append(f"at most {len(intact) + len(open_)} of the {quorum} members that a quorum needs can ever answer")
     return _lost(inventory, survey, ranked, intact, proof)
 
@@ -257,9 +287,9 @@ def _starts(intact: list[HostFacts], quorum: int) -> tuple[str, ...]:
     """What is to be started, the easiest first. Members that run are named only where they should be enough."""
     down = sorted((f for f in intact if not f.unit.is_running), key=lambda f: (f.unit.fenced, f.unit.masked))
     running = [f for f in intact if f.unit.is_running]
-    lines = [f"{f.name}: {how_to_start(f)}" for f in down]
+    lines = [line for f in down for line in (*why_down(f), f"{f.name}: {how_to_start(f)}")]
     if len(running) >= quorum or not down:
-        lines += [f"{f.name}: {how_to_start(f)}" for f in running]
+        lines += [line for f in running for line in (*why_down(f), f"{f.name}: {how_to_start(f)}")]
     return (*lines, "then run the same command again: it says whether the cluster is whole")
 
 
@@ -280,15 +310,31 @@ def _lost(
             why = f"etcd.survivor names {inventory.etcd.survivor}, which is no candidate"
             return _unproven((*proof, *refused), (f"{why}; write `survivor: auto` or one of: {names}",))
         chosen = named[0]
-        if chosen.rank < top.rank:
+    loss, why = loss_of(chosen), "no candidate holds more"
+    if chosen.rank < top.rank:
+        lacks = _lacks(chosen, top)
+        if not inventory.etcd.accept_loss:
             return _unproven(
-                (*proof, f"etcd.survivor names {chosen.name}, but {top.name} holds more: {top.words}; {chosen.words}"),
-                (f"write `survivor: auto` (or {top.name}): nothing is lost against it",),
+                (
+                    *proof,
+                    f"etcd.survivor names {chosen.name}, but {top.name} holds more: {lacks}; {top.words}; {chosen.words}",
+                ),
+                (
+                    f"write `survivor: auto` (or {top.name}): nothing is lost against it; or, if {chosen.name} is to be "
+                    "taken all the same, add `accept_loss: true` below `survivor:` in the inventory",
+                ),
             )
+        loss, why = f"{lacks} (accepted: accept_loss); {loss}", f"the inventory names it and accepts that {lacks}"
     proof += [f"candidate {c.words}" for c in able] + refused
-    proof.append(f"the survivor is {chosen.name}: no candidate holds more")
+    proof.append(f"the survivor is {chosen.name}: {why}")
     proof += tail_of(chosen)
-    return _roles(inventory, survey, Verdict.LOST, chosen.name, loss_of(chosen), proof)
+    return _roles(inventory, survey, Verdict.LOST, chosen.name, loss, proof)
+
+
+def _lacks(chosen: Candidate, top: Candidate) -> str:
+    """What is lost with one candidate against the best one, in words. Revisions are those of the databases on disk."""
+    revisions, entries = top.revision - chosen.revision, top.last[1] - chosen.last[1]
+    return f"it lacks {max(0, revisions)} revisions and {max(0, entries)} log entries of {top.name}"
 
 
 def _roles(
@@ -326,22 +372,13 @@ def how_to_start(facts: HostFacts) -> str:
     return f"systemctl start etcd (it is {facts.unit.state}; journalctl -u etcd says why)"
 
 
-def _given_up(name: str, inventory: Inventory, survey: Survey) -> bool:
-    """Declared lost, and nothing at its address contradicts that."""
-    facts = survey[name]
-    return inventory.host(name).lost and isinstance(facts, Silent) and not facts.alive
-
-
-def _declare(name: str, survey: Survey) -> str:
-    facts = survey.get(name)
-    if not isinstance(facts, Silent):
-        return f"add {name} to etcd.hosts in the inventory, with `lost: true` if it will not come back"
-    if facts.alive:
-        return f"{name} answers and lets nobody in ({facts.reason}): {facts.advice}"
-    return (
-        f"{name} is silent ({facts.reason}): bring it up, or, if it will not come back by itself, "
-        f"write under etcd.hosts in the inventory: `{name}: {{…, lost: true}}`"
-    )
+def _worth(facts: HostFacts) -> str:
+    """Why what lies in a reached host's data directory is no member's data that counts."""
+    if facts.data is None or facts.data.empty:
+        return GONE
+    if facts.data.unwritten:
+        return "nothing was ever written to the log there: an emptied host makes such a log when it starts"
+    return facts.data.error or "it holds another member's data"
 
 
 def _unit(facts: HostFacts | Silent | None) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 from requorum.facts import mark
 from requorum.facts.host import HostFacts, Silent
 from requorum.inventory import Inventory
+from requorum.silence import Survey, given_up, listening, places_of_host
 
 _NO_USERS = (
     "this version of Requorum cannot log in to etcd, and could not prove what it does: where a quorum answers, "
@@ -42,7 +43,7 @@ def obstacles(reached: Sequence[HostFacts], names: Sequence[str]) -> tuple[list[
     return proof, list(dict.fromkeys(advice))
 
 
-def other_recovery(inventory: Inventory, survey: Mapping[str, HostFacts | Silent]) -> tuple[list[str], list[str]]:
+def other_recovery(inventory: Inventory, survey: Survey) -> tuple[list[str], list[str]]:
     """Why what an unfinished recovery has done cannot be known, and what to do about it; empty where it can.
 
     Asked where no quorum answers. The survivor that a mark names may have been forced, and have taken writes since:
@@ -67,22 +68,30 @@ def other_recovery(inventory: Inventory, survey: Mapping[str, HostFacts | Silent
                 f"{survivor}, which {why}"
             )
             advice.append(
-                f"bring up {survivor} with its data, and run the same command again; or, if it will not come back, "
+                f"mend SSH on {survivor}, or take the host's power, and run the same command again"
+                if survivor in survey and _heard(survivor, inventory, survey)
+                else f"bring up {survivor} with its data, and run the same command again; or, if it will not come back, "
                 "write `lost: true` for it under etcd.hosts: writes that it took since it was forced are lost then"
             )
     return proof, advice
 
 
-def _unread(name: str, inventory: Inventory, survey: Mapping[str, HostFacts | Silent]) -> str:
+def _unread(name: str, inventory: Inventory, survey: Survey) -> str:
     """Why the data of a recovery's survivor is not known; empty where it is, or is known to be gone."""
     if name not in survey:
         return "the inventory does not have"
     facts = survey[name]
     if isinstance(facts, Silent):
-        return "" if inventory.host(name).lost and not facts.alive else f"is silent ({facts.reason})"
+        heard = _heard(name, inventory, survey)
+        alive = f", and whose etcd lives: {heard}" if heard else ""
+        return "" if given_up(name, inventory, survey) else f"is silent ({facts.reason}){alive}"
     if facts.data is not None and facts.data.error:
         return f"has data that cannot be read ({facts.data.error})"
     return ""
+
+
+def _heard(name: str, inventory: Inventory, survey: Survey) -> str:
+    return listening(places_of_host(name, inventory, survey), survey)
 
 
 def _owner(hostname: str, names: Sequence[str]) -> str:

@@ -43,6 +43,10 @@ class HostSurveyed:
     found: tuple[tuple[str, str], ...]
 
 
+NEVER_WRITTEN = "nothing was ever written to it: it is new, or every member was emptied and founded it again"
+"""Stands in the proof of a verdict on a cluster that answers, and whose store was never written to."""
+
+
 @dataclass(frozen=True)
 class VerdictGiven:
     """The verdict with its proof in words; `hosts` are the inventory's, `recovery` what is begun or carried on."""

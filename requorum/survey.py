@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from requorum.facts import certificates, contact, etcd_conf, machine, mark, members, process, unit
+from requorum.facts import certificates, contact, etcd_conf, machine, mark, members, neighbours, process, unit
 from requorum.facts.bolt import Db, read_db
 from requorum.facts.data_dir import DataDir, unreadable
 from requorum.facts.data_error import DataError
@@ -42,7 +42,23 @@ class Surveyor:
         found = self._each(self.remotes, lambda name: self.one_or_silent(name, before.get(name)))
         quiet = [n for n, f in found.items() if isinstance(f, HostFacts) and f.has_data and not f.api.answers]
         found |= self._each(quiet, lambda name: self._with_data(found[name]))
+        if any(isinstance(facts := found[name], HostFacts) and facts.processes for name in quiet):
+            # What a running member got meanwhile must not look as if the quorum knew less.
+            found |= self._each([n for n in found if n not in quiet], lambda name: self._later(found[name]))
+        if any(isinstance(facts, Silent) for facts in found.values()):
+            found |= self._listening([facts for facts in found.values() if isinstance(facts, HostFacts)])
         return {name: found[name] for name in self.remotes}
+
+    def _listening(self, reached: list[HostFacts]) -> dict[str, HostFacts]:
+        """The reached hosts with what each of them hears of the members elsewhere: SSH may be all that is broken."""
+        urls = sorted(set().union(*map(_known_urls, reached)) - set().union(*map(_own_urls, reached)))
+        asked = {facts.name: facts for facts in reached}
+
+        def heard(name: str) -> HostFacts:
+            answer = self.remotes[name].run(neighbours.command(urls), seconds=30)
+            return replace(asked[name], heard=neighbours.parse(answer.stdout))
+
+        return self._each(asked, heard)
 
     def one(self, name: str) -> HostFacts:
         """The facts of one host, without its data. Raises RemoteError where it cannot be asked or read."""
@@ -70,15 +86,27 @@ class Surveyor:
         with ThreadPoolExecutor(max_workers=max(1, len(chosen))) as pool:
             return dict(zip(chosen, pool.map(read, chosen), strict=True))
 
+    def _later(self, facts: HostFacts | Silent) -> HostFacts | Silent:
+        """What a member that answered answers now; what it said before where it does not."""
+        if not isinstance(facts, HostFacts) or not facts.api.answers:
+            return facts
+        try:
+            later = self.again(facts, "api")
+        except RemoteError:
+            return facts
+        return later if later.api.answers else facts
+
     def _with_data(self, facts: HostFacts | Silent) -> HostFacts | Silent:
         if isinstance(facts, Silent):
             return facts
-        data = self.data(facts)
+        return replace(facts, data=replace(self.data(facts), leader_lost=self.leader_lost(facts)))
+
+    def leader_lost(self, facts: HostFacts) -> float | None:
+        """When a member lost its leader, in seconds since 1970; None where that cannot be known."""
         try:
-            lost = contact.parse(self.remotes[facts.name].run(contact.COMMAND, seconds=15).stdout)
+            return contact.parse(self.remotes[facts.name].run(contact.COMMAND, seconds=15).stdout)
         except RemoteError:
-            lost = None  # it is not known, and said to be so
-        return replace(facts, data=replace(data, leader_lost=lost))
+            return None
 
     def data(self, facts: HostFacts) -> DataDir:
         """What a member's data directory holds. What cannot be read is told in `error`, not raised."""
@@ -116,6 +144,18 @@ class Surveyor:
             except StopIteration as end:
                 db: Db = end.value
                 return db
+
+
+def _known_urls(facts: HostFacts) -> set[str]:
+    """Where a host knows members to be: from its configuration, its member list and its data."""
+    listed = facts.api.members.members if facts.api.members else ()
+    found = {url for _, url in facts.conf.initial_cluster}
+    found |= {url for m in listed for url in (*m.peer_urls, *m.client_urls)}
+    return found | {url for m in (facts.data.members if facts.data else ()) for url in (*m.peer_urls, *m.client_urls)}
+
+
+def _own_urls(facts: HostFacts) -> set[str]:
+    return {*facts.conf.peer_urls, *facts.conf.client_urls}
 
 
 def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None = None) -> HostFacts:

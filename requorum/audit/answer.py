@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Literal
 
 from requorum.audit.story import ChangeStory, StepStory, Story
-from requorum.records import Run
+from requorum.records import NEVER_WRITTEN, Run
 
 INTERRUPTED = "interrupted"
 """The class of a run that was cut off, recorded or not."""
@@ -108,6 +108,11 @@ def _finished(story: Story) -> tuple[Tone, str, str, str]:
         return "warn", headline, state, f"The cluster takes writes. Run the same command when {names} {verb} back."
     if story.touched:
         return "good", "RECOVERED", f"{members} of {members} members", "You may go on: all is done."
+    if story.verdicts and NEVER_WRITTEN in story.verdicts[-1].verdict.proof:
+        sentence = (
+            "Nothing was ever written to this cluster. If it held data, its members were emptied: restore a snapshot."
+        )
+        return "warn", "HEALTHY, AND EMPTY", _state(story), sentence
     return "good", "HEALTHY", "nothing to do, nothing was changed", "You may go on: nothing is owed."
 
 

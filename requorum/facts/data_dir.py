@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from requorum.facts.bolt import Db, DbMember
 from requorum.facts.data_error import DataError
+from requorum.facts.founding import Witness
 from requorum.facts.tail import Tail, read_tail
 from requorum.facts.wal import Log, read_entries
 from requorum.facts.wal_changes import ConfChange
@@ -17,13 +18,18 @@ from requorum.facts.wal_segment import Content
 class DataDir:
     """A member's data. `error` says why it cannot be judged, for a reader; it is empty where it can.
 
-    `tail` is None where log or database could not be read; `leader_lost` is when the member lost its leader, in seconds
-    since 1970, None where that is not known.
+    `unwritten`: nothing was ever written to the cluster of this log. An emptied host makes such data when it starts,
+    under the IDs that it had before; so it is worth nothing where another member holds more. `samples`: term and
+    checksum of some entries, by index: the same in every log of one cluster, as far as they are committed. `tail` is
+    None where log or database could not be read; `leader_lost` is when the member lost its leader, in seconds since
+    1970, None where that is not known.
     """
 
     log: Log | None
     db: Db | None
     error: str
+    unwritten: bool = False
+    samples: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     tail: Tail | None = None
     leader_lost: float | None = None
 
@@ -147,10 +153,11 @@ def judge(segments: Sequence[tuple[str, Content]], db: Db | DataError | None) ->
     problems: list[str] = []
     log: Log | None = None
     tail: Tail | None = None
+    witness = Witness()
     try:
         if segments:
             held = (db.consistent_index or 0) if isinstance(db, Db) else None
-            log, entries = read_entries(segments, held)
+            log, entries = read_entries(segments, held, witness.see)
             if held is not None:
                 settled = max(log.commit, held)
                 tail = read_tail(entries.above(settled), settled, log.last_index, log.conf_changes)
@@ -173,7 +180,10 @@ def judge(segments: Sequence[tuple[str, Content]], db: Db | DataError | None) ->
             f"expected the log to reach its commit index {log.commit}, found {log.last_index} as its last entry: "
             "committed entries are missing, and etcd would panic"
         )
-    return DataDir(log, db, "; ".join(problems), tail)
+    # Known from its first entry on, and nothing in the store: anything else could be a member that lags behind.
+    known = log is not None and (log.first_index == 1 or log.last_index == 0)
+    fresh = not problems and known and db is not None and db.revision <= 1
+    return DataDir(log, db, "; ".join(problems), fresh and not witness.wrote, witness.samples, tail)
 
 
 def unreadable(reason: str) -> DataDir:

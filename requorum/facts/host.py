@@ -38,7 +38,10 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What a survey read on one host. `data` is read from the disk only where no quorum answers, else None."""
+    """What a survey read on one host. `data` is read from the disk only where its member does not answer, else None.
+
+    `heard`: the URLs of members, on hosts that SSH does not reach, at which something listens as seen from here.
+    """
 
     name: str
     machine: Machine
@@ -49,6 +52,7 @@ class HostFacts:
     certificates: Certificates
     mark: Mark | None
     data: DataDir | None = None
+    heard: tuple[str, ...] = ()
 
     @property
     def forced(self) -> bool:

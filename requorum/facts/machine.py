@@ -62,6 +62,10 @@ echo "data_used=$(du -s -B1 --exclude='openshift-backup*' "$data" "$wal" 2>/dev/
   awk '{sum += $1} END {printf "%.0f", sum}')"
 echo "data_there=$([ -d "$data" ] && echo yes)"
 echo "data_entries=$(ls -A "$data" 2>/dev/null | tr '\n' '/')"
+user=$(systemctl show etcd.service -p User --value)
+foreign() { find "$@" \( ! -user "${user:-root}" -o ! -perm -u=rw \) -print -quit 2>/dev/null; }
+at=$(foreign "$data" -maxdepth 0)
+echo "data_foreign=${at:-$(foreign "$data/member" "$wal")}"
 echo "data_wal=$(ls -A "$wal" 2>/dev/null | grep -c 'wal$')"
 echo "backup_free=$(free "$backup")"
 echo "unwritable=$(unwritable /etc/etcd /etc/systemd/system /run /var/lib "${data:-/var/lib/etcd}" "$wal" "$backup")"
@@ -83,6 +87,7 @@ class Machine:
     `unwritable` are directories that a recovery writes to and cannot: read-only, or no directory.
     `missing` are commands of util-linux and iproute2 that are not there. `kept_log` is a segment as it was before a
     recovery committed the log, where etcd has not run since.
+    `data_foreign`: a path in the data directory that etcd's user does not own, or may not read and write; else empty.
     """
 
     uid: int
@@ -102,6 +107,7 @@ class Machine:
     unwritable: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     kept_log: str = ""
+    data_foreign: str = ""
 
     def same_as(self, other: Machine) -> bool:
         """The same machine: a clone may have the machine-id, and containers of one kernel the boot ID, but not both."""
@@ -135,6 +141,7 @@ def parse(output: str, known: Machine | None = None) -> Machine:
             unwritable=tuple(place for place in values["unwritable"].split("//") if place),
             kept_log=values.get("kept_log", ""),
             missing=tuple(values.get("missing", "").split()),
+            data_foreign=values["data_foreign"],
         )
     except (KeyError, ValueError) as error:
         raise ValueError(f"expected the facts of a machine, found {output[:300]!r} ({error!r})") from None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from requorum.facts.data_error import DataError
+from requorum.facts.founding import V2_METHODS
 from requorum.facts.protobuf import Message, parse
 
 SIGNED = 1 << 63
@@ -118,7 +119,6 @@ class Other:
 Operation: TypeAlias = "Range | Put | Delete | Txn"
 Request: TypeAlias = "Put | Delete | Txn | Compact | Grant | Revoke | SetAlarm | Auth | V2 | Other"
 
-_METHODS = (b"PUT", b"POST", b"DELETE", b"GET", b"QGET", b"SYNC", b"HEAD")
 _AUTH = {
     1000: "auth enable", 1011: "auth disable", 1012: "authenticate", 1013: "auth status",
     1100: "user add", 1101: "user delete", 1102: "user get", 1103: "user password", 1104: "user grant role",
@@ -171,7 +171,7 @@ def _v2(data: bytes) -> V2 | None:
         message = parse(data)
     except DataError:
         return None
-    if message.bytes(2) not in _METHODS or (message.bytes(3) and not message.bytes(3).startswith(b"/")):
+    if message.bytes(2) not in V2_METHODS or (message.bytes(3) and not message.bytes(3).startswith(b"/")):
         return None
     return V2(message.bytes(2).decode(), message.bytes(3).decode(errors="replace"))
 

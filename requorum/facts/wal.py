@@ -6,7 +6,7 @@ Format: etcd's `wal` package (record.proto, decoder.go, `ReadAll`) and raft.prot
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -93,18 +93,21 @@ class Entries:
         return Entries(self.contents, self.first + skipped, self.where[skipped:])
 
 
-def read_log(segments: Sequence[tuple[str, Content]]) -> Log:
+def read_log(segments: Sequence[tuple[str, Content]], see: Callable[[Message], None] | None = None) -> Log:
     """The log in the newest segments of a `member/wal`.
 
     Arguments: name and whole content of each segment (with its zeros: they tell a torn record from a cut file), any
-    order, without a gap, and the newest among them. One is enough unless the result says `needs_more`.
+    order, without a gap, and the newest among them. One is enough unless the result says `needs_more`. `see` is shown
+    every entry, in the order in which they were written.
     Raises DataError for a wrong checksum that is not a torn last record, a gap, or what is no WAL at all.
     """
-    return read_entries(segments, None)[0]
+    return read_entries(segments, None, see)[0]
 
 
-def read_entries(segments: Sequence[tuple[str, Content]], above: int | None) -> tuple[Log, Entries]:
-    """The log, and its entries above an index (None: none); as `read_log`.
+def read_entries(
+    segments: Sequence[tuple[str, Content]], above: int | None, see: Callable[[Message], None] | None = None
+) -> tuple[Log, Entries]:
+    """The log, and its entries above an index (None: none); arguments and errors as of `read_log`.
 
     Reads in one pass and holds a few megabytes, however large the segments are.
     """
@@ -122,7 +125,10 @@ def read_entries(segments: Sequence[tuple[str, Content]], above: int | None) -> 
                 closed: SegmentEnd = stop.value
                 break
             if record.type == ENTRY:
-                replay.entry(record.data, position, record.at)
+                message = parse(record.data)
+                replay.entry(message, position, record.at)
+                if see is not None:
+                    see(message)
             elif record.type == STATE:
                 state = parse(record.data)
                 replay.commit_to(state.number(3))

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 from requorum.facts.data_error import DataError
-from requorum.facts.protobuf import parse
+from requorum.facts.protobuf import Message
 
 PLACE = 40
 """A place is the segment's position, then so many bits for the byte where the record's frame begins."""
@@ -49,9 +49,8 @@ class Replay:
         self._commit = 0
         self._queue: list[_Item] = []  # a snapshot that no hard state has confirmed yet, and what follows it
 
-    def entry(self, buffer: bytes, segment: int, at: int) -> None:
+    def entry(self, message: Message, segment: int, at: int) -> None:
         """An entry's record. Raises DataError for a gap, and for a term that decreases."""
-        message = parse(buffer)
         kind = message.number(1)
         data = message.bytes(4) if kind else b""
         self._feed(_Item(message.number(3), message.number(2), kind, data, segment << PLACE | at))

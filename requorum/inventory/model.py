@@ -50,12 +50,14 @@ class Etcd:
     """The cluster's hosts in the order of the file; survivor None: the best one; rejoin None: every other host.
 
     `keep_tail`: log entries of the survivor above its commit index are kept, not discarded.
+    `accept_loss`: the named survivor is taken although another member holds more.
     """
 
     runtime: Runtime
     hosts: tuple[EtcdHost, ...]
     survivor: str | None = None
     rejoin: tuple[str, ...] | None = None
+    accept_loss: bool = False
     keep_tail: bool = True
 
 

@@ -79,7 +79,7 @@ def _cluster(value: Value | None) -> str | None:
 
 
 def _etcd(value: Value | None, login: Login, folder: Path) -> Etcd | None:
-    fields = value.fields(("hosts", "runtime", "survivor", "rejoin", "keep_tail")) if value else None
+    fields = value.fields(("hosts", "runtime", "survivor", "accept_loss", "rejoin", "keep_tail")) if value else None
     if value is None or fields is None:
         return None
     runtime = _runtime(fields.get("runtime"))
@@ -95,8 +95,15 @@ def _etcd(value: Value | None, login: Login, folder: Path) -> Etcd | None:
             f"remove {shown(survivor)} from the list: it is a member throughout",
             f"the survivor {shown(survivor)}",
         )
+    accept_loss = _truth(fields, "accept_loss", default=False)
+    if accept_loss and survivor is None:
+        fields["accept_loss"].complain(
+            "`accept_loss: true` beside a named survivor only",
+            "remove it: with `survivor: auto` the member that holds the most is taken",
+            "no survivor that is named",
+        )
     hosts = tuple(EtcdHost(host.name, host.address, host.lost, host.ssh, host.value.line) for host in declared)
-    return Etcd(runtime, hosts, survivor, rejoin, _truth(fields, "keep_tail", default=True))
+    return Etcd(runtime, hosts, survivor, rejoin, accept_loss, _truth(fields, "keep_tail", default=True))
 
 
 _HOSTS_FIX = "write each host as `name: {address: …}` below `hosts:`, indented"

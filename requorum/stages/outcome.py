@@ -8,7 +8,17 @@ import pytest
 
 from requorum.diagnosis import Diagnosis, Verdict
 from requorum.journal import Journal
-from requorum.records import WRITABLE, ChangeEnded, ChangeIntended, Ended, Mode, Noted, StepBegan, StepEnded
+from requorum.records import (
+    NEVER_WRITTEN,
+    WRITABLE,
+    ChangeEnded,
+    ChangeIntended,
+    Ended,
+    Mode,
+    Noted,
+    StepBegan,
+    StepEnded,
+)
 from requorum.run import Run
 
 DONE, FAILED, INTERRUPTED, REFUSED = 0, 1, 2, 6
@@ -128,6 +138,8 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
             answer += f"; run the same command when {', '.join(_short(name, run) for name in missing)} are back"
         elif not found.changed:
             answer += "; nothing to do, nothing was changed"
+            if final.verdict is Verdict.HEALTHY and NEVER_WRITTEN in final.proof:
+                answer += f"; {NEVER_WRITTEN}; if it held data, restore a snapshot"
     return Ended(
         result=result,
         exit=code,

@@ -19,6 +19,8 @@ from lab import Lab, LabError, Spec, requirements, state
 
 Labs = Callable[..., Lab]
 
+pytest.register_assert_rewrite("runbook_runs", "hazards")  # what differs is in the message
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent

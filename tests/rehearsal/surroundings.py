@@ -1,51 +1,17 @@
-"""What the tests of `test_hazards_surroundings.py` do to hosts, and to what an operator has about them."""
+"""What only the tests of `test_hazards_surroundings.py` do to hosts, and to what an operator has about them."""
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta, timezone
-from ipaddress import ip_address
+from collections.abc import Sequence
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-from runbook_runs import Done, assert_told, run, written
+from hazards import put
+from runbook_runs import written
 
-from lab import Lab, checksums, network
-from lab.shell import run as here
+from lab import Lab
 from lab.writer import Write
 from requorum.facts import mark
-
-CHANGED_NOTHING = "nothing was changed"
-
-
-def refused(lab: Lab, verdict: str, says: Iterable[str], *, inventory: Path | None = None) -> Done:
-    """The runbook says no, in these words, and changes nothing."""
-    before = lab.checksums()
-    done = run(lab, inventory=inventory)
-    assert checksums.changes(before, lab.checksums()) == []
-    assert_told(done, exit=6, outcome="refused", verdict=verdict, says=[*says, CHANGED_NOTHING])
-    assert done.summary["changes_made"] == 0
-    return done
-
-
-def may_go_on(lab: Lab, *, inventory: Path | None = None) -> Done:
-    """The runbook's preconditions hold for this loss, and looking changes nothing."""
-    before = lab.checksums()
-    done = run(lab, "--preconditions", inventory=inventory)
-    assert checksums.changes(before, lab.checksums()) == []
-    assert_told(done, exit=0, outcome="preconditions", verdict="lost", says=[CHANGED_NOTHING])
-    return done
-
-
-def put(lab: Lab, host: str, path: str, text: str, *, owner: str = "root:root", mode: str = "0644") -> None:
-    """Write a file on a host."""
-    at = shlex.quote(path)
-    script = f'mkdir -p "$(dirname {at})" && cat > {at} && chown {owner} {at} && chmod {mode} {at}'
-    lab.run(host, script, stdin=text)
 
 
 def with_hosts(lab: Lab, to: Path, lines: dict[str, str], **ssh: object) -> Path:
@@ -82,33 +48,6 @@ def known_as(lab: Lab, to: Path, pairs: dict[str, str]) -> Path:
         lines.append(f"{lab.host(name).name} {' '.join(key)}\n")
     to.write_text("".join(lines), encoding="ascii")
     return to
-
-
-def _certificate(lab: Lab, ca: Path, host: str, kind: str, *, names: str | None = None, ends: timedelta) -> str:
-    """The host's certificate of this kind made anew, for its own key: other names, another end, another CA."""
-    old = x509.load_pem_x509_certificate((lab.secrets / host / f"{kind}.crt").read_bytes())
-    signer = x509.load_pem_x509_certificate((ca / "ca.crt").read_bytes())
-    key = load_pem_private_key((ca / "ca.key").read_bytes(), None)
-    now = datetime.now(timezone.utc)
-    made = x509.CertificateBuilder(signer.subject, old.subject, old.public_key(), x509.random_serial_number())
-    made = made.not_valid_before(now - timedelta(days=400)).not_valid_after(now + ends)
-    address = x509.IPAddress(ip_address(lab.host(host).address))
-    alternative = [address] if names is None else [x509.DNSName(names)]
-    made = made.add_extension(x509.SubjectAlternativeName(alternative), critical=False)
-    return made.sign(key, SHA256()).public_bytes(Encoding.PEM).decode()  # type: ignore[arg-type]
-
-
-def install_certificates(lab: Lab, host: str, ca: Path, **how: object) -> None:
-    """Server and peer certificate of a host from this CA; `names` (one DNS name) in place of its address, and `ends`."""
-    for kind in ("server", "peer"):
-        text = _certificate(lab, ca, host, kind, **how)  # type: ignore[arg-type]
-        put(lab, host, f"/etc/etcd/{kind}.crt", text, owner="etcd:etcd", mode="0600")
-
-
-def firewall(lab: Lab, host: str, verdict: str) -> None:
-    """On the host's own side of its cable, for whoever comes to its peer port."""
-    rule = f"table inet hazard {{ chain in {{ type filter hook input priority 0; tcp dport 2380 {verdict}; }}; }}"
-    here(["ip", "netns", "exec", network.namespace(lab.record, lab.host(host)), "nft", rule])
 
 
 def user_with(lab: Lab, sudoers: str, *, hosts: Sequence[str] = ("etcd-0", "etcd-1", "etcd-2")) -> None:

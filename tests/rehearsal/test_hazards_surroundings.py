@@ -12,31 +12,18 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hazards import CHANGED_NOTHING, LOST, certified, firewall, may_go_on, put, refused, stop
 from killed_runs import started
 from runbook_runs import assert_told, broken, folders, run, state
-from surroundings import (
-    CHANGED_NOTHING,
-    firewall,
-    install_certificates,
-    known_as,
-    mark_text,
-    may_go_on,
-    put,
-    refused,
-    user_with,
-    users_on,
-    with_hosts,
-)
+from surroundings import known_as, mark_text, user_with, users_on, with_hosts
 
 from lab import Lab, checksums, pki, wait
-from lab.parallel import in_parallel
 from lab.writer import Write
 from requorum.facts import mark, unit
 from requorum.journal import Journal
 from requorum.records import StepBegan
 
 FULL = pytest.mark.full
-LOST = ["etcd-1", "etcd-2"]
 DROP_IN = "/etc/systemd/system/etcd.service.d/temp.conf"
 FLAG = "[Service]\nExecStart=\nExecStart=/usr/bin/etcd --force-new-cluster\n"
 VARIABLE = "[Service]\nEnvironment=ETCD_FORCE_NEW_CLUSTER=true\n"
@@ -49,7 +36,7 @@ def lost(lab3: Lab) -> Lab:
     Stopped, since emptied members found a cluster of their own as soon as they cannot reach the survivor, or trust it.
     """
     broken(lab3, LOST, "destroyed")
-    in_parallel(lambda host: lab3.run(host, "systemctl stop etcd; systemctl reset-failed etcd || true"), LOST)
+    stop(lab3, LOST)
     return lab3
 
 
@@ -216,7 +203,7 @@ def test_a_machine_with_another_name(lost: Lab) -> None:
 def test_a_joiner_of_another_ca(lost: Lab, tmp_path: Path) -> None:
     """Its own files agree with each other: only beside the survivor's they are wrong."""
     pki.make_ca(tmp_path / "ca")
-    install_certificates(lost, "etcd-2", tmp_path / "ca", ends=timedelta(days=400))
+    certified(lost, "etcd-2", ca=tmp_path / "ca")
     put(lost, "etcd-2", "/etc/etcd/ca.crt", (tmp_path / "ca/ca.crt").read_text(), owner="etcd:etcd", mode="0600")
     says = [
         "the peer certificate of etcd-2.example.com is not signed by the CA that etcd-0.example.com trusts",
@@ -227,13 +214,13 @@ def test_a_joiner_of_another_ca(lost: Lab, tmp_path: Path) -> None:
 
 @pytest.mark.full
 def test_a_joiner_with_expired_certificates(lost: Lab) -> None:
-    install_certificates(lost, "etcd-2", lost.secrets / "ca", ends=timedelta(days=-1))
+    certified(lost, "etcd-2", ends=timedelta(days=-1))
     refused(lost, "lost", ["etcd-2.example.com", "/etc/etcd/peer.crt is valid from", "and the time is"])
 
 
 @pytest.mark.full
 def test_a_joiner_without_its_own_name(lost: Lab) -> None:
-    install_certificates(lost, "etcd-2", lost.secrets / "ca", names="old-name.example.com", ends=timedelta(days=400))
+    certified(lost, "etcd-2", names="old-name.example.com")
     address = lost.host("etcd-2").address
     refused(lost, "lost", [f"/etc/etcd/peer.crt does not name {address} (it names old-name.example.com)"])
 

@@ -5,7 +5,7 @@ A host is told by its number. What a test does not say is as on a healthy member
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from requorum.facts import etcd_conf
@@ -41,19 +41,21 @@ def node(n: int) -> int:
 
 
 def peer(n: int) -> str:
-    return f"https://10.0.0.{10 + n}:2380"
+    return f"http://10.0.0.{10 + n}:2380"
 
 
 def client(n: int) -> str:
-    return f"https://10.0.0.{10 + n}:2379"
+    return f"http://10.0.0.{10 + n}:2379"
 
 
 def inventory(
-    count: int = 3, *, lost: Iterable[int] = (), survivor: int | None = None, rejoin: Iterable[int] | None = None
-) -> Inventory:
+    count: int = 3, *, lost: Iterable[int] = (), survivor: int | None = None, rejoin: Iterable[int] | None = None,
+    accept_loss: bool = False,
+) -> Inventory:  # fmt: skip
     given_up = set(lost)
     hosts = tuple(EtcdHost(name(n), f"10.0.0.{10 + n}", n in given_up, Ssh()) for n in range(count))
-    etcd = Etcd("auto", hosts, None if survivor is None else name(survivor), None if rejoin is None else names(*rejoin))
+    named = None if survivor is None else name(survivor)
+    etcd = Etcd("auto", hosts, named, None if rejoin is None else names(*rejoin), accept_loss)
     return Inventory(Path("prod.yaml"), "0" * 64, "prod", etcd)
 
 
@@ -125,7 +127,8 @@ def db_member(m: Member) -> DbMember:
 def data(
     n: int, listed: tuple[Member, ...] | None = None, *, last: tuple[int, int] = (2, 100), commit: int = 99,
     consistent: int = 99, revision: int = 50, stale: bool = False, cluster: int = CLUSTER, error: str = "",
-    changes: tuple[ConfChange, ...] = (), removed: tuple[int, ...] = (),
+    changes: tuple[ConfChange, ...] = (), removed: tuple[int, ...] = (), unwritten: bool = False,
+    samples: Mapping[int, tuple[int, int]] | None = None,
 ) -> DataDir:  # fmt: skip
     """Readable data of member n, whose database lists these members."""
     log = Log(
@@ -139,7 +142,7 @@ def data(
         members=tuple(db_member(m) for m in (members(*THREE) if listed is None else listed)), removed=removed,
         learners=None, auth_enabled=False, cluster_version="3.4.0", alarms=(),
     )  # fmt: skip
-    return DataDir(log, db, error)
+    return DataDir(log, db, error, unwritten, samples or {})
 
 
 def mark(survivor: int = 0) -> Mark:
@@ -196,7 +199,7 @@ def stopped(
 ) -> HostFacts:
     """A member that has its data and does not run."""
     shown = unit(STOPPED, load="masked" if masked else "loaded", fenced=fenced)
-    return facts(n, unit=shown, data=data or _data(n), mark=mark)
+    return facts(n, unit=shown, data=data or _data(n), machine=_machine(n, ports=frozenset()), mark=mark)
 
 
 _data = data

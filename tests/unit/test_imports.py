@@ -16,7 +16,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "__init__ records",
         "journal inventory locking",
         "facts remote audit",
-        "ranking fitness obstacles fetched",
+        "ranking fitness silence causes other_clusters fetched",
+        "obstacles",
         "survey diagnosis changes wellness",
         "operations hand",
         "run",
@@ -30,7 +31,9 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 The parts of requorum go by their own names here.
 """
 
-PURE = ("facts", "ranking", "fitness", "obstacles", "wellness", "diagnosis", "operations")
+PURE = (
+    "facts", "ranking", "fitness", "silence", "causes", "other_clusters", "obstacles", "wellness", "diagnosis", "operations",
+)  # fmt: skip
 """No I/O in these: facts come in, values go out."""
 
 DOES_IO = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from builders import DEAF, data, deaf, emptied, healthy, inventory, machine, mark, name, silent, stopped, survey
+from builders import DEAF, data, deaf, emptied, healthy, inventory, machine, mark, name, peer, silent, stopped, survey
 
 from requorum.diagnosis import Diagnosis, Verdict, diagnose
 from requorum.facts.host import HostFacts, Silent
@@ -84,6 +84,15 @@ def test_the_survivor_of_an_unfinished_recovery_is_given_up() -> None:
     hosts = (silent(0), deaf(1, mark=mark(0)), emptied(2))
     found = diagnose(inventory(lost=(0,)), survey(*hosts))
     assert (found.verdict, found.survivor) == (Verdict.LOST, name(1))
+
+
+def test_the_survivor_of_an_unfinished_recovery_is_given_up_and_listens() -> None:
+    """SSH may be all that is broken there: members that were fenced must not be started beside it."""
+    hearing = replace(stopped(1, fenced=True, mark=mark(0)), heard=(peer(0),))
+    found = refused(silent(0), hearing, stopped(2, fenced=True, mark=mark(0)), lost=(0,))
+    assert f"{peer(0)} listens, as seen from {name(1)}" in found.proof[0]
+    assert "mend SSH" in found.advice[0]
+    assert "lost: true" not in found.advice[0]
 
 
 def test_marks_of_two_recoveries() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from builders import answers, facts, inventory, members, name
 
 from requorum.diagnosis import Diagnosis, Verdict
 from requorum.facts.host import HostFacts
-from requorum.records import WRITABLE, ChangeEnded, ChangeIntended, Noted, StepBegan
+from requorum.records import NEVER_WRITTEN, WRITABLE, ChangeEnded, ChangeIntended, Noted, StepBegan
 from requorum.run import Run
 from requorum.stages.outcome import outcome, step_words
 from requorum.stages.step import Now, enter, note
@@ -54,6 +55,16 @@ def test_a_last_look_that_failed_is_no_count_of_members(tmp_path: Path) -> None:
     ended = outcome(run(tmp_path, Verdict.LOST), None, stopped=False)
     assert (ended.exit, ended.healthy, ended.missing) == (0, (), ())
     assert "the last look at the members failed" in ended.answer
+
+
+def test_a_cluster_that_was_never_written_to_is_healthy_and_may_have_lost_everything(tmp_path: Path) -> None:
+    here = run(tmp_path, Verdict.HEALTHY)
+    whole = replace(here.diagnosis, members=here.inventory.host_names)  # type: ignore[type-var]
+    assert outcome(here, whole, stopped=False).answer == "3 of 3 members; nothing to do, nothing was changed"
+    empty = replace(whole, proof=(NEVER_WRITTEN,))  # type: ignore[type-var]
+    ended = outcome(here, empty, stopped=False)
+    assert (ended.result, ended.exit) == ("healthy", 0)
+    assert ended.answer.endswith("if it held data, restore a snapshot")
 
 
 def test_what_a_step_that_was_cut_off_has_changed(tmp_path: Path) -> None:

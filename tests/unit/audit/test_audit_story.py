@@ -30,6 +30,7 @@ from requorum.audit import read_story
 from requorum.audit.answer import again, answer
 from requorum.audit.story import ChangeStory, CommandStory, Story, WaitStory
 from requorum.records import (
+    NEVER_WRITTEN,
     ChangeEnded,
     ChangeIntended,
     Confirmed,
@@ -176,6 +177,17 @@ def test_a_healthy_cluster_has_nothing_to_do(told: Told) -> None:
     ended = Ended("healthy", 0, "healthy", "", HOSTS, (), "", "")
     result = answer(told(opening(verdict="healthy"), [(0, planned()), (0, ended)]))
     assert (result.tone, result.headline, result.next_command) == ("good", "HEALTHY", "")
+
+
+def test_a_healthy_cluster_that_was_never_written_to_may_have_lost_everything(told: Told) -> None:
+    events: list[Timed] = [
+        (0, VerdictGiven("healthy", (NEVER_WRITTEN,), (), "", "", HOSTS)),
+        (0, planned()),
+        (0, Ended("healthy", 0, "healthy", "", HOSTS, (), "", "")),
+    ]
+    result = answer(told(opening(verdict="healthy"), events))
+    assert (result.tone, result.headline) == ("warn", "HEALTHY, AND EMPTY")
+    assert "restore a snapshot" in result.sentence
 
 
 @pytest.mark.parametrize("mode", ["preconditions", "plan"])

@@ -137,3 +137,17 @@ def test_unreadable() -> None:
 def test_log_that_needs_more() -> None:
     data = DataDir(replace(LOG, needs_more=True, last_term=0), DB, "")
     assert data.last is None
+
+
+def test_a_log_that_nothing_was_ever_written_to() -> None:
+    """What an emptied host leaves: it founded a cluster, or never got as far."""
+    nothing = replace(DB, revision=1, consistent_index=0)
+    never = Writer()
+    assert judge([(FIRST, never.content + bytes(4096))], nothing).unwritten
+    begun = Writer()
+    begun.entry(1, 1)
+    assert judge([(FIRST, begun.content + bytes(4096))], nothing).unwritten
+    assert not judge([(FIRST, begun.content + bytes(4096))], DB).unwritten  # it has held writes
+    later = Writer()
+    later.entry(9, 1)
+    assert not judge([("0000000000000001-0000000000000009.wal", later.content)], nothing).unwritten

@@ -1,0 +1,61 @@
+"""Why members that have their data do not run, or take no writes, as far as the facts say. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from urllib.parse import urlsplit
+
+from requorum.facts.etcd_conf import PATH
+from requorum.facts.host import HostFacts
+from requorum.facts.machine import CLIENT_PORT, PEER_PORT
+
+FULL = 1 << 20
+"""With fewer bytes free than this etcd cannot be expected to write."""
+
+
+def why_down(facts: HostFacts) -> list[str]:
+    """What keeps etcd from running well here, each with its cure; empty where the facts do not say."""
+    machine, conf, name = facts.machine, facts.conf, facts.name
+    found = []
+    if not machine.etcd_version:
+        found.append(f"{name}: etcd is not installed, or does not run (etcd --version): install it as it was")
+    if machine.data_free < FULL:
+        found.append(
+            f"{name}: the file system of {conf.data_dir} has {machine.data_free} bytes free: make room, without touching "
+            "what etcd wrote there"
+        )
+    if machine.data_foreign:
+        user = facts.unit.user or "root"
+        found.append(f"{name}: {machine.data_foreign} is not {user}'s to read and write: give it back (chown, chmod)")
+    taken = sorted({CLIENT_PORT, PEER_PORT} & machine.ports) if not facts.processes else []
+    if taken:
+        ports = " and ".join(map(str, taken))
+        found.append(f"{name}: another process listens on port {ports}: find it (ss -ltnp) and stop it")
+    now = datetime.fromtimestamp(machine.clock, timezone.utc)
+    found += [f"{name}: {problem}" for problem in facts.certificates.problems(conf, now)]
+    return found + _peer_url_problems(facts)
+
+
+def _peer_url_problems(facts: HostFacts) -> list[str]:
+    data, conf, found = facts.data, facts.conf, []
+    own = next((m for m in data.members if m.id == data.node_id), None) if data is not None else None
+    if own is not None and own.peer_urls and not set(own.peer_urls) & set(conf.peer_urls):
+        found.append(
+            f"{facts.name}: {PATH} advertises {', '.join(conf.peer_urls) or 'no peer URL'}, and the other members know "
+            f"this one at {', '.join(own.peer_urls)}: correct ETCD_INITIAL_ADVERTISE_PEER_URLS"
+        )
+    listening = conf.get("ETCD_LISTEN_PEER_URLS")
+    at = {urlsplit(url).hostname for url in listening.split(",")} if listening else set()
+    wanted = own.peer_urls if own is not None and own.peer_urls else conf.peer_urls
+    if at and not at & ({urlsplit(url).hostname for url in wanted} | {"0.0.0.0", "::"}):
+        found.append(
+            f"{facts.name}: ETCD_LISTEN_PEER_URLS in {PATH} is {listening}, and the other members know this one at "
+            f"{', '.join(wanted)}: correct it"
+        )
+    return found
+
+
+def alarms(answering: Sequence[HostFacts], kind: str) -> list[str]:
+    """The hosts whose member reports an alarm of this kind."""
+    return [f.name for f in answering if f.api.status and any(kind in error for error in f.api.status.errors)]

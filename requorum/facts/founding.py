@@ -1,0 +1,51 @@
+"""What tells a cluster that emptied hosts have founded from the one that was there before: its entries.
+
+Both have the same IDs. Source: etcd's etcdserver/server.go (publish, updateClusterVersion) and raft_internal.proto.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from zlib import crc32
+
+from requorum.facts.data_error import DataError
+from requorum.facts.protobuf import Message, parse
+
+HOUSEKEEPING = frozenset({1, 100, 1300, 1301, 1302})
+"""Fields of etcd's InternalRaftRequest that write no key: ID, header, and what members publish of themselves."""
+V2_METHODS = frozenset({b"GET", b"QGET", b"HEAD", b"PUT", b"POST", b"DELETE", b"SYNC"})
+
+EVERY = 32
+"""Of so many entries one is kept as a sample, and all of the first ones: a new cluster has few."""
+
+
+@dataclass(slots=True)
+class Witness:
+    """Is shown every entry of a log, in the order of the file (`read_log`).
+
+    `wrote`: some entry may write to the v3 store; what is not sure to write nothing counts. `samples`: term and
+    checksum of some entries, by index.
+    """
+
+    wrote: bool = False
+    samples: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def see(self, entry: Message) -> None:
+        """One more entry."""
+        index = entry.number(3)
+        if index % EVERY == 0 or index <= EVERY:
+            self.samples[index] = (entry.number(2), crc32(entry.bytes(4)))
+        self.wrote = self.wrote or _may_write(entry)
+
+
+def _may_write(entry: Message) -> bool:
+    data = entry.bytes(4)
+    if entry.number(1) or not data:  # a change of the membership, or a new leader's empty entry
+        return False
+    try:
+        request = parse(data)
+    except DataError:
+        return True
+    if request.bytes(2) in V2_METHODS:
+        return False
+    return not request.numbers.keys() | request.repeated.keys() <= HOUSEKEEPING

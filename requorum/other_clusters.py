@@ -1,0 +1,100 @@
+"""Signs of another cluster than the one that was lost, by its ID or its history. Pure; each sign says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+from requorum.facts.data_dir import DataDir
+from requorum.facts.host import HostFacts
+from requorum.facts.members import MemberList
+
+_FIND_OUT = (
+    "find out which of them hold your data; stop etcd on those that were emptied and move their data aside "
+    "(mv /var/lib/etcd/member to another place); then run the same command again"
+)
+
+
+def beside_a_quorum(anchor: HostFacts, listed: MemberList, reached: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
+    """What speaks against the quorum that `anchor` answers for, and what to do about it; empty where nothing does."""
+    proof, advice = _another_cluster(listed, reached)
+    return (proof, advice) if proof else _knows_less(anchor, listed, reached)
+
+
+def _another_cluster(listed: MemberList, reached: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
+    strange = [
+        f"{f.name} holds data of cluster {f.data.cluster_id:x}, and the members that answer are cluster "
+        f"{listed.cluster_id:x}"
+        for f in reached
+        if f.data is not None and f.data.cluster_id not in (None, listed.cluster_id)
+    ]
+    return strange, [
+        "give each cluster its own inventory; a host whose data is of no use any more: move it aside by hand"
+    ]
+
+
+def _knows_less(anchor: HostFacts, listed: MemberList, reached: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
+    """Data that is ahead of a quorum was never written by it: emptied hosts have founded a cluster under the old IDs.
+
+    A survivor that was forced may know less than those that it left behind: they are no members any more.
+    """
+    if anchor.mark is not None and anchor.mark.survivor == anchor.name:
+        return [], []
+    members = {m.id for m in listed.members}
+    status = anchor.api.status
+    revision, index = (status.revision, status.raft_index) if status is not None else (0, 0)
+    ahead = [
+        f"{f.name} holds revision {f.data.revision} (committed up to entry {f.data.commit}), and the members that answer "
+        f"are at revision {revision} (entry {index})"
+        for f in reached
+        if f.data is not None
+        and not f.data.error
+        and f.data.node_id in members
+        and ((f.data.revision or 0) > revision or max(f.data.commit or 0, f.data.consistent_index or 0) > index)
+    ]
+    if not ahead:
+        return [], []
+    names = ", ".join(line.partition(" ")[0] for line in ahead)
+    return (
+        ["a quorum answers, and it knows less than a member that does not answer", *ahead],
+        [
+            f"do not start etcd on {names}: emptied hosts may have founded a cluster of their own under the old IDs",
+            _FIND_OUT,
+        ],
+    )
+
+
+def on_disk(reached: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
+    """Why the data of these hosts, of which none answers, is not that of one cluster; empty where nothing says so.
+
+    Where a recovery has left its mark, a forced survivor may rightly differ from those that it left behind.
+    """
+    held = [(f.name, f.data) for f in reached if f.data is not None and not f.data.error and f.data.log is not None]
+    if len({data.cluster_id for _, data in held}) > 1:
+        said = [f"{name} holds data of cluster {data.cluster_id:x}" for name, data in held]
+        return ["the hosts hold data of different clusters", *said], ["give each cluster its own inventory"]
+    if any(f.mark for f in reached):
+        return [], []
+    proof = [
+        f"{one_name} and {other_name} hold different entries under the number {index}, and each holds its own as committed"
+        for (one_name, one), (other_name, other) in combinations(held, 2)
+        if not (one.unwritten or other.unwritten)  # that is worth nothing, and lifts no verdict
+        if (index := _first_difference(one, other))
+    ]
+    if not proof:
+        return [], []
+    return (
+        ["the hosts hold data of two clusters under the same IDs", *proof],
+        [
+            "do not start etcd on both: emptied hosts have founded a cluster of their own under the old IDs, and "
+            "started together the two would be mixed",
+            _FIND_OUT,
+        ],
+    )
+
+
+def _first_difference(one: DataDir, other: DataDir) -> int:
+    """The first index at which two logs hold different entries, both as committed; 0 where the samples agree."""
+    known = min(max(data.commit or 0, data.consistent_index or 0) for data in (one, other))
+    common = sorted(index for index in one.samples.keys() & other.samples.keys() if index <= known)
+    return next((index for index in common if one.samples[index] != other.samples[index]), 0)

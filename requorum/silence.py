@@ -1,0 +1,73 @@
+"""What is known of the hosts that SSH does not reach: whether their members may live, and what to do. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from urllib.parse import urlsplit
+
+from requorum.facts.bolt import DbMember
+from requorum.facts.host import HostFacts, Silent
+from requorum.facts.members import Member
+from requorum.inventory import Inventory
+
+Survey = Mapping[str, "HostFacts | Silent"]
+
+
+def reasons(survey: Survey) -> tuple[str, ...]:
+    """Why each silent host is silent, and what to do."""
+    return tuple(f"{s.name}: {s.reason}; {s.advice}" for s in survey.values() if isinstance(s, Silent))
+
+
+def listening(places: Collection[str], survey: Survey) -> str:
+    """At which URLs of these hosts (names and addresses) a member listens, and who saw it; empty where none does."""
+    seen = [
+        f"{url} listens, as seen from {f.name}"
+        for f in survey.values()
+        if isinstance(f, HostFacts)
+        for url in f.heard
+        if urlsplit(url).hostname in places
+    ]
+    return ", ".join(seen)
+
+
+def places_of(member: Member | DbMember) -> set[str]:
+    """Names and addresses at which a member's peers and clients look for it."""
+    return {urlsplit(url).hostname or "" for url in (*member.peer_urls, *member.client_urls)}
+
+
+def places_of_host(name: str, inventory: Inventory, survey: Survey) -> set[str]:
+    """Names and addresses of a host: the inventory's, and those at which the data of others knows its member."""
+    found = {name, inventory.host(name).address}
+    for facts in survey.values():
+        for member in facts.data.members if isinstance(facts, HostFacts) and facts.data else ():
+            if member.name == name or places_of(member) & found:
+                found |= places_of(member)
+    return found
+
+
+def given_up(name: str, inventory: Inventory, survey: Survey, member: Member | None = None) -> bool:
+    """Declared lost, and nothing at the places of the host (and of its member) contradicts that."""
+    facts = survey[name]
+    if not inventory.host(name).lost or not isinstance(facts, Silent) or facts.alive:
+        return False
+    places = places_of_host(name, inventory, survey) | (places_of(member) if member else set())
+    return not listening(places, survey)
+
+
+def declare(member: Member, name: str, survey: Survey) -> str:
+    """What to do about a member of a silent host, or of one that the inventory does not have."""
+    facts = survey.get(name)
+    listens = listening(places_of(member), survey)
+    if not isinstance(facts, Silent):
+        return f"add {name} to etcd.hosts in the inventory, with `lost: true` if it will not come back"
+    if listens:
+        return (
+            f"the etcd of {name} lives ({listens}), and SSH does not reach it ({facts.reason}): "
+            "mend SSH, or take the host's power"
+        )
+    if facts.alive:
+        return f"{name} answers and lets nobody in ({facts.reason}): {facts.advice}"
+    return (
+        f"{name} is silent ({facts.reason}): bring it up, or, if it will not come back by itself, "
+        f"write under etcd.hosts in the inventory: `{name}: {{…, lost: true}}`"
+    )

@@ -1,0 +1,190 @@
+"""What the hazard tests share: runs that must leave every host as it was, and what is done to hosts for them.
+
+Each test of `test_hazards_*.py` is a row of `docs/hazards.md`.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from runbook_runs import Done, assert_told, run, state, written
+
+from lab import Lab, checksums, network, shell, wait
+from lab.parallel import in_parallel
+from lab.spec import Host
+from lab.writer import Write
+
+LOST = ["etcd-1", "etcd-2"]
+"""The hosts that a hazard of three members takes away; etcd-0 is left."""
+
+
+CHANGED_NOTHING = "nothing was changed"
+
+
+def refused(lab: Lab, verdict: str, says: Iterable[str], *, inventory: Path | None = None) -> Done:
+    """The runbook says no, in these words, and changes nothing: no file, process or member is another afterwards."""
+    before = lab.checksums()
+    done = run(lab, inventory=inventory)
+    assert checksums.changes(before, lab.checksums()) == []
+    assert_told(done, exit=6, outcome="refused", verdict=verdict, says=[*says, CHANGED_NOTHING])
+    assert done.summary["changes_made"] == 0
+    return done
+
+
+def may_go_on(lab: Lab, says: Iterable[str] = (), *, inventory: Path | None = None) -> Done:
+    """The quorum is lost, said in these words; the runbook's preconditions hold, and looking changes nothing."""
+    before = lab.checksums()
+    done = run(lab, "--preconditions", inventory=inventory)
+    assert checksums.changes(before, lab.checksums()) == []
+    assert_told(done, exit=0, outcome="preconditions", verdict="lost", says=[*says, CHANGED_NOTHING])
+    return done
+
+
+def healthy(lab: Lab, says: Iterable[str], *, inventory: Path | None = None) -> Done:
+    """There is nothing to do, said in these words, and nothing is changed."""
+    before = lab.checksums()
+    done = run(lab, inventory=inventory)
+    assert checksums.changes(before, lab.checksums()) == []
+    assert_told(done, exit=0, outcome="healthy", verdict="healthy", says=says)
+    return done
+
+
+def holding(lab: Lab, name: str, then: Callable[[], None]) -> list[Write]:
+    """200 keys are written, all acknowledged; then `then` makes the state called `name`. Returns the writes."""
+
+    def make() -> list[Write]:
+        writes = written(lab)
+        then()
+        return writes
+
+    return state(lab, f"hazard-{name}", make)
+
+
+def whole(lab: Lab) -> list[Write]:
+    """A healthy cluster with 200 keys."""
+    return holding(lab, "whole", lambda: None)
+
+
+def edited(lab: Lab, to: Path, *changes: tuple[str, str]) -> Path:
+    """The lab's inventory with each first text replaced by the second, written to `to`."""
+    text = lab.inventory_path.read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text, text
+        text = text.replace(old, new)
+    to.write_text(text, encoding="utf-8")
+    return to
+
+
+def line_of(lab: Lab, host: str) -> str:
+    """The host's line in the lab's inventory."""
+    where = lab.host(host)
+    return f"{where.name}: {{address: {where.address}}}"
+
+
+def stop(lab: Lab, hosts: Sequence[str | Host]) -> None:
+    """Stop etcd, on all of these at once, and let systemd forget how often it failed."""
+    in_parallel(lambda host: lab.run(host, "systemctl stop etcd; systemctl reset-failed etcd || true"), hosts)
+
+
+def start(lab: Lab, hosts: Sequence[str | Host]) -> None:
+    """Start etcd, on all of these at once, and do not wait for it."""
+    in_parallel(lambda host: lab.run(host, "systemctl reset-failed etcd; systemctl start --no-block etcd"), hosts)
+
+
+def empty(lab: Lab, hosts: Sequence[str | Host]) -> None:
+    """Stop etcd on these hosts and destroy its data."""
+    stop(lab, hosts)
+    data = lab.record.spec.data_dir
+    in_parallel(lambda host: lab.run(host, f"find {data} -mindepth 1 -delete"), hosts)
+
+
+def found_a_cluster(lab: Lab, hosts: Sequence[str | Host]) -> None:
+    """Emptied hosts found a cluster under the old IDs: etcd is stopped on all others, then started on these."""
+    stop(lab, lab.hosts)
+    empty(lab, hosts)
+    start(lab, hosts)
+    lab.wait_healthy([lab.host(one) for one in hosts])
+
+
+def write_conf(lab: Lab, host: str | Host, variable: str, value: str) -> None:
+    """Set one variable of a host's etcd.conf, which must be there."""
+    path = "/etc/etcd/etcd.conf"
+    lab.run(host, f"grep -q '^{variable}=' {path} && sed -i 's|^{variable}=.*|{variable}={value}|' {path}")
+
+
+def wait_state(lab: Lab, host: str, wanted: str, within: float = 30) -> None:
+    """Wait until systemd says of etcd that it is in a state (ActiveState)."""
+    show = "systemctl show --property=ActiveState --value etcd"
+    wait.until(lambda: lab.run(host, show).stdout.strip() == wanted, f"etcd on {host} is {wanted}", within)
+
+
+def put(lab: Lab, host: str, path: str, text: str, *, owner: str = "root:root", mode: str = "0644") -> None:
+    """Write a file on a host."""
+    at = shlex.quote(path)
+    script = f'mkdir -p "$(dirname {at})" && cat > {at} && chown {owner} {at} && chmod {mode} {at}'
+    lab.run(host, script, stdin=text)
+
+
+def firewall(lab: Lab, host: str, verdict: str = "drop", *, both_ways: bool = False) -> None:
+    """On the host's own side of its cable, for whoever comes to its peer port; or, both ways, for all that peers say."""
+    rules = f"iifname != lo tcp dport 2380 {verdict}"
+    chains = [f"chain in {{ type filter hook input priority 0; {rules}; }}"]
+    if both_ways:
+        ports = f"tcp sport 2380 {verdict}; tcp dport 2380 {verdict}"
+        chains = [
+            f"chain {hook} {{ type filter hook {hook} priority 0; {side} lo accept; {ports}; }}"
+            for hook, side in (("input", "iifname"), ("output", "oifname"))
+        ]
+    table = f"table inet hazard {{ {'; '.join(chains)}; }}"
+    shell.run(["ip", "netns", "exec", network.namespace(lab.record, lab.host(host)), "nft", table])
+
+
+def certified(
+    lab: Lab,
+    host: str,
+    kinds: Sequence[str] = ("server", "peer"),
+    *,
+    begins: timedelta = timedelta(days=-400),
+    ends: timedelta = timedelta(days=400),
+    names: str | None = None,
+    ca: Path | None = None,
+) -> None:
+    """A host's certificates of these kinds (or `ca`) made anew, for the keys that are there.
+
+    Another time; one DNS name in place of the host's address; signed by another CA (its folder).
+    """
+    signer_at = ca or lab.secrets / "ca"
+    signer = x509.load_pem_x509_certificate((signer_at / "ca.crt").read_bytes())
+    key = load_pem_private_key((signer_at / "ca.key").read_bytes(), None)
+    address = x509.IPAddress(ip_address(lab.host(host).address))
+    now = datetime.now(timezone.utc)
+    for kind in kinds:
+        folder = signer_at if kind == "ca" else lab.secrets / lab.host(host).short
+        old = x509.load_pem_x509_certificate((folder / f"{kind}.crt").read_bytes())
+        made = x509.CertificateBuilder(signer.subject, old.subject, old.public_key(), x509.random_serial_number())
+        made = made.not_valid_before(now + begins).not_valid_after(now + ends)
+        if kind == "ca":
+            for one in old.extensions:
+                made = made.add_extension(one.value, one.critical)
+        else:
+            alternative = [address] if names is None else [x509.DNSName(names)]
+            made = made.add_extension(x509.SubjectAlternativeName(alternative), critical=False)
+        text = made.sign(key, SHA256()).public_bytes(Encoding.PEM).decode()  # type: ignore[arg-type]
+        put(lab, host, f"/etc/etcd/{kind}.crt", text, owner="etcd:etcd", mode="0600")
+
+
+def remove_member(lab: Lab, host: str) -> None:
+    """Remove a host's member from the cluster, as the first host of the lab lists it."""
+    where = lab.host(host)
+    listed = lab.etcdctl(lab.hosts[0], "member list").stdout.splitlines()
+    (own,) = (line.partition(",")[0] for line in listed if where.peer_url in line)
+    # For some seconds after a start etcd refuses: "unhealthy cluster".
+    removed = lambda: lab.etcdctl(lab.hosts[0], "member", "remove", own, check=False).returncode == 0  # noqa: E731
+    wait.until(removed, f"{where.name} is removed", 30)

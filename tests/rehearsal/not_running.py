@@ -1,0 +1,89 @@
+"""What keeps a member that has its data from running, as the tests of `test_hazards_loss.py` bring it about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from hazards import certified, stop, wait_state, write_conf
+
+from lab import Lab, machine, wait
+
+PAST = timedelta(days=-1)
+
+
+def _disabled(lab: Lab) -> None:
+    lab.run("etcd-1", "systemctl disable --now etcd")
+
+
+def _foreign(lab: Lab) -> None:
+    stop(lab, ["etcd-1"])
+    lab.run("etcd-1", f"chown -R root:root {lab.record.spec.data_dir}/member; systemctl start etcd || true")
+
+
+def _full_disk(lab: Lab) -> None:
+    stop(lab, ["etcd-1"])
+    data = lab.record.spec.data_dir
+    lab.run(
+        "etcd-1",
+        f"cp -a {data}/member /root/member && rm -f /root/member/wal/*.tmp && mount -t tmpfs -o size=80m tmpfs {data} && "
+        f"mv /root/member {data}/ && chown etcd:etcd {data} && chmod 700 {data}; "
+        f"cat /dev/zero > {data}/fill 2>/dev/null; chown etcd:etcd {data}/fill; systemctl start etcd || true",
+    )
+    lab.etcdctl("etcd-0", "put big $(head -c 100000 /dev/zero | tr '\\0' x)", check=False)
+    wait_state(lab, "etcd-1", "failed", 60)
+
+
+def _expired_server(lab: Lab) -> None:
+    for host in lab.hosts:  # etcd reads it anew for each connection
+        certified(lab, host.short, ["server"], ends=PAST)
+
+
+def _expired_peer(lab: Lab) -> None:
+    certified(lab, "etcd-1", ["peer"], ends=PAST)
+    lab.run("etcd-1", "systemctl restart --no-block etcd")
+
+
+def _expired_ca(lab: Lab) -> None:
+    certified(lab, "etcd-1", ["ca"], ends=PAST)
+    lab.run("etcd-1", "systemctl restart --no-block etcd")
+
+
+def _an_hour_behind(lab: Lab) -> None:
+    certified(lab, "etcd-1", begins=timedelta(hours=1))
+    lab.run("etcd-1", "systemctl restart --no-block etcd")
+
+
+def _port_taken(lab: Lab) -> None:
+    stop(lab, ["etcd-1"])
+    listen = "push @kept, IO::Socket::INET->new(Listen => 5, LocalPort => 2380); sleep"
+    lab.run("etcd-1", f"systemd-run --unit=other perl -MIO::Socket::INET -e '{listen}'")
+    wait.until(lambda: machine.listens(lab.record, lab.host("etcd-1"), 2380), "the other process listens", 10)
+    lab.run("etcd-1", "systemctl start etcd || true")
+
+
+def _wrong_peer_url(lab: Lab) -> None:
+    stop(lab, ["etcd-1"])
+    for variable in ("ETCD_LISTEN_PEER_URLS", "ETCD_INITIAL_ADVERTISE_PEER_URLS"):
+        write_conf(lab, "etcd-1", variable, "https://10.9.9.9:2380")
+    lab.run("etcd-1", "systemctl start etcd || true")
+
+
+def _no_binary(lab: Lab) -> None:
+    stop(lab, ["etcd-1"])
+    lab.run("etcd-1", "mv /usr/bin/etcd /root/; systemctl start etcd || true")
+
+
+CAUSES: dict[str, tuple[Callable[[Lab], None], str]] = {
+    "disabled": (_disabled, "systemctl start etcd"),
+    "foreign-data": (_foreign, "/member is not etcd's to read and write"),
+    "full-disk": (_full_disk, "bytes free: make room"),
+    "expired-server-certificate": (_expired_server, "/etc/etcd/server.crt is valid from"),
+    "expired-peer-certificate": (_expired_peer, "/etc/etcd/peer.crt is valid from"),
+    "expired-ca": (_expired_ca, "the CA in /etc/etcd/ca.crt expired on"),
+    "clock-an-hour-behind": (_an_hour_behind, "/etc/etcd/peer.crt is valid from"),
+    "port-taken": (_port_taken, "another process listens on port 2380"),
+    "wrong-peer-url": (_wrong_peer_url, "correct ETCD_INITIAL_ADVERTISE_PEER_URLS"),
+    "no-binary": (_no_binary, "etcd is not installed, or does not run"),
+}
+"""Why etcd-1 does not run although it has its data; etcd-2 is stopped. Name → how, and the words that name the cause."""

@@ -1,0 +1,215 @@
+"""Which data must not become the new cluster. Rows of docs/hazards.md, *Survivor*."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hazards import (
+    LOST,
+    edited,
+    empty,
+    holding,
+    may_go_on,
+    refused,
+    remove_member,
+    start,
+    stop,
+    whole,
+    write_conf,
+)
+from runbook_runs import assert_told, assert_whole, broken, left_behind, run, written
+
+from lab import Lab, wait, writer
+from lab.writer import Write
+from requorum.facts.protobuf import parse
+from requorum.facts.wal import ENTRY
+
+Labs = Callable[..., Lab]
+full = pytest.mark.full
+
+LATER = 100
+"""So many keys were written after etcd-4 had been stopped."""
+
+
+def _stale_runs(lab: Lab) -> list[Write]:
+    """Of five members etcd-0 holds the most and is stopped, etcd-4 is behind and runs; the others are emptied."""
+
+    def make() -> None:
+        stop(lab, ["etcd-4"])
+        written(lab, LATER, [f"etcd-{n}" for n in range(4)])
+        stop(lab, ["etcd-0"])
+        empty(lab, ["etcd-1", "etcd-2", "etcd-3"])
+        start(lab, ["etcd-4"])
+        lab.wait_peers_listen([lab.host("etcd-4")])
+
+    return holding(lab, "stale-runs", make)
+
+
+def _named(lab: Lab, to: Path, survivor: str, more: str = "") -> Path:
+    return edited(lab, to, ("  survivor: auto\n", f"  survivor: {lab.host(survivor).name}\n{more}"))
+
+
+@full
+def test_the_freshest_is_stopped_and_a_stale_one_runs(labs: Labs) -> None:
+    lab5 = labs(members=5)
+    _stale_runs(lab5)
+    says = ["candidate etcd-4.example.com", "the survivor is etcd-0.example.com: no candidate holds more"]
+    may_go_on(lab5, says)
+
+
+@full
+def test_the_inventory_names_a_stale_one(labs: Labs, tmp_path: Path) -> None:
+    lab5 = labs(members=5)
+    _stale_runs(lab5)
+    says = [f"it lacks {LATER} revisions", "etcd-0.example.com holds more", "accept_loss: true", "survivor: auto"]
+    refused(lab5, "unproven", says, inventory=_named(lab5, tmp_path / "i.yaml", "etcd-4"))
+
+
+@full
+def test_the_loss_with_a_stale_one_is_accepted(labs: Labs, tmp_path: Path) -> None:
+    """The word is in the inventory: the recovery goes on, and loses what it said, no more."""
+    lab5 = labs(members=5)
+    writes = _stale_runs(lab5)
+    done = run(lab5, inventory=_named(lab5, tmp_path / "i.yaml", "etcd-4", "  accept_loss: true\n"))
+    says = [f"it lacks {LATER} revisions", "accept", "5 of 5 members"]
+    assert_told(done, exit=0, outcome="recovered", verdict="lost", says=says)
+    assert_whole(lab5, writes)
+    assert len(writer.read_all(lab5, "etcd-4")) == len(writes)
+
+
+def _file(lab: Lab, kind: str) -> str:
+    """A file of etcd-0's data: `db`, or the newest segment of its `log`."""
+    member = f"{lab.record.spec.data_dir}/member"
+    return f"{member}/snap/db" if kind == "db" else lab.run("etcd-0", f"ls {member}/wal/*.wal").stdout.split()[-1]
+
+
+def _stop_all(lab: Lab) -> None:
+    """The emptied hosts first: they would found a cluster of their own."""
+    stop(lab, LOST)
+    stop(lab, ["etcd-0"])
+
+
+def _change(lab: Lab, kind: str, change: Callable[[bytes], bytes]) -> None:
+    """Stop etcd everywhere, and change a file of etcd-0's data."""
+    _stop_all(lab)
+    path = _file(lab, kind)
+    old = gzip.decompress(base64.b64decode(lab.run("etcd-0", f"gzip -1c {path} | base64 -w0").stdout))
+    new = base64.b64encode(gzip.compress(change(old), 1)).decode()
+    lab.run("etcd-0", f"base64 -d | gzip -d > {path}", stdin=new)
+
+
+def _frames(log: bytes) -> Iterator[tuple[int, int, int]]:
+    """Begin, end and type of each record of a segment (etcd's wal/encoder.go)."""
+    at = 0
+    while at + 8 <= len(log) and (size := struct.unpack_from("<Q", log, at)[0]):
+        length = size & ((1 << 56) - 1)
+        end = at + 8 + length + (size >> 56 & 7)
+        yield at, end, parse(log[at + 8 : at + 8 + length]).number(1)
+        at = end
+
+
+def _cut_behind_entry(log: bytes, number: int) -> bytes:
+    """The segment without what follows one of its entries, counted from the end: 1 is the last."""
+    ends = [end for _, end, kind in _frames(log) if kind == ENTRY]
+    return log[: ends[-number]] + bytes(len(log) - ends[-number])
+
+
+def _flipped(log: bytes) -> bytes:
+    """One bit of a record in the middle is another."""
+    frames = list(_frames(log))
+    at = frames[len(frames) // 2][0] + 20
+    return log[:at] + bytes([log[at] ^ 1]) + log[at + 1 :]
+
+
+DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes], list[str]]] = {
+    "corrupt-database": ("db", lambda db: bytes(8192) + db[8192:], ["the database cannot be read"]),
+    "truncated-database": ("db", lambda db: db[: len(db) // 2], ["the database cannot be read"]),
+    "corrupt-log": ("log", _flipped, ["the write-ahead log cannot be read"]),
+    "truncated-log": ("log", lambda log: log[:4096], ["etcd-0.example.com"]),
+    "database-ahead-of-log": ("log", lambda log: _cut_behind_entry(log, 20), ["etcd-0.example.com"]),
+}
+"""What is wrong with the only data there is. Name → file, what becomes of it, what is said of it."""
+
+QUICK_DAMAGES = ("corrupt-database", "corrupt-log", "database-ahead-of-log")
+
+
+@pytest.mark.parametrize("damage", [d if d in QUICK_DAMAGES else pytest.param(d, marks=full) for d in DAMAGES])
+def test_the_only_data_is_damaged(lab3: Lab, damage: str) -> None:
+    kind, change, says = DAMAGES[damage]
+    broken(lab3, LOST, "destroyed")
+    _change(lab3, kind, change)
+    refused(lab3, "unproven", says)
+
+
+@full
+def test_the_database_is_ahead_of_the_commit_index(lab3: Lab) -> None:
+    """After a power loss it can be: the last commit-only records were not synced. Every write is kept."""
+    writes = broken(lab3, LOST, "destroyed")
+    _change(lab3, "log", lambda log: _cut_behind_entry(log, 1))
+    done = run(lab3)
+    assert_told(done, exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members"])
+    assert_whole(lab3, writes)
+
+
+def test_a_database_without_a_log(lab3: Lab) -> None:
+    """A snapshot that was put where the data was: it may be restored, not forced."""
+    broken(lab3, LOST, "destroyed")
+    _stop_all(lab3)
+    lab3.run("etcd-0", f"mv {lab3.record.spec.data_dir}/member/wal /root/")
+    says = ["no reached host holds readable data of a member", "restore the cluster from a snapshot"]
+    refused(lab3, "unproven", says)
+
+
+def _add_learner(lab: Lab) -> None:
+    """etcd-2 is a learner that has caught up; etcd-0 and etcd-1 vote."""
+    remove_member(lab, "etcd-2")
+    empty(lab, ["etcd-2"])
+    where = lab.host("etcd-2")
+    lab.etcdctl("etcd-0", "member", "add", where.etcd_name, f"--peer-urls={where.peer_url}", "--learner")
+    write_conf(lab, "etcd-2", "ETCD_INITIAL_CLUSTER_STATE", "existing")
+    start(lab, ["etcd-2"])
+
+    def level() -> bool:
+        client = lab.client("etcd-0")
+        try:
+            wanted = str(client.revision())
+        finally:
+            client.close()
+        return f'"revision":{wanted},' in lab.etcdctl("etcd-2", "endpoint", "status", "-w", "json", check=False).stdout
+
+    wait.until(level, "the learner has caught up", 30)
+
+
+def test_only_a_learner_has_data(lab3: Lab) -> None:
+    whole(lab3)
+    _add_learner(lab3)
+    stop(lab3, ["etcd-2"])
+    empty(lab3, ["etcd-0", "etcd-1"])
+    says = ["etcd-2.example.com cannot be the survivor: it is a learner", "restore from a snapshot"]
+    refused(lab3, "unproven", says)
+
+
+@full
+def test_a_learner_outlives_the_force(lab3: Lab) -> None:
+    """A forced start keeps learners, and beside one no other can be added: it is removed, and joins anew."""
+    writes = whole(lab3)
+    _add_learner(lab3)
+    empty(lab3, ["etcd-1"])
+    done = run(lab3)
+    assert_told(done, exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members"])
+    assert_whole(lab3, writes)
+    assert left_behind(lab3) == []
+
+
+def test_only_a_removed_member_has_data(lab3: Lab) -> None:
+    whole(lab3)
+    remove_member(lab3, "etcd-2")
+    show = "systemctl show --property=ActiveState --value etcd"
+    wait.until(lambda: lab3.run("etcd-2", show).stdout.strip() == "inactive", "etcd-2 has ended", 30)
+    empty(lab3, ["etcd-0", "etcd-1"])
+    refused(lab3, "unproven", ["etcd-2.example.com", "restore"])

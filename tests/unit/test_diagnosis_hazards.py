@@ -1,0 +1,199 @@
+"""States that look like another one: what an emptied host wrote, hosts that only SSH does not reach, a quorum that lies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from builders import (
+    FIVE,
+    STOPPED,
+    THREE,
+    conf,
+    data,
+    deaf,
+    emptied,
+    facts,
+    healthy,
+    inventory,
+    machine,
+    mark,
+    members,
+    name,
+    names,
+    peer,
+    silent,
+    stopped,
+    survey,
+    unit,
+)
+
+from requorum.causes import why_down
+from requorum.diagnosis import Diagnosis, Verdict, diagnose
+from requorum.facts.data_dir import unreadable
+from requorum.facts.host import HostFacts
+from requorum.facts.members import Status
+
+
+def founded(n: int) -> HostFacts:
+    """An emptied host that was started, and has stopped."""
+    return stopped(n, data(n, last=(2, 8), commit=8, consistent=3, revision=1, unwritten=True))
+
+
+def refused(found: Diagnosis, verdict: Verdict, *words: str) -> None:
+    assert (found.verdict, found.path, found.acts) == (verdict, False, False)
+    for said in words:
+        assert said in "\n".join((*found.proof, *found.advice))
+
+
+OLD, NEW = {32: (2, 111), 64: (2, 222)}, {32: (2, 999)}
+
+
+def test_emptied_hosts_founded_a_cluster_and_wrote_to_it() -> None:
+    """All have data for the same members. Started together, Raft would take the two histories for one."""
+    ours, theirs = data(0, samples=OLD), {"samples": NEW, "last": (2, 40), "commit": 40, "consistent": 40}
+    found = diagnose(
+        inventory(), survey(stopped(0, ours), stopped(1, data(1, **theirs)), stopped(2, data(2, **theirs)))
+    )
+    refused(
+        found, Verdict.UNPROVEN, f"{name(0)} and {name(1)} hold different entries under the number 32", "do not start"
+    )
+    same = survey(stopped(0, ours), stopped(1, data(1, samples={32: (2, 111)})), emptied(2))
+    assert diagnose(inventory(), same).verdict is Verdict.RESTARTABLE
+
+
+def test_only_committed_entries_tell_histories_apart() -> None:
+    other = data(1, samples={**OLD, 64: (3, 5)}, last=(3, 64), commit=63, consistent=63)
+    hosts = survey(stopped(0, data(0, samples=OLD)), stopped(1, other), emptied(2))
+    assert diagnose(inventory(), hosts).verdict is Verdict.RESTARTABLE
+
+
+def test_unwritten_logs_and_marked_hosts_may_differ() -> None:
+    new = founded(1).data
+    assert new is not None
+    hosts = survey(stopped(0, data(0, samples={8: (2, 1)})), stopped(1, replace(new, samples={8: (2, 2)})), emptied(2))
+    assert diagnose(inventory(), hosts).verdict is Verdict.LOST
+    forced = survey(
+        stopped(0, data(0, members(0), samples=OLD), mark=mark(0)), stopped(1, data(1, samples=NEW)), emptied(2)
+    )
+    assert "different entries" not in "\n".join(diagnose(inventory(), forced).proof)
+
+
+def test_what_emptied_hosts_wrote_is_no_data() -> None:
+    found = diagnose(inventory(), survey(stopped(0), founded(1), founded(2)))
+    assert (found.verdict, found.survivor, found.others) == (Verdict.LOST, name(0), names(1, 2))
+    assert "nothing was ever written to the log there" in "\n".join(found.proof)
+
+
+def test_only_what_an_emptied_host_wrote_is_never_forced() -> None:
+    found = diagnose(inventory(lost=[1, 2]), survey(founded(0), silent(1), silent(2)))
+    refused(found, Verdict.UNPROVEN, "nothing was ever written", "restore the cluster from a snapshot", "by hand")
+
+
+def test_an_unwritten_log_of_another_cluster_is_another_cluster() -> None:
+    other = stopped(1, data(1, cluster=0xC2, revision=1, unwritten=True))
+    refused(diagnose(inventory(), survey(deaf(0), other, emptied(2))), Verdict.UNPROVEN, "different clusters")
+
+
+@pytest.mark.parametrize("ahead", [{"revision": 51}, {"commit": 101}, {"consistent": 101}])
+def test_a_quorum_that_knows_less_than_a_stopped_member(ahead: dict[str, int]) -> None:
+    hosts = survey(stopped(0, data(0, **ahead)), healthy(1), healthy(2))
+    found = diagnose(inventory(), hosts)
+    refused(found, Verdict.UNPROVEN, "it knows less", f"do not start etcd on {name(0)}")
+
+
+def test_a_survivor_may_know_less_than_those_it_left_behind() -> None:
+    """It was forced, with `accept_loss` or without the others: they rejoin, whatever they hold."""
+    ahead = data(1, revision=90)
+    alone = survey(healthy(0, members(0)), stopped(1, ahead), emptied(2))
+    assert diagnose(inventory(), alone).verdict is Verdict.UNFINISHED
+    marked = survey(healthy(0, mark=mark(0)), stopped(1, ahead, fenced=True), healthy(2))
+    assert diagnose(inventory(), marked).path
+
+
+def test_a_quorum_beside_data_of_another_cluster() -> None:
+    found = diagnose(inventory(), survey(stopped(0, data(0, cluster=0xC2)), healthy(1), healthy(2)))
+    refused(found, Verdict.UNPROVEN, f"{name(0)} holds data of cluster c2", "its own inventory")
+
+
+def test_a_quorum_beside_what_an_emptied_host_wrote_takes_it_in_anew() -> None:
+    found = diagnose(inventory(), survey(founded(0), healthy(1), healthy(2)))
+    assert (found.verdict, found.acts, found.removals) == (Verdict.DEGRADED, True, (members(0)[0],))
+
+
+def hearing(host: HostFacts, *numbers: int) -> HostFacts:
+    return replace(host, heard=tuple(peer(n) for n in numbers))
+
+
+def test_a_lost_host_that_listens_is_alive() -> None:
+    found = diagnose(inventory(lost=[1, 2]), survey(hearing(deaf(0), 1), silent(1), silent(2)))
+    refused(found, Verdict.UNPROVEN, f"{peer(1)} listens, as seen from {name(0)}", "mend SSH")
+
+
+def test_a_lost_host_that_listens_beside_a_quorum_is_not_removed() -> None:
+    hosts = survey(hearing(healthy(0), 2), healthy(1), silent(2))
+    refused(diagnose(inventory(lost=[2]), hosts), Verdict.DEGRADED, "the etcd of etcd-2.example.com lives")
+
+
+def test_data_that_cannot_be_read_is_not_gone() -> None:
+    broken = facts(1, data=unreadable("the connection was lost"))
+    hosts = survey(deaf(0), broken, emptied(2))
+    refused(diagnose(inventory(), hosts), Verdict.UNPROVEN, "cannot be read", "lost: true")
+    assert diagnose(inventory(lost=[1]), hosts).verdict is Verdict.LOST
+
+
+def alarmed(n: int, alarm: str) -> HostFacts:
+    host = healthy(n)
+    assert isinstance(host.api.status, Status)
+    status = replace(host.api.status, errors=(f"memberID:160 alarm:{alarm} ",))
+    return replace(host, api=replace(host.api, status=status))
+
+
+def test_alarms() -> None:
+    full = diagnose(inventory(), survey(alarmed(0, "NOSPACE"), healthy(1), healthy(2)))
+    refused(full, Verdict.RESTARTABLE, "NOSPACE", "etcdctl alarm disarm")
+    corrupt = diagnose(inventory(), survey(alarmed(0, "CORRUPT"), healthy(1), healthy(2)))
+    refused(corrupt, Verdict.UNPROVEN, "members hold different data")
+
+
+def test_a_cluster_that_holds_nothing_says_so() -> None:
+    hosts = [healthy(n) for n in THREE]
+    new = [replace(h, api=replace(h.api, status=replace(h.api.status, revision=1))) for h in hosts]  # type: ignore[type-var]
+    found = diagnose(inventory(), survey(*new))
+    assert found.verdict is Verdict.HEALTHY
+    assert "nothing was ever written to it" in "\n".join(found.proof)
+
+
+def test_a_wrong_peer_url_in_etcd_conf_does_not_hide_the_member() -> None:
+    wrong = replace(stopped(1), conf=conf(1, ETCD_INITIAL_ADVERTISE_PEER_URLS="https://10.9.9.9:2380"))
+    found = diagnose(inventory(), survey(deaf(0), wrong, emptied(2)))
+    refused(found, Verdict.RESTARTABLE, "correct ETCD_INITIAL_ADVERTISE_PEER_URLS")
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        (replace(stopped(0), machine=machine(0, ports=frozenset({2380}))), "listens on port 2380"),
+        (replace(stopped(0), machine=machine(0, ports=frozenset(), etcd_version="")), "not installed"),
+        (replace(stopped(0), machine=machine(0, ports=frozenset(), data_free=0)), "0 bytes free"),
+        (replace(stopped(0), machine=machine(0, ports=frozenset(), data_foreign="/d/member")), "not etcd's"),
+        (replace(stopped(0), conf=conf(0, ETCD_LISTEN_PEER_URLS="https://10.9.9.9:2380")), "ETCD_LISTEN_PEER_URLS"),
+        (replace(stopped(0), conf=conf(0, ETCD_LISTEN_PEER_URLS="https://0.0.0.0:2380")), ""),
+        (stopped(0), ""),
+        (facts(0, unit=unit(STOPPED), machine=machine(0, ports=frozenset())), ""),
+    ],
+)
+def test_why_a_member_is_down(host: HostFacts, words: str) -> None:
+    found = why_down(host)
+    assert (words in "\n".join(found)) if words else found == []
+
+
+def test_a_named_survivor_that_holds_less_and_is_accepted() -> None:
+    five = members(*FIVE)
+    stale = deaf(1, data(1, five, last=(2, 90), commit=90, consistent=90, revision=40))
+    hosts = survey(deaf(0, data(0, five)), stale, emptied(2), emptied(3), emptied(4))
+    asked = diagnose(inventory(5, survivor=1), hosts)
+    refused(asked, Verdict.UNPROVEN, f"it lacks 10 revisions and 10 log entries of {name(0)}", "accept_loss: true")
+    found = diagnose(inventory(5, survivor=1, accept_loss=True), hosts)
+    assert (found.verdict, found.survivor, found.acts) == (Verdict.LOST, name(1), True)
+    assert "it lacks 10 revisions" in found.loss

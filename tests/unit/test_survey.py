@@ -1,0 +1,55 @@
+"""What is read when, of hosts that are not there: each answers what the test says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from builders import data, facts, healthy, inventory, name, process, survey
+
+from requorum.diagnosis import Verdict, diagnose
+from requorum.facts.data_dir import DataDir
+from requorum.facts.host import HostFacts, Noun, Silent
+from requorum.remote import RemoteError
+from requorum.survey import Surveyor
+
+
+def at(revision: int, host: HostFacts) -> HostFacts:
+    assert host.api.status is not None
+    return replace(host, api=replace(host.api, status=replace(host.api.status, revision=revision)))
+
+
+@dataclass(frozen=True)
+class Scripted(Surveyor):
+    """A surveyor of hosts that are only told."""
+
+    first: dict[str, HostFacts | Silent] = field(default_factory=dict)
+    later: dict[str, HostFacts] = field(default_factory=dict)
+    on_disk: DataDir | None = None
+
+    def one_or_silent(self, name: str, known: HostFacts | Silent | None = None) -> HostFacts | Silent:
+        return self.first[name]
+
+    def again(self, facts: HostFacts, *nouns: Noun) -> HostFacts:
+        if facts.name not in self.later:
+            raise RemoteError(facts.name, expected="an answer", found="none", advice="")
+        return self.later[facts.name]
+
+    def data(self, facts: HostFacts) -> DataDir:
+        assert self.on_disk is not None
+        return self.on_disk
+
+    def leader_lost(self, facts: HostFacts) -> float | None:
+        return None
+
+
+@pytest.mark.parametrize(("later", "verdict"), [({}, Verdict.UNPROVEN), (None, Verdict.DEGRADED)])
+def test_a_member_that_runs_and_does_not_answer_is_not_ahead_by_what_it_got_meanwhile(
+    later: dict[str, HostFacts] | None, verdict: Verdict
+) -> None:
+    """Its clients cannot reach it, its peers can; data is read after the others were asked."""
+    deaf = facts(0, processes=(process(),))
+    first = survey(deaf, at(50, healthy(1)), at(50, healthy(2)))
+    then = {name(n): at(60, healthy(n)) for n in (1, 2)} if later is None else later
+    surveyor = Scripted(dict.fromkeys(first), "/backup", first, then, data(0, revision=55))  # type: ignore[arg-type]
+    assert diagnose(inventory(), surveyor.all()).verdict is verdict
