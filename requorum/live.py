@@ -127,7 +127,9 @@ class EtcdMember:
     def left_in_data_directory(self) -> list[str]:
         """What the data directory, and one of the log's own, holds, our own folders apart."""
         folders = [folder for folder in (self.surveyed.conf.data_dir, self.surveyed.conf.own_wal_dir) if folder]
-        entries = self._read("\n".join(f"ls -A {shlex.quote(folder)}" for folder in folders), str.splitlines)
+        entries = self._read(
+            "\n".join(f"! [ -d {shlex.quote(f)} ] || ls -A {shlex.quote(f)}" for f in folders), str.splitlines
+        )
         return [name for name in entries if not name.startswith("openshift-backup")]
 
     def conf_in(self, copy: PurePosixPath) -> EtcdConf:

@@ -83,16 +83,21 @@ class RemoveFile(Change):
 
 @dataclass(frozen=True)
 class MoveAside(Change):
-    """Move the contents of a data directory into a folder beside them; never across file systems, nothing deleted."""
+    """Move the contents of a data directory into a folder beside them; nothing is deleted.
+
+    A directory that is not `needed` may be missing. One of the log's own may lie on another file system than `to`.
+    """
 
     data_dir: str
     to: str
+    needed: bool = True
 
     def shown(self) -> str:
         return f"mv {self.data_dir}/* {self.to}/    (all but openshift-backup*)"
 
     def test(self) -> str:
-        return f'left=$({self._left()}) && [ -z "$left" ]'
+        emptied = f'left=$({self._left()}) && [ -z "$left" ]'
+        return emptied if self.needed else f"[ ! -e {quote(self.data_dir)} ] || {{ {emptied}; }}"
 
     def _left(self) -> str:
         return f"find {quote(self.data_dir)} -mindepth 1 -maxdepth 1 ! -name 'openshift-backup*'"

@@ -128,8 +128,9 @@ def move_data_aside(facts: HostFacts, recovery: str) -> list[Change]:
     A log with a directory of its own goes there too: etcd removes that directory, with all in it, when it makes a log.
     """
     to = f"{facts.conf.data_dir}/{aside(recovery)}"
-    folders = [folder for folder in (facts.conf.data_dir, facts.conf.own_wal_dir) if folder]
-    return [MoveAside(facts.name, folder, to) for folder in folders]
+    own = facts.conf.own_wal_dir
+    log = [MoveAside(facts.name, own, to, needed=False)] if own else []
+    return [MoveAside(facts.name, facts.conf.data_dir, to), *log]
 
 
 def aside(recovery: str) -> str:

@@ -193,6 +193,8 @@ def test_rule_8_a_log_elsewhere(disk: Disk, shell: LocalShell, tmp_path: Path) -
     for aside in move_data_aside(moved, "r1"):
         aside.do(shell)
     assert list(elsewhere.iterdir()) == []
+    elsewhere.rmdir()
+    assert [aside.do(shell) for aside in move_data_aside(moved, "r1")] == [False, False]
     assert list((disk.folder / "openshift-backup-requorum-r1").glob(f"*/{FIRST}"))
 
 
