@@ -9,10 +9,10 @@ from requorum.wellness import misfits
 
 
 @step(20, "The host could be recovered", on="reached", when=ALWAYS, parallel=True)
-def test_fit(etcd: EtcdMember) -> None:
+def test_fit(etcd: EtcdMember, cluster: Cluster) -> None:
     """Root, etcdctl, a service that reads etcd.conf, room for a backup of twice the data."""
     with precondition("a host that can be changed safely"):
-        problems = unfit(etcd.surveyed)
+        problems = unfit(etcd.surveyed, cluster.backup.directory)
         assert not problems, "\n".join(problems)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 from requorum.facts import etcd_conf
 from requorum.facts.certificates import distrust
 from requorum.facts.host import HostFacts
@@ -19,9 +21,12 @@ _TAKE_AWAY = (
 )
 
 
-def unfit(facts: HostFacts) -> list[str]:
-    """Why nothing may be changed on this host; empty where it may."""
+def unfit(facts: HostFacts, backup: PurePosixPath) -> list[str]:
+    """Why nothing may be changed on this host; empty where it may. `backup` is the directory for backups."""
     found = []
+    for copied in (facts.conf.data_dir, facts.conf.wal_dir, str(PurePosixPath(etcd_conf.PATH).parent)):
+        if copied and backup.is_relative_to(copied):
+            found.append(f"the backup directory {backup} lies in {copied}, which it is to keep: choose another one")
     if facts.machine.uid != 0:
         found.append("the commands do not run as root: log in as root, or set `sudo: true` under ssh")
     if not facts.machine.etcdctl_version:
@@ -50,6 +55,8 @@ def unfit(facts: HostFacts) -> list[str]:
     if facts.machine.uid == 0 and facts.machine.unwritable:
         places = ", ".join(facts.machine.unwritable)
         found.append(f"nothing can be written to {places}: mount it read-write, or make it a directory that root owns")
+    if facts.machine.data_hidden:
+        found.append(facts.machine.data_hidden)
     return found + _no_room(facts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-from requorum.facts import mark
+from requorum.facts import etcd_conf, mark
 from requorum.facts.host import HostFacts, Silent
 from requorum.inventory import Inventory
 from requorum.silence import Survey, given_up, listening, places_of_host
@@ -40,7 +40,26 @@ def obstacles(reached: Sequence[HostFacts], names: Sequence[str]) -> tuple[list[
                 f"{facts.name}: etcd's users and roles are switched on: {facts.api.error or 'in its database'}"
             )
             advice.append(_NO_USERS)
+        elsewhere = _elsewhere(facts)
+        if elsewhere:
+            proof.append(f"{facts.name}: etcd is not started with what {etcd_conf.PATH} says: {'; '.join(elsewhere)}")
+            advice.append(
+                f"{facts.name}: write these values into {etcd_conf.PATH}, take them away where they are, and run "
+                "`systemctl daemon-reload`; do not restart etcd for it"
+            )
     return proof, list(dict.fromkeys(advice))
+
+
+def _elsewhere(facts: HostFacts) -> list[str]:
+    """What says otherwise than etcd.conf where a member's data, names and certificates are; empty where nothing does."""
+    found = [*facts.unit.overrides, *(f"{flag} in ExecStart" for flag in facts.unit.overriding_flags)]
+    for process in facts.processes:
+        if process.data_dir and process.data_dir != facts.conf.data_dir:
+            said = facts.conf.data_dir or "nothing"
+            found.append(
+                f"the living etcd {process.pid} has the data directory {process.data_dir}, the file says {said}"
+            )
+    return found
 
 
 def other_recovery(inventory: Inventory, survey: Survey) -> tuple[list[str], list[str]]:

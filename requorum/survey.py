@@ -110,6 +110,8 @@ class Surveyor:
 
     def data(self, facts: HostFacts) -> DataDir:
         """What a member's data directory holds. What cannot be read is told in `error`, not raised."""
+        if facts.machine.data_hidden:
+            return unreadable(facts.machine.data_hidden)
         found = self._data_once(facts)
         # A live file can be read in the middle of a write: what looks damaged is read once more.
         return self._data_once(facts) if found.error else found

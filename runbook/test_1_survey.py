@@ -30,10 +30,10 @@ def test_same_data(cluster: Cluster) -> None:
 
 
 @step(11, "Check that the host may be changed", on="touched", when=ACTS, parallel=True)
-def test_fit(etcd: EtcdMember) -> None:
+def test_fit(etcd: EtcdMember, cluster: Cluster) -> None:
     """Root, etcdctl, a service that reads etcd.conf, room for the backup, nobody has forced it by hand."""
     with precondition("a host that can be changed safely"):
-        problems = unfit(etcd.surveyed)
+        problems = unfit(etcd.surveyed, cluster.backup.directory)
         assert not problems, "\n".join(problems)
 
 

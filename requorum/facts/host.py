@@ -66,8 +66,8 @@ class HostFacts:
 
     @property
     def has_data(self) -> bool:
-        """There is a write-ahead log; without one a data directory is worth nothing."""
-        return self.machine.data_has_wal
+        """There is a write-ahead log, or may be; without one a data directory is worth nothing."""
+        return self.machine.data_has_wal or bool(self.machine.data_hidden)
 
     @property
     def members(self) -> tuple[Member, ...]:

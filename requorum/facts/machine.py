@@ -47,6 +47,15 @@ wal=$(conf ETCD_WAL_DIR); wal=${wal%/}; wal=${wal:-$data/member/wal}
 nearest() { local at=$1; while [ ! -d "$at" ]; do at=$(dirname "$at"); done; printf %s "$at"; }
 writable() { [ -w "$(nearest "$1")" ] && { [ -d "$1" ] || ! { [ -e "$1" ] || [ -L "$1" ]; }; }; }
 unwritable() { for place; do writable "$place" || printf '%s//' "$place"; done; }
+unmounted() {  # the mount points at or above a folder that systemd knows (fstab, .mount units) and that are not mounted
+  local at places=() units
+  at=$(readlink -m "$1")
+  while [ "${#at}" -gt 1 ]; do places+=("$at"); at=$(dirname "$at"); done
+  [ "${#places[@]}" -gt 0 ] && units=$(systemd-escape -p --suffix=mount "${places[@]}") || return 0
+  systemctl show $units -p Where -p LoadState -p ActiveState | awk -F= '
+    function tell() {if (load=="loaded" && active!="active" && active!="reloading") printf "%s//", where; load=""}
+    $1=="Where" {where=$2}  $1=="LoadState" {load=$2}  $1=="ActiveState" {active=$2}  NF==0 {tell()}  END {tell()}'
+}
 free() { df -P -B1 "$(nearest "$1")" | awk 'NR==2 {print $4}'; }
 echo "uid=$(id -u)"
 echo "hostname=$(uname -n)"
@@ -68,6 +77,8 @@ at=$(foreign "$data" -maxdepth 0)
 echo "data_foreign=${at:-$(foreign "$data/member" "$wal")}"
 echo "data_wal=$(ls -A "$wal" 2>/dev/null | grep -c 'wal$')"
 echo "backup_free=$(free "$backup")"
+echo "data_error=$(ls -A "$data/" "$wal/" 2>&1 > /dev/null | grep -v 'No such file or directory' | head -n 1)"
+echo "unmounted=$(unmounted "$data"; [ "$wal" = "$data/member/wal" ] || unmounted "$wal")"
 echo "unwritable=$(unwritable /etc/etcd /etc/systemd/system /run /var/lib "${data:-/var/lib/etcd}" "$wal" "$backup")"
 echo "kept_log=$(
   for kept in "$data"/openshift-backup-requorum-*/wal/*.wal.*; do
@@ -84,9 +95,11 @@ echo "missing=$missing"
 class Machine:
     """One host; sizes in bytes, `clock` in seconds since 1970, `ports` those somebody listens on.
 
-    `unwritable` are directories that a recovery writes to and cannot: read-only, or no directory.
-    `missing` are commands of util-linux and iproute2 that are not there. `kept_log` is a segment as it was before a
-    recovery committed the log, where etcd has not run since.
+    `unwritable` are directories that a recovery writes to and cannot: read-only, or no directory. `unmounted` are mount
+    points at or above the data directory where nothing is mounted now: what lies there is not the member's data.
+    `data_error`: why the data directory cannot be listed, though it may be there. `missing` are commands of util-linux
+    and iproute2 that are not there. `kept_log` is a segment as it was before a recovery committed the log, where etcd
+    has not run since.
     `data_foreign`: a path in the data directory that etcd's user does not own, or may not read and write; else empty.
     """
 
@@ -107,7 +120,16 @@ class Machine:
     unwritable: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     kept_log: str = ""
+    unmounted: tuple[str, ...] = ()
+    data_error: str = ""
     data_foreign: str = ""
+
+    @property
+    def data_hidden(self) -> str:
+        """Why the member's data may be there and cannot be seen; empty where it can, or is gone."""
+        if self.unmounted:
+            return f"no file system is mounted at {', '.join(self.unmounted)}, and one should be: `mount {self.unmounted[0]}`"
+        return self.data_error
 
     def same_as(self, other: Machine) -> bool:
         """The same machine: a clone may have the machine-id, and containers of one kernel the boot ID, but not both."""
@@ -141,6 +163,8 @@ def parse(output: str, known: Machine | None = None) -> Machine:
             unwritable=tuple(place for place in values["unwritable"].split("//") if place),
             kept_log=values.get("kept_log", ""),
             missing=tuple(values.get("missing", "").split()),
+            data_error=values["data_error"],
+            unmounted=tuple(place for place in values["unmounted"].split("//") if place),
             data_foreign=values["data_foreign"],
         )
     except (KeyError, ValueError) as error:

@@ -59,13 +59,21 @@ class Process:
         return [not equals or value in _TRUE for name, equals, value in words if name == _FLAG]
 
     @property
+    def data_dir(self) -> str:
+        """The data directory that it was started with, without a trailing slash; empty where it says none."""
+        return (self._flag("data-dir") or self.environ.get("ETCD_DATA_DIR", "")).rstrip("/")
+
+    @property
     def config_file(self) -> str:
         """The YAML file that makes etcd ignore flags and variables; empty where there is none."""
+        return self._flag("config-file") or self.environ.get("ETCD_CONFIG_FILE", "")
+
+    def _flag(self, flag: str) -> str:
         for index, word in enumerate(self.argv):
             name, equals, value = word.lstrip("-").partition("=")
-            if word.startswith("-") and name == "config-file":
+            if word.startswith("-") and name == flag:
                 return value if equals else "".join(self.argv[index + 1 : index + 2])
-        return self.environ.get("ETCD_CONFIG_FILE", "")
+        return ""
 
 
 def parse(output: str) -> tuple[Process, ...]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+from requorum.facts.etcd_conf import PATH
 
 NAME = "etcd.service"
 FENCE = f"/etc/systemd/system/{NAME}.d/requorum-fence.conf"
@@ -11,6 +14,8 @@ FORCE = f"/run/systemd/system/{NAME}.d/requorum-force.conf"
 """The force: a drop-in under /run, so that a reboot takes it away by itself."""
 FORCE_ENVIRONMENT = "/run/requorum-force.env"
 
+_PLACES = "NAME|DATA_DIR|WAL_DIR|INITIAL_[A-Z_]*|[A-Z_]*URLS|[A-Z_]*FILE"
+_FLAG = re.compile(r"--?(name|data-dir|wal-dir|initial-[a-z-]+|[a-z-]*urls|[a-z-]*file)(?:=| +)(\S*)")
 _PROPERTIES = (
     "LoadState,ActiveState,SubState,UnitFileState,MainPID,Result,"
     "FragmentPath,DropInPaths,ExecStart,EnvironmentFiles,User"
@@ -28,10 +33,20 @@ for file in $(readlink -e $files $folders | sort -u); do
   grep -qiE "force[-_]new[-_]cluster[\"']?(=[\"']?[^\"']|[^=]|\$)" <<< "$words" && echo "Forces=$file"
   grep -qE -- "--?config-file|ETCD_CONFIG_FILE=[\"']?[^\"' ]" <<< "$words" && echo "ConfigFile=$file"
 done
+after=
+for file in $(sed -n 's/^EnvironmentFiles=\(.*\) (.*/\1/p' <<< "$shown"); do  # in this order; the last one wins
+"""
+    + f"""  [ "$file" != {PATH} ] || {{ after=yes; continue; }}
+  [[ -n $after && -f $file && " $ours " != *" $file "* ]] || continue
+  sed -nE "s!^[[:space:]]*ETCD_({_PLACES})=.*!Overrides=ETCD_\\1 in $file!p" "$file"
+done
 true
 """
 )
-"""What systemd knows, and which files on the start path, ours apart, say to force or to read a YAML file."""
+"""What systemd knows, and which files on the start path, ours apart, say to force or to read a YAML file.
+
+And which variables that say where a member's data, names and certificates are have another value from a later file.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +68,8 @@ class Unit:
     """Files that force a new cluster at every start: somebody else's, our own is `forced`."""
     config_file: tuple[str, ...] = ()
     """Files that have etcd read a YAML file, and ignore flags and variables."""
+    overrides: tuple[str, ...] = ()
+    """What overrides a value of etcd.conf: a variable in a later file."""
 
     @property
     def is_running(self) -> bool:
@@ -73,6 +90,12 @@ class Unit:
     def forced(self) -> bool:
         """Requorum's force is on the start path: systemd has read it."""
         return FORCE in self.drop_ins
+
+    @property
+    def overriding_flags(self) -> tuple[str, ...]:
+        """The flags of ExecStart that override a variable of etcd.conf: those that do not repeat one."""
+        flags = _FLAG.findall(self.exec_start)
+        return tuple(f"--{name} {value}" for name, value in flags if "$" not in value and name != "config-file")
 
     @property
     def state(self) -> str:
@@ -103,6 +126,7 @@ def parse(output: str) -> Unit:
             user=values.get("User", ""),
             forces=_all(output, "Forces"),
             config_file=_all(output, "ConfigFile"),
+            overrides=_all(output, "Overrides"),
         )
     except KeyError as missing:
         raise ValueError(

@@ -135,9 +135,9 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
         if final is None:
             answer = "every step passed; the last look at the members failed: run the same command again"
         elif missing:
-            answer += f"; run the same command when {', '.join(_short(name, run) for name in missing)} are back"
-        elif not found.changed:
-            answer += "; nothing to do, nothing was changed"
+            answer += _absence(run, missing)
+        if final is not None and not found.changed:
+            answer += "; nothing was changed" if missing else "; nothing to do, nothing was changed"
             if final.verdict is Verdict.HEALTHY and NEVER_WRITTEN in final.proof:
                 answer += f"; {NEVER_WRITTEN}; if it held data, restore a snapshot"
     return Ended(
@@ -150,6 +150,22 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
         writable_at=found.writable_at,
         answer=answer,
     )
+
+
+def _absence(run: Run, missing: tuple[str, ...]) -> str:
+    """What the members that are missing wait for: their hosts, or a line in the inventory."""
+    rejoin = run.inventory.etcd.rejoin
+    left_out = [name for name in missing if rejoin is not None and name not in rejoin]
+    away = [name for name in missing if name not in left_out]
+    words = ""
+    for names, one, more, what in (
+        (away, "is back", "are back", "run the same command when"),
+        (left_out, "does not rejoin", "do not rejoin", "as the inventory says (`rejoin`),"),
+    ):
+        if names:
+            said = ", ".join(_short(name, run) for name in names)
+            words += f"; {what} {said} {one if len(names) == 1 else more}"
+    return words
 
 
 def _short(name: str, run: Run) -> str:

@@ -226,12 +226,15 @@ class precondition(_Word):  # noqa: N801 (a word of the runbook's language)
         return False
 
 
+LOOK = "look at the host (systemctl status etcd; journalctl -u etcd -n 50; df -h), then run the same command again"
+
+
 class action(_Word):  # noqa: N801
     """The one part of a step that changes anything; yields the only writer."""
 
     word: Word = "action"
 
-    def __init__(self, text: str, *, otherwise: str = "look at the host, then run the same command again") -> None:
+    def __init__(self, text: str, *, otherwise: str = LOOK) -> None:
         super().__init__(text, otherwise)
 
     def __enter__(self) -> Hand:
@@ -255,7 +258,7 @@ class postcondition(_Word):  # noqa: N801
 
     word: Word = "postcondition"
 
-    def __init__(self, text: str, *, otherwise: str = "look at the host, then run the same command again") -> None:
+    def __init__(self, text: str, *, otherwise: str = LOOK) -> None:
         super().__init__(text, otherwise)
 
     def __enter__(self) -> None:

@@ -54,6 +54,40 @@ def test_emptied_hosts_founded_a_cluster_while_the_survivor_was_stopped(lab3: La
     refused(lab3, "unproven", ["etcd-0.example.com", "revision 201", "do not start"])
 
 
+@pytest.mark.parametrize("declared", [False, pytest.param(True, marks=full)])
+def test_a_disk_that_is_not_mounted(lab3: Lab, tmp_path: Path, declared: bool) -> None:
+    """What lies below the mount point is not the member's data; a host that is taken in would lose it at its next boot."""
+    whole(lab3)
+    data = lab3.record.spec.data_dir
+    script = f"""systemctl stop etcd; mv {data} /srv/disk
+mkdir {data} && chown etcd: {data} && chmod 700 {data}
+echo "/srv/disk {data} none bind,nofail 0 0" >> /etc/fstab; systemctl daemon-reload"""
+    in_parallel(lambda host: lab3.run(host, script), LOST)
+    inventory = declared_lost(lab3, LOST, tmp_path / "inventory.yaml") if declared else None
+    says = [f"no file system is mounted at {data}, and one should be: `mount {data}`"]
+    refused(lab3, "lost" if declared else "unproven", says, inventory=inventory)
+
+
+@pytest.mark.parametrize(
+    ("drop_in", "said"),
+    [
+        ("EnvironmentFile=/etc/etcd/local.conf", "ETCD_DATA_DIR in /etc/etcd/local.conf"),
+        pytest.param("ExecStart=\nExecStart=/usr/bin/etcd --data-dir /srv/real", "--data-dir /srv/real", marks=full),
+    ],
+    ids=["file", "flag"],
+)
+def test_the_data_is_not_where_etcd_conf_says(lab3: Lab, drop_in: str, said: str) -> None:
+    """Two members that are merely stopped; their old, empty directory must not count."""
+    whole(lab3)
+    data = lab3.record.spec.data_dir
+    script = f"""systemctl stop etcd; mv {data} /srv/real; mkdir {data} && chown etcd: {data} && chmod 700 {data}
+echo ETCD_DATA_DIR=/srv/real > /etc/etcd/local.conf
+mkdir -p /etc/systemd/system/etcd.service.d
+printf '[Service]\n{drop_in}\n' > /etc/systemd/system/etcd.service.d/local.conf; systemctl daemon-reload"""
+    in_parallel(lambda host: lab3.run(host, script), LOST)
+    refused(lab3, "unproven", ["etcd-1.example.com", said, "etcd.conf"])
+
+
 @full
 def test_emptied_hosts_in_a_crash_loop_beside_the_survivor(lab3: Lab) -> None:
     """They would found a cluster the moment it stops: by then each of them is fenced."""

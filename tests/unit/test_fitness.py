@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 import pytest
 from builders import conf, emptied, facts, healthy, machine, mark, process, unit
@@ -11,11 +12,12 @@ from requorum.facts.host import HostFacts
 from requorum.fitness import cannot_join, unfit
 
 FIT = facts(0)
+BACKUP = PurePosixPath("/backup")
 BY_FLAG = replace(process(), argv=("etcd", "--force-new-cluster"))
 
 
 def test_a_good_host_is_fit() -> None:
-    assert unfit(FIT) == []
+    assert unfit(FIT, BACKUP) == []
     assert cannot_join(emptied(1), FIT, ()) == []
 
 
@@ -36,6 +38,8 @@ def test_a_good_host_is_fit() -> None:
         (replace(FIT, processes=(process(forced=True),)), "ETCD_FORCE_NEW_CLUSTER in the living process 100"),
         (replace(FIT, processes=(BY_FLAG,), mark=mark()), "--force-new-cluster in the living process 100"),
         (replace(FIT, machine=machine(0, unwritable=("/etc/etcd", "/backup"))), "written to /etc/etcd, /backup:"),
+        (replace(FIT, machine=machine(0, unmounted=("/srv/etcd", "/srv"))), "one should be: `mount /srv/etcd`"),
+        (replace(FIT, machine=machine(0, data_error="ls: Input/output error")), "Input/output error"),
         (
             replace(FIT, conf=conf(0, ETCD_WAL_DIR="/wal")),
             "etcd writes its log elsewhere than /etc/etcd/etcd.conf says",
@@ -44,17 +48,24 @@ def test_a_good_host_is_fit() -> None:
     ],
 )
 def test_unfit(host: HostFacts, words: str) -> None:
-    [problem] = unfit(host)
+    [problem] = unfit(host, BACKUP)
     assert words in problem
 
 
+@pytest.mark.parametrize("backup", ["/var/lib/etcd", "/var/lib/etcd/backup", "/etc/etcd"])
+def test_a_backup_in_what_it_is_to_keep(backup: str) -> None:
+    """The copy would grow while it is made, and be thrown out with what it is to save."""
+    [problem] = unfit(FIT, PurePosixPath(backup))
+    assert f"the backup directory {backup} lies in" in problem
+
+
 def test_our_own_force_is_no_problem() -> None:
-    assert unfit(replace(FIT, processes=(process(forced=True),), mark=mark())) == []
+    assert unfit(replace(FIT, processes=(process(forced=True),), mark=mark()), BACKUP) == []
 
 
 def test_a_masked_unit_has_no_environment_files() -> None:
     masked = replace(unit(load="masked"), environment_files=())
-    assert unfit(replace(FIT, unit=masked)) == []
+    assert unfit(replace(FIT, unit=masked), BACKUP) == []
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from builders import DEAF, data, deaf, emptied, healthy, inventory, machine, mark, name, peer, silent, stopped, survey
+from builders import (
+    DEAF,
+    data,
+    deaf,
+    emptied,
+    healthy,
+    inventory,
+    machine,
+    mark,
+    name,
+    peer,
+    process,
+    silent,
+    stopped,
+    survey,
+    unit,
+)
 
 from requorum.diagnosis import Diagnosis, Verdict, diagnose
+from requorum.facts.data_dir import unreadable
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.mark import Mark
 
@@ -52,6 +70,27 @@ def test_a_machine_with_a_name_of_its_own(hostname: str) -> None:
 def test_users_and_roles_while_a_quorum_is_there() -> None:
     hosts = (replace(deaf(n, data(n)), api=DENIED) for n in range(3))
     assert "etcdserver: permission denied" in refused(*hosts).proof[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"unit": replace(unit(), overrides=("ETCD_DATA_DIR in /x",))}, "ETCD_DATA_DIR in /x"),
+        ({"unit": replace(unit(), exec_start="etcd --data-dir /x")}, "--data-dir /x in ExecStart"),
+        ({"processes": (replace(process(), environ={"ETCD_DATA_DIR": "/x/"}),)}, "the living etcd 100 has the data"),
+    ],
+)
+def test_etcd_is_started_with_something_else_than_its_configuration(more: dict[str, Any], said: str) -> None:
+    """Its data is not where etcd.conf says: what lies there would be taken for a lost member's."""
+    found = refused(healthy(0), replace(emptied(1), **more), emptied(2))
+    assert said in found.proof[0]
+    assert "etcd.conf" in found.advice[0]
+
+
+def test_a_disk_that_is_not_mounted_is_no_lost_data() -> None:
+    unmounted = replace(emptied(1), data=unreadable("its file system is not mounted at /srv"))
+    found = refused(deaf(0, data(0)), unmounted, emptied(2))
+    assert any("not mounted at /srv" in line for line in found.proof)
 
 
 def test_users_and_roles_by_the_database() -> None:

@@ -57,6 +57,21 @@ def test_a_last_look_that_failed_is_no_count_of_members(tmp_path: Path) -> None:
     assert "the last look at the members failed" in ended.answer
 
 
+@pytest.mark.parametrize(
+    ("rejoin", "said"),
+    [
+        (None, "1 of 3 members; run the same command when etcd-1, etcd-2 are back; nothing was changed"),
+        ((name(1),), "1 of 3 members; run the same command when etcd-1 is back; as the inventory says (`rejoin`), "
+                     "etcd-2 does not rejoin; nothing was changed"),
+        ((), "1 of 3 members; as the inventory says (`rejoin`), etcd-1, etcd-2 do not rejoin; nothing was changed"),
+    ],
+)  # fmt: skip
+def test_what_missing_members_wait_for(tmp_path: Path, rejoin: tuple[str, ...] | None, said: str) -> None:
+    here = run(tmp_path, Verdict.HEALTHY)
+    here = replace(here, inventory=replace(here.inventory, etcd=replace(here.inventory.etcd, rejoin=rejoin)))
+    assert outcome(here, here.diagnosis, stopped=False).answer == said
+
+
 def test_a_cluster_that_was_never_written_to_is_healthy_and_may_have_lost_everything(tmp_path: Path) -> None:
     here = run(tmp_path, Verdict.HEALTHY)
     whole = replace(here.diagnosis, members=here.inventory.host_names)  # type: ignore[type-var]

@@ -29,6 +29,7 @@ from requorum.operations.etcd import keep_tail, move_data_aside
 from requorum.ranking import candidates, loss_of, tail_of
 
 SIZE = 1 << 16
+BACKUP = PurePosixPath("/backup")
 
 
 @dataclass
@@ -162,12 +163,12 @@ def test_rule_7_first_on_a_copy_and_room_and_tools_for_it_are_looked_for(disk: D
     need = 2 * with_tail.machine.data_used + SCRATCH_ROOM
 
     def problems(**more: object) -> list[str]:
-        return unfit(replace(with_tail, machine=replace(with_tail.machine, **more)))  # type: ignore[arg-type]
+        return unfit(replace(with_tail, machine=replace(with_tail.machine, **more)), BACKUP)  # type: ignore[arg-type]
 
     assert problems(backup_free=need) == []
     assert "scratch etcd" in problems(backup_free=need - 1)[0]
     assert "not installed: unshare" in problems(missing=("unshare",))[0]
-    assert unfit(facts(0, machine=replace(with_tail.machine, backup_free=need - 1, missing=("unshare",)))) == []
+    assert unfit(facts(0, machine=replace(with_tail.machine, backup_free=need - 1, missing=("unshare",))), BACKUP) == []
 
 
 def test_rule_8_term_and_vote_stay(disk: Disk, shell: LocalShell) -> None:
@@ -202,9 +203,9 @@ def test_rule_8_a_log_that_etcd_conf_does_not_name_is_refused() -> None:
     living = replace(process(), environ={"ETCD_WAL_DIR": "/elsewhere"})
     flagged = replace(process(), argv=("etcd", "--wal-dir=/elsewhere"))
     for one in (living, flagged):
-        assert "set it there (ETCD_WAL_DIR), and no flag" in "".join(unfit(facts(0, processes=(one,))))
+        assert "set it there (ETCD_WAL_DIR), and no flag" in "".join(unfit(facts(0, processes=(one,)), BACKUP))
     named = conf(0, ETCD_WAL_DIR="/elsewhere")
-    assert unfit(facts(0, conf=named, processes=(living,))) == []
+    assert unfit(facts(0, conf=named, processes=(living,)), BACKUP) == []
 
 
 def test_a_second_time_changes_nothing(disk: Disk, shell: LocalShell) -> None:

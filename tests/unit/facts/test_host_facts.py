@@ -7,6 +7,7 @@ import json
 import shlex
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -125,6 +126,33 @@ def test_forced(argv: str, environ: str, forced: bool) -> None:
 def test_config_file(argv: str, environ: str, path: str) -> None:
     [found] = process.parse(line(argv, environ))
     assert found.config_file == path
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "path"),
+    [
+        ("etcd --data-dir /srv/etcd/", "ETCD_DATA_DIR=/var/lib/etcd", "/srv/etcd"),
+        ("etcd", "ETCD_DATA_DIR=/var/lib/etcd/", "/var/lib/etcd"),
+        ("etcd", "", ""),
+    ],
+)
+def test_data_directory_of_a_process(argv: str, environ: str, path: str) -> None:
+    [found] = process.parse(line(argv, environ))
+    assert found.data_dir == path
+
+
+@pytest.mark.parametrize(
+    ("argv", "flags"),
+    [
+        ("/usr/bin/etcd", ()),
+        ("/usr/bin/etcd --data-dir /srv/etcd --debug", ("--data-dir /srv/etcd",)),
+        ("/usr/bin/etcd -name=m7 --listen-peer-urls=http://[::]:1", ("--name m7", "--listen-peer-urls http://[::]:1")),
+        ('/bin/bash -c "exec etcd --name=\\"${ETCD_NAME}\\" --data-dir=\\"${ETCD_DATA_DIR}\\""', ()),
+        ("/usr/bin/etcd --config-file /etc/etcd.yaml", ()),
+    ],
+)
+def test_flags_that_override_the_configuration(argv: str, flags: tuple[str, ...]) -> None:
+    assert replace(unit_of("healthy"), exec_start=argv).overriding_flags == flags
 
 
 @pytest.mark.parametrize(
