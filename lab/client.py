@@ -52,10 +52,14 @@ class Client:
             raise LabError(f"{self.address}:2379{path}: unexpected answer {text[:200]!r}")
         return parsed
 
-    def put(self, key: bytes, value: bytes) -> int:
+    def put(self, key: bytes, value: bytes, lease: int = 0) -> int:
         """Write a key; return the revision etcd acknowledged. LabError: not acknowledged, which is *unknown*."""
-        encoded = {"key": _encode(key), "value": _encode(value)}
+        encoded = {"key": _encode(key), "value": _encode(value), "lease": str(lease)}
         return _revision(self._post("/v3/kv/put", dict(encoded)))
+
+    def grant(self, seconds: int) -> int:
+        """Begin a lease; return its ID. LabError: not acknowledged."""
+        return int(str(self._post("/v3/lease/grant", {"TTL": str(seconds)})["ID"]))
 
     def healthy(self) -> bool:
         """Whether the member answers a linearizable read: there is a quorum, and it is part of it."""
@@ -65,13 +69,13 @@ class Client:
             return False
         return True
 
-    def read_all(self, page: int = 1000) -> dict[bytes, KeyValue]:
+    def read_all(self, page: int = 1000, revision: int = 0) -> dict[bytes, KeyValue]:
         """Every key that this member itself holds, at one revision (serializable reads: no quorum needed).
 
-        `page` is the number of keys asked for at once.
+        `page` is the number of keys asked for at once, `revision` 0 the newest.
         """
         found: dict[bytes, KeyValue] = {}
-        begin, revision = b"\0", 0
+        begin = b"\0"
         while True:
             question = {"key": _encode(begin), "range_end": _ALL, "serializable": True, "limit": page}
             answer = self._post("/v3/kv/range", {**question, "revision": revision})

@@ -9,19 +9,17 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from urllib.parse import urlsplit
 
-from requorum.causes import alarms, why_down
+from requorum.causes import GONE, alarms, how_to_start, why_down, worth_of
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.members import Member, MemberList
-from requorum.facts.unit import FENCE
 from requorum.fitness import forced_by_hand
 from requorum.inventory import Inventory
 from requorum.obstacles import obstacles, other_recovery
 from requorum.other_clusters import beside_a_quorum, on_disk
-from requorum.ranking import Candidate, best, candidates, loss_of
+from requorum.ranking import Candidate, best, candidates, loss_of, tail_of
 from requorum.records import NEVER_WRITTEN
 from requorum.silence import Survey, declare, given_up, listening, places_of, reasons
 
-GONE = "its data is gone"
 NOSPACE_CURE = (
     "on one member: compact (etcdctl compact REVISION), on every member: etcdctl defrag; raise ETCD_QUOTA_BACKEND_BYTES "
     "if it is too small; then etcdctl alarm disarm"
@@ -133,6 +131,14 @@ def _with_quorum(
     failed = [m for m in listed.members if places[m.id] not in {f.name for f in answering}]
     count = f"{len(answering)} of {len(listed.voters)} voting members"
     proof: tuple[str, ...] = (f"{count} answer a linearizable read: {_hosts(answering)}",)
+    named = inventory.etcd.survivor
+    if named and named not in places.values():
+        return _unproven(
+            (*proof, f"the inventory names {named} as the survivor, and it is no member of the cluster that answers"),
+            (
+                f"if the cluster that answers is yours, write `survivor: auto`; if {named} holds your data, stop the others",
+            ),
+        )
     doubted, cure = beside_a_quorum(anchor, listed, reached)
     if doubted:
         return _unproven((*proof, *doubted), tuple(cure))
@@ -221,9 +227,9 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
         if proof:
             return _unproven(tuple(proof), tuple(advice))
     unwritten = {f.name for f in reached if f.data is not None and f.data.unwritten}
-    ranked = [c for c in candidates(reached) if c.name not in unwritten]
+    ranked = [c for c in candidates(reached, keep_tail=inventory.etcd.keep_tail) if c.name not in unwritten]
     if not ranked:
-        unread = tuple(f"{f.name}: {worth}" for f in reached if (worth := _worth(f)) != GONE)
+        unread = tuple(f"{f.name}: {worth}" for f in reached if (worth := worth_of(f)) != GONE)
         restore = "bring up a host that has data, or restore the cluster from a snapshot"
         new = "if this cluster is new and never held anything, start etcd on its hosts by hand"
         return _unproven(
@@ -244,7 +250,7 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
         if name in intact:
             proof.append(f"{member.name}: its data is intact on {name} (etcd is {_unit(facts)})")
         elif isinstance(facts, HostFacts):
-            proof.append(f"{member.name}: {_worth(facts)} on {name} (etcd is {_unit(facts)})")
+            proof.append(f"{member.name}: {worth_of(facts)} on {name} (etcd is {_unit(facts)})")
             if facts.data is not None and facts.data.error and not inventory.host(name).lost:
                 open_.append(
                     f"{name} has data that cannot be read: look at it; if it is damaged for good, give the member up: "
@@ -336,6 +342,7 @@ def _lost(
         loss, why = f"{lacks} (accepted: accept_loss); {loss}", f"the inventory names it and accepts that {lacks}"
     proof += [f"candidate {c.words}" for c in able] + refused
     proof.append(f"the survivor is {chosen.name}: {why}")
+    proof += tail_of(chosen)
     return _roles(inventory, survey, Verdict.LOST, chosen.name, loss, proof)
 
 
@@ -360,26 +367,6 @@ def _roles(
         joiners=_ordered(inventory, joiners),
         missing=_ordered(inventory, {h.name for h in inventory.etcd.hosts} - joiners - {survivor}),
     )
-
-
-def how_to_start(facts: HostFacts) -> str:
-    """What to type on a host whose etcd could simply be started."""
-    if facts.unit.fenced:
-        return f"rm {FENCE} && systemctl daemon-reload && systemctl start etcd (it is fenced by a recovery)"
-    if facts.unit.masked:
-        return "systemctl unmask etcd && systemctl start etcd (it is masked)"
-    if facts.unit.is_running:
-        return f"journalctl -u etcd (it is {facts.unit.state} and finds no leader; its log says why)"
-    return f"systemctl start etcd (it is {facts.unit.state}; journalctl -u etcd says why)"
-
-
-def _worth(facts: HostFacts) -> str:
-    """Why what lies in a reached host's data directory is no member's data that counts."""
-    if facts.data is None or facts.data.empty:
-        return GONE
-    if facts.data.unwritten:
-        return "nothing was ever written to the log there: an emptied host makes such a log when it starts"
-    return facts.data.error or "it holds another member's data"
 
 
 def _unit(facts: HostFacts | Silent | None) -> str:

@@ -7,9 +7,13 @@ from pathlib import PurePosixPath
 from requorum.facts import etcd_conf
 from requorum.facts.certificates import distrust
 from requorum.facts.host import HostFacts
+from requorum.facts.process import Process
 
 CLOCK_SECONDS = 5.0
 """How far a joiner's clock may be from the survivor's. Raft does not need clocks; certificates and leases do."""
+
+SCRATCH_ROOM = 128 << 20
+"""What an etcd makes room for beside its data, in bytes: a new segment of its log, and the next one."""
 
 
 _TAKE_AWAY = (
@@ -20,7 +24,7 @@ _TAKE_AWAY = (
 def unfit(facts: HostFacts, backup: PurePosixPath) -> list[str]:
     """Why nothing may be changed on this host; empty where it may. `backup` is the directory for backups."""
     found = []
-    for copied in (facts.conf.data_dir, str(PurePosixPath(etcd_conf.PATH).parent)):
+    for copied in (facts.conf.data_dir, facts.conf.wal_dir, str(PurePosixPath(etcd_conf.PATH).parent)):
         if copied and backup.is_relative_to(copied):
             found.append(f"the backup directory {backup} lies in {copied}, which it is to keep: choose another one")
     if facts.machine.uid != 0:
@@ -41,8 +45,10 @@ def unfit(facts: HostFacts, backup: PurePosixPath) -> list[str]:
     by_hand = forced_by_hand(facts)
     if by_hand:
         found.append(f"somebody has forced a new cluster here already: {', '.join(by_hand)}. {_TAKE_AWAY}")
-    if facts.conf.get("ETCD_WAL_DIR"):
-        found.append("ETCD_WAL_DIR is set: this version of Requorum knows the log inside of the data directory only")
+    if "-wal-dir" in facts.unit.exec_start or any(_other_log(facts, process) for process in facts.processes):
+        found.append(
+            f"etcd writes its log elsewhere than {etcd_conf.PATH} says: set it there (ETCD_WAL_DIR), and no flag"
+        )
     for key in ("ETCD_NAME", "ETCD_DATA_DIR", "ETCD_INITIAL_ADVERTISE_PEER_URLS", "ETCD_ADVERTISE_CLIENT_URLS"):
         if not facts.conf.get(key):
             found.append(f"{etcd_conf.PATH} does not set {key}")
@@ -51,10 +57,31 @@ def unfit(facts: HostFacts, backup: PurePosixPath) -> list[str]:
         found.append(f"nothing can be written to {places}: mount it read-write, or make it a directory that root owns")
     if facts.machine.data_hidden:
         found.append(facts.machine.data_hidden)
+    return found + _no_room(facts)
+
+
+def _other_log(facts: HostFacts, process: Process) -> bool:
+    flagged = any(word.lstrip("-").startswith("wal-dir") for word in process.argv if word.startswith("-"))
+    return flagged or process.environ.get("ETCD_WAL_DIR", "") != facts.conf.get("ETCD_WAL_DIR")
+
+
+def _no_room(facts: HostFacts) -> list[str]:
+    """What keeps a backup from being made here, and, where there is a tail to keep, a scratch etcd from being tried."""
+    found = []
     need = 2 * facts.machine.data_used
-    for what, free in (("data", facts.machine.data_free), ("backup", facts.machine.backup_free)):
-        if free < need:
-            found.append(f"the {what} directory has {free} bytes free; a backup wants twice the data, {need}")
+    if facts.machine.data_free < need:
+        found.append(
+            f"the data directory has {facts.machine.data_free} bytes free; a backup wants twice the data, {need}"
+        )
+    wants = f"a backup wants twice the data, {need}"
+    if facts.data is not None and facts.data.has_tail:
+        need += SCRATCH_ROOM
+        wants = f"a copy of the data, and a scratch etcd that is tried on another, want {need}"
+        if facts.machine.missing:
+            tools = ", ".join(facts.machine.missing)
+            found.append(f"not installed: {tools}; the tail of the log is proven in a scratch etcd that reaches nobody")
+    if facts.machine.backup_free < need:
+        found.append(f"the backup directory has {facts.machine.backup_free} bytes free; {wants}")
     return found
 
 

@@ -20,14 +20,17 @@ from requorum.diagnosis import Diagnosis, diagnose
 from requorum.facts import etcd_conf, machine, mark, members, process, unit
 from requorum.facts.bolt import keys_at
 from requorum.facts.data_dir import DataDir
+from requorum.facts.data_error import DataError
 from requorum.facts.etcd_conf import EtcdConf
 from requorum.facts.host import HostFacts, Noun, Silent
 from requorum.facts.machine import CLIENT_PORT, PEER_PORT
 from requorum.facts.mark import Mark
 from requorum.facts.members import MemberList, Status
+from requorum.facts.prediction import Proof
 from requorum.facts.process import Process
 from requorum.facts.shell import CTL
 from requorum.facts.unit import Unit
+from requorum.fetched import prove
 from requorum.operations.backup import BackupPlace
 from requorum.ranking import candidates
 from requorum.run import Run
@@ -35,6 +38,7 @@ from requorum.survey import Unexpected
 
 Found = TypeVar("Found")
 
+WITHOUT_TAIL = "ask for help; `keep_tail: false` in the inventory keeps what is known to be committed only"
 PROBE = "requorum/probe"
 """Below it each member writes, reads and deletes a key of its own, to prove that it writes."""
 
@@ -122,8 +126,11 @@ class EtcdMember:
         return [m.name for m in self.members.voters]
 
     def left_in_data_directory(self) -> list[str]:
-        """What the data directory holds, our own folders apart."""
-        entries = self._read(f"ls -A {shlex.quote(self.surveyed.conf.data_dir)}", str.splitlines)
+        """What the data directory, and one of the log's own, holds, our own folders apart."""
+        folders = [folder for folder in (self.surveyed.conf.data_dir, self.surveyed.conf.own_wal_dir) if folder]
+        entries = self._read(
+            "\n".join(f"! [ -d {shlex.quote(f)} ] || ls -A {shlex.quote(f)}" for f in folders), str.splitlines
+        )
         return [name for name in entries if not name.startswith("openshift-backup")]
 
     def log_written_since(self, aside: str) -> list[str]:
@@ -301,10 +308,30 @@ class Cluster:
         """The peer URLs of every member, as the survivor lists them."""
         return {url for m in self.survivor.members.members for url in m.peer_urls}
 
+    @property
+    def keeps_tail(self) -> bool:
+        """The survivor's log entries above its commit index are to be kept."""
+        return self.run.inventory.etcd.keep_tail
+
+    def proof_of_tail(self, data: DataDir) -> Proof | None:
+        """What the survivor will hold with its log committed; None before it is stopped, and where that is so already."""
+        survivor = self.survivor
+        if self.run.mode != "recovery" or not self.keeps_tail or not data.has_tail:
+            return None
+        try:
+            return prove(self.run.remotes[survivor.name], survivor.surveyed, data, data.end_of_tail)
+        except DataError as error:
+            raise Unexpected(
+                survivor.name,
+                expected="a log whose effect can be predicted",
+                found=str(error),
+                advice=WITHOUT_TAIL,
+            ) from None
+
     def refusal_of_survivor(self) -> str:
         """Why the survivor's data, as it lies on the disk now, must not be forced; empty where it may."""
         facts = replace(self.survivor.surveyed, data=self.survivor.data)
-        found = candidates([facts])
+        found = candidates([facts], keep_tail=self.keeps_tail)
         return found[0].refusal if found else f"its data cannot be read: {facts.data.error if facts.data else ''}"
 
     def surveyed_revision(self, member: EtcdMember) -> int:

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 
 from requorum.facts.host import HostFacts
 from requorum.facts.members import Member
+from requorum.facts.tail import Tail
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A member whose data could become the new cluster. `refusal` says why it must not; empty where it may."""
+    """A member whose data could become the new cluster. `refusal` says why it must not; empty where it may.
+
+    `settled` is the last log entry that is known to be committed, `kept` the last one that a forced start is to keep.
+    """
 
     name: str
     node_id: int
@@ -24,17 +29,22 @@ class Candidate:
     commit: int
     consistent_index: int
     revision: int
+    settled: int
+    kept: int
+    keep_tail: bool
+    tail: Tail | None
+    leader_lost: float | None
     refusal: str
 
     @property
-    def kept(self) -> int:
-        """The last log index that a forced start keeps."""
-        return max(self.commit, self.consistent_index)
+    def rank(self) -> tuple[int, ...]:
+        """Raft's rule (term and index of the last entry), then what is known to be committed, then the revision.
 
-    @property
-    def rank(self) -> tuple[int, tuple[int, int], int]:
-        """What a forced start keeps, then Raft's rule, then the revision: greater is better."""
-        return self.kept, self.last, self.revision
+        Greater is better. Without its tail a log is worth what is known to be committed.
+        """
+        if self.keep_tail:
+            return (*self.last, self.settled, self.revision)
+        return (self.settled, *self.last, self.revision)
 
     @property
     def words(self) -> str:
@@ -45,7 +55,7 @@ class Candidate:
         )
 
 
-def candidates(reached: Sequence[HostFacts]) -> list[Candidate]:
+def candidates(reached: Sequence[HostFacts], *, keep_tail: bool) -> list[Candidate]:
     """Every host with readable data of a member, best first."""
     found = []
     for facts in reached:
@@ -61,6 +71,11 @@ def candidates(reached: Sequence[HostFacts]) -> list[Candidate]:
             commit=data.log.commit,
             consistent_index=data.db.consistent_index or 0,
             revision=data.db.revision,
+            settled=data.settled,
+            kept=data.end_of_tail if keep_tail else data.settled,
+            keep_tail=keep_tail,
+            tail=data.tail,
+            leader_lost=data.leader_lost,
             refusal="",
         )
         found.append(_refused(candidate, data.log.stale))
@@ -73,10 +88,40 @@ def best(able: Sequence[Candidate]) -> Candidate:
 
 
 def loss_of(survivor: Candidate) -> str:
-    """What is known of the loss, in words; what only lost members held is unknown."""
+    """What is known of the loss, in words; what only lost members held is unknown, and never counted."""
+    name = survivor.name
     above = survivor.last[1] - survivor.kept
-    known = f"{above} log entries above its commit index" if above > 0 else "nothing that its log holds as committed"
-    return f"the forced start discards {known} on {survivor.name}; what only lost members held is unknown"
+    if not above:
+        known = f"nothing that the valid log of {name} holds: every acknowledged write in it is kept"
+    elif survivor.keep_tail:
+        known = f"{above} log entries of {name}, from one on that removes it from the cluster"
+    else:
+        tail = survivor.tail.words if survivor.tail else f"{above} log entries"
+        known = f"the tail of {name}, because of `keep_tail: false`: {tail}"
+    return f"{known}; what only lost members held is unknown ({_contact(survivor)})"
+
+
+def _contact(survivor: Candidate) -> str:
+    if survivor.leader_lost is None:
+        return f"when {survivor.name} last heard of its leader is not known"
+    at = datetime.fromtimestamp(survivor.leader_lost, timezone.utc)
+    return f"{survivor.name} lost its leader at {at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def tail_of(survivor: Candidate) -> tuple[str, ...]:
+    """What becomes of the survivor's tail, in words; nothing where it has none."""
+    lines = []
+    if survivor.settled > survivor.commit:
+        lines.append(
+            f"the database of {survivor.name} is ahead of its commit index on disk ({survivor.consistent_index} to "
+            f"{survivor.commit}): the index is raised to it, or joiners would lack those entries"
+        )
+    if survivor.tail is not None and survivor.tail.count:
+        becomes = "is kept" if survivor.keep_tail else "is discarded (`keep_tail: false`)"
+        lines.append(f"the tail of {survivor.name} {becomes}: {survivor.tail.words}")
+    if survivor.keep_tail and survivor.kept > survivor.commit:
+        lines.append("writes that clients saw time out, or that a lost majority overwrote, may appear")
+    return tuple(lines)
 
 
 def _refused(candidate: Candidate, stale: bool) -> Candidate:
@@ -89,4 +134,7 @@ def _refused(candidate: Candidate, stale: bool) -> Candidate:
         return replace(candidate, refusal="its log holds stale entries above a received snapshot")
     if candidate.consistent_index > candidate.last[1]:
         return replace(candidate, refusal="its database is ahead of its log")
+    if candidate.keep_tail and candidate.tail is not None and candidate.tail.unread:
+        why = f"its tail cannot be read ({candidate.tail.unread}); `keep_tail: false` discards it"
+        return replace(candidate, refusal=why)
     return candidate

@@ -6,27 +6,21 @@ Read-only. Source: PROCEDURE.md, stage 1.
 from __future__ import annotations
 
 import base64
-import gzip
-import tempfile
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeVar
 
 from requorum import hostlock
-from requorum.facts import certificates, etcd_conf, machine, mark, members, neighbours, process, unit, wal_files
+from requorum.facts import certificates, contact, etcd_conf, machine, mark, members, neighbours, process, unit
 from requorum.facts.bolt import Db, read_db
-from requorum.facts.data_dir import DataDir, judge, unreadable
+from requorum.facts.data_dir import DataDir, unreadable
 from requorum.facts.data_error import DataError
 from requorum.facts.host import HostFacts, Noun, Silent, commands
+from requorum.fetched import read_data
 from requorum.remote import NotAdmitted, Output, Remote, RemoteError, Unreachable
 
 Found = TypeVar("Found")
-
-SEGMENTS = 2
-"""How many of the newest WAL segments are read: a segment that was just begun may hold no entry yet."""
 
 
 class Unexpected(RemoteError):
@@ -104,7 +98,16 @@ class Surveyor:
         return later if later.api.answers else facts
 
     def _with_data(self, facts: HostFacts | Silent) -> HostFacts | Silent:
-        return replace(facts, data=self.data(facts)) if isinstance(facts, HostFacts) else facts
+        if isinstance(facts, Silent):
+            return facts
+        return replace(facts, data=replace(self.data(facts), leader_lost=self.leader_lost(facts)))
+
+    def leader_lost(self, facts: HostFacts) -> float | None:
+        """When a member lost its leader, in seconds since 1970; None where that cannot be known."""
+        try:
+            return contact.parse(self.remotes[facts.name].run(contact.COMMAND, seconds=15).stdout)
+        except RemoteError:
+            return None
 
     def data(self, facts: HostFacts) -> DataDir:
         """What a member's data directory holds. What cannot be read is told in `error`, not raised."""
@@ -124,23 +127,9 @@ class Surveyor:
         except RemoteError as error:
             return unreadable(str(error))
         try:
-            return judge(self._segments(remote, facts), db)
+            return read_data(remote, facts, db)
         except RemoteError as error:
             return unreadable(str(error))
-
-    def _segments(self, remote: Remote, facts: HostFacts) -> list[tuple[str, bytes]]:
-        with tempfile.TemporaryDirectory() as folder:
-            sent = Path(folder) / "wal.gz"
-            remote.fetch(wal_files.command(facts.conf.wal_dir, SEGMENTS), sent, seconds=120)
-            try:
-                return wal_files.parse(gzip.decompress(sent.read_bytes()))
-            except (OSError, EOFError, ValueError, zlib.error) as error:
-                raise Unexpected(
-                    facts.name,
-                    expected=f"the newest {SEGMENTS} segments of the log in {facts.conf.wal_dir}",
-                    found=str(error),
-                    advice="run the same command again; nothing was changed",
-                ) from None
 
     def _database(self, remote: Remote, facts: HostFacts) -> Db:
         path = f"{facts.conf.data_dir}/member/snap/db"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from requorum import operations
 from requorum.diagnosis import Verdict
-from requorum.live import Cluster, EtcdMember
+from requorum.live import WITHOUT_TAIL, Cluster, EtcdMember
 from requorum.records import WRITABLE
 from requorum.stages import ACTS, LOST, action, eventually, note, postcondition, precondition, step
 
@@ -25,17 +25,27 @@ def test_stop_survivor(etcd: EtcdMember, cluster: Cluster) -> None:
         assert eventually(etcd.open_ports, within=30) == set()
 
 
-@step(41, "Keep what the database holds", on="survivor", when=LOST)
-def test_keep_what_the_database_holds(etcd: EtcdMember) -> None:
-    """A forced start cuts the log at its commit index on disk, which lags behind the database after a power loss."""
+@step(41, "Keep the tail", on="survivor", when=LOST)
+def test_keep_the_tail(etcd: EtcdMember, cluster: Cluster) -> None:
+    """A forced start cuts the log at its commit index on disk, which lags behind: acknowledged writes may lie above."""
     with precondition("etcd is stopped on the survivor", after=40):
         assert etcd.processes == ()
-    with action("raise the commit index to what the database holds") as hand:
-        hand.make(operations.etcd.keep_what_the_database_holds(etcd.surveyed, etcd.data))
-    with postcondition("the log is whole, and its commit index is not behind the database"):
-        data = etcd.data
-        assert not data.error, data.error
-        assert (data.commit or 0) >= (data.consistent_index or 0), data.words
+    data, proof, whole = etcd.data, None, cluster.keeps_tail
+    with precondition("what the survivor will hold can be told from its log", after=40, otherwise=WITHOUT_TAIL):
+        proof = cluster.proof_of_tail(data)
+    if proof and data.tail and data.tail.count:
+        note(
+            f"kept: {data.tail.words}; writes that clients saw time out, or that a lost majority overwrote, may appear"
+        )
+    with action(
+        "commit the survivor's log; first on a copy, where a scratch etcd is held against what the log says",
+        otherwise=WITHOUT_TAIL,
+    ) as hand:
+        hand.make(operations.etcd.keep_tail(etcd.surveyed, data, cluster.backup, whole=whole, proof=proof))
+    with postcondition("the log is whole, and its commit index is where the tail ends"):
+        found = etcd.data
+        assert not found.error, found.error
+        assert (found.commit or 0) >= (data.end_of_tail if whole else data.settled), found.words
 
 
 @step(42, "Force a new cluster on the survivor", on="survivor", when=LOST, destructive=True)

@@ -3,23 +3,25 @@
 from requorum.changes.backup import CopyTree, FetchTree, SaveSnapshot
 from requorum.changes.change import Change, ChangeFailed, Shell
 from requorum.changes.files import MoveAside, RemoveFile, WriteFile
-from requorum.changes.log import RaiseCommit
+from requorum.changes.log import Append, KeepTail, ProveOnCopy
 from requorum.changes.membership import AddMember, PromoteMember, RemoveMember, UpdatePeerUrls
 from requorum.changes.service import EnableEtcd, ReloadUnits, RunEtcd, StartEtcd, StopEtcd
 from requorum.changes.undo import MoveBack, PutLogBack, RestoreFile
 
 __all__ = [
     "AddMember",
+    "Append",
     "Change",
     "ChangeFailed",
     "CopyTree",
     "EnableEtcd",
     "FetchTree",
+    "KeepTail",
     "MoveAside",
     "MoveBack",
     "PromoteMember",
+    "ProveOnCopy",
     "PutLogBack",
-    "RaiseCommit",
     "ReloadUnits",
     "RemoveFile",
     "RemoveMember",

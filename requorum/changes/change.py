@@ -19,6 +19,9 @@ from requorum.facts.shell import CTL
 
 quote = shlex.quote
 
+LABELLED = 'command -v getenforce >/dev/null && [ "$(getenforce)" != Disabled ]'
+"""Shell: SELinux labels files here."""
+
 _HELD, _DONE = "requorum: it holds already", "requorum: done"
 
 

@@ -7,12 +7,9 @@ import difflib
 import hashlib
 from dataclasses import dataclass, replace
 
-from requorum.changes.change import Change, quote
+from requorum.changes.change import LABELLED, Change, quote
 from requorum.facts import etcd_conf, mark
 from requorum.facts.host import HostFacts
-
-_LABELLED = 'command -v getenforce >/dev/null && [ "$(getenforce)" != Disabled ]'
-"""Shell: SELinux labels files here."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ new=$(mktemp "$path.requorum.XXXXXX") || return 1
 printf %s {base64.b64encode(self.content.encode()).decode()} | base64 -d > "$new" || {{ rm -f "$new"; return 1; }}
 if [ -f "$path" ]; then
   chown --reference="$path" "$new" && chmod --reference="$path" "$new" || {{ rm -f "$new"; return 1; }}
-  if {_LABELLED} && [ "$(stat -c %C "$path")" != "$(stat -c %C "$new")" ]; then
+  if {LABELLED} && [ "$(stat -c %C "$path")" != "$(stat -c %C "$new")" ]; then
     chcon --reference="$path" "$new" || {{ rm -f "$new"; return 1; }}
   fi
 else
@@ -89,16 +86,21 @@ return 0"""
 
 @dataclass(frozen=True)
 class MoveAside(Change):
-    """Move the contents of a data directory into a folder beside them; never across file systems, nothing deleted."""
+    """Move the contents of a data directory into a folder beside them; nothing is deleted.
+
+    A directory that is not `needed` may be missing. One of the log's own may lie on another file system than `to`.
+    """
 
     data_dir: str
     to: str
+    needed: bool = True
 
     def shown(self) -> str:
         return f"mv {self.data_dir}/* {self.to}/    (all but openshift-backup*)"
 
     def test(self) -> str:
-        return f'left=$({self._left()}) && [ -z "$left" ]'
+        emptied = f'left=$({self._left()}) && [ -z "$left" ]'
+        return emptied if self.needed else f"[ ! -e {quote(self.data_dir)} ] || {{ {emptied}; }}"
 
     def _left(self) -> str:
         return f"find {quote(self.data_dir)} -mindepth 1 -maxdepth 1 ! -name 'openshift-backup*'"
@@ -110,7 +112,7 @@ mkdir -p {to} && chown --reference={data_dir} {to} && chmod --reference={data_di
 # A second start of a new member may have left files again: each pass gets a folder of its own.
 pass={to}/$(($(ls {to} | wc -l) + 1))
 mkdir "$pass" && chown --reference={data_dir} "$pass" && chmod --reference={data_dir} "$pass" || return 1
-{_LABELLED} && chcon --reference={data_dir} {to} "$pass"
+{LABELLED} && chcon --reference={data_dir} {to} "$pass"
 {self._left()} -print0 | xargs -0 -r mv -n -t "$pass" && sync {data_dir}"""
 
     def after(self, facts: HostFacts) -> HostFacts:

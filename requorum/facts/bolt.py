@@ -73,7 +73,7 @@ def read_db() -> Generator[list[Range], list[bytes], Db]:
     """
     [head] = yield [(0, HEAD)]
     reader = Reader(head)
-    buckets = _buckets((yield from reader.items({b"": Bucket(reader.meta.root, None)}))[b""])
+    buckets = buckets_of((yield from reader.items({b"": Bucket(reader.meta.root, None)}))[b""])
     found = yield from reader.items(
         {name: buckets[name] for name in (*SMALL, b"key") if name in buckets}, last_of=b"key"
     )
@@ -86,7 +86,7 @@ def read_db() -> Generator[list[Range], list[bytes], Db]:
         txid=reader.meta.txid,
         consistent_index=_number(meta, b"consistent_index"),
         term=_number(meta, b"term"),
-        revision=max(1, compacted, *(_revision(key)[0] for key in newest)),
+        revision=max(1, compacted, *(revision_of(key)[0] for key in newest)),
         compact_revision=compacted,
         members=tuple(_member(key, value) for key, value in items[b"members"].items()),
         removed=tuple(_member_id(key) for key in items[b"members_removed"]),
@@ -129,9 +129,9 @@ def keys_at(image: Image, revision: int | None = None) -> dict[bytes, int]:
         raise DataError(f"expected a revision from {db.compact_revision}, found {revision}: it was compacted away")
     live: dict[bytes, int] = {}
     meta = newest_meta(image[:HEAD])
-    buckets = _buckets(list(scan(image, meta, Bucket(meta.root, None))))
+    buckets = buckets_of(list(scan(image, meta, Bucket(meta.root, None))))
     for _, item_key, value in scan(image, meta, buckets[b"key"]) if b"key" in buckets else ():
-        main, tombstone = _revision(item_key)
+        main, tombstone = revision_of(item_key)
         if main > revision:
             break
         key = _user_key(value)
@@ -142,17 +142,18 @@ def keys_at(image: Image, revision: int | None = None) -> dict[bytes, int]:
     return live
 
 
-def _buckets(root: list[Item]) -> dict[bytes, Bucket]:
+def buckets_of(root: list[Item]) -> dict[bytes, Bucket]:
+    """The buckets in the root bucket's items, by name."""
     return {name: bucket(name, value) for flags, name, value in root if flags & BUCKET}
 
 
 def _compacted(meta: dict[bytes, bytes]) -> int:
     """The last compaction, also one that was cut off: its revisions may be gone already (mvcc/kvstore.go, restore)."""
     found = [meta[name] for name in (b"finishedCompactRev", b"scheduledCompactRev") if name in meta]
-    return max((_revision(key)[0] for key in found), default=0)
+    return max((revision_of(key)[0] for key in found), default=0)
 
 
-def _revision(key: bytes) -> tuple[int, bool]:
+def revision_of(key: bytes) -> tuple[int, bool]:
     """Main revision, and whether this is a deletion (mvcc/revision.go: 8 bytes, `_`, 8 bytes, then perhaps `t`)."""
     if len(key) not in (17, 18) or key[8] != 0x5F:
         raise DataError(f"expected a revision of 17 or 18 bytes in the database, found {key[:20]!r}")

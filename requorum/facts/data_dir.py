@@ -8,7 +8,10 @@ from dataclasses import dataclass, field, replace
 from requorum.facts.bolt import Db, DbMember
 from requorum.facts.data_error import DataError
 from requorum.facts.founding import Witness
-from requorum.facts.wal import ConfChange, Log, read_log
+from requorum.facts.tail import Tail, read_tail
+from requorum.facts.wal import Log, read_entries
+from requorum.facts.wal_changes import ConfChange
+from requorum.facts.wal_segment import Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,9 @@ class DataDir:
 
     `unwritten`: nothing was ever written to the cluster of this log. An emptied host makes such data when it starts,
     under the IDs that it had before; so it is worth nothing where another member holds more. `samples`: term and
-    checksum of some entries, by index: the same in every log of one cluster, as far as they are committed.
+    checksum of some entries, by index: the same in every log of one cluster, as far as they are committed. `tail` is
+    None where log or database could not be read; `leader_lost` is when the member lost its leader, in seconds since
+    1970, None where that is not known.
     """
 
     log: Log | None
@@ -25,6 +30,8 @@ class DataDir:
     error: str
     unwritten: bool = False
     samples: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    tail: Tail | None = None
+    leader_lost: float | None = None
 
     @property
     def has_wal(self) -> bool:
@@ -50,6 +57,31 @@ class DataDir:
     def last(self) -> tuple[int, int] | None:
         """Term and index of the last log entry: Raft's own order among logs."""
         return (self.log.last_term, self.log.last_index) if self.log and not self.log.needs_more else None
+
+    @property
+    def settled(self) -> int:
+        """The last log entry that is known to be committed: by the commit index on disk, or because the database holds it.
+
+        etcd does not sync a record that only moves the commit index: after a power loss the database can be ahead.
+        """
+        return max(self.commit or 0, self.consistent_index or 0)
+
+    @property
+    def end_of_tail(self) -> int:
+        """The last log entry that can be kept: a forced etcd panics on one that removes the member itself."""
+        if self.log is None:
+            return 0
+        removals = [
+            c.index
+            for c in self.log.conf_changes
+            if c.kind == "remove" and c.node_id == self.log.node_id and c.index > self.settled
+        ]
+        return max(self.settled, min(removals, default=self.log.last_index + 1) - 1)
+
+    @property
+    def has_tail(self) -> bool:
+        """There are log entries that a forced start would drop and that are to be kept."""
+        return not self.error and self.end_of_tail > (self.commit or 0)
 
     @property
     def commit(self) -> int | None:
@@ -79,7 +111,7 @@ class DataDir:
             for m in self.db.members:
                 found[m.id] = m if learners is None else replace(m, is_learner=m.id in learners)
         if self.log:
-            committed = max(self.log.commit, self.consistent_index or 0)  # what is in the database was committed
+            committed = self.settled
             removed = set(self.db.removed) if self.db else set()
             for change in self.log.conf_changes:
                 if change.index <= committed and change.node_id not in removed:
@@ -129,18 +161,24 @@ class DataDir:
         )
 
 
-def judge(segments: Sequence[tuple[str, bytes]], db: Db | DataError | None) -> DataDir:
+def judge(segments: Sequence[tuple[str, Content]], db: Db | DataError | None) -> DataDir:
     """The member's data from the newest segments of its log and its database.
 
-    Arguments: name and whole content of the newest one or two segments (none: there is no log); the database as
+    Arguments: name and whole content of the newest segments (none: there is no log); the database as
     `read_db` gave it, or the error that it raised, or None if the file is not there.
     Never raises DataError: `error` says what is wrong, and whatever could be read is there beside it.
     """
     problems: list[str] = []
     log: Log | None = None
+    tail: Tail | None = None
     witness = Witness()
     try:
-        log = read_log(segments, witness.see) if segments else None
+        if segments:
+            held = (db.consistent_index or 0) if isinstance(db, Db) else None
+            log, entries = read_entries(segments, held, witness.see)
+            if held is not None:
+                settled = max(log.commit, held)
+                tail = read_tail(entries.above(settled), settled, log.last_index, log.conf_changes)
     except DataError as error:
         problems.append(f"the write-ahead log cannot be read: {error}")
     if isinstance(db, DataError):
@@ -163,7 +201,7 @@ def judge(segments: Sequence[tuple[str, bytes]], db: Db | DataError | None) -> D
     # Known from its first entry on, and nothing in the store: anything else could be a member that lags behind.
     known = log is not None and (log.first_index == 1 or log.last_index == 0)
     fresh = not problems and known and db is not None and db.revision <= 1
-    return DataDir(log, db, "; ".join(problems), fresh and not witness.wrote, witness.samples)
+    return DataDir(log, db, "; ".join(problems), fresh and not witness.wrote, witness.samples, tail)
 
 
 def unreadable(reason: str) -> DataDir:

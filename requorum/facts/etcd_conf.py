@@ -46,8 +46,13 @@ class EtcdConf:
 
     @property
     def wal_dir(self) -> str:
-        """The directory of the write-ahead log."""
-        return f"{self.data_dir}/member/wal"
+        """The directory of the write-ahead log: ETCD_WAL_DIR, or where etcd puts it by itself."""
+        return self.get("ETCD_WAL_DIR").rstrip("/") or f"{self.data_dir}/member/wal"
+
+    @property
+    def own_wal_dir(self) -> str:
+        """The directory of the write-ahead log, where it lies outside of the data directory; else empty."""
+        return "" if self.wal_dir.startswith(f"{self.data_dir}/") else self.wal_dir
 
     @property
     def peer_urls(self) -> tuple[str, ...]:

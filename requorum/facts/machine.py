@@ -11,6 +11,9 @@ CLIENT_PORT = 2379
 PEER_PORT = 2380
 
 
+COMMITTED = "committed"
+"""Beside a segment that was kept before its log was committed: inode and time of the one that took its place."""
+
 PORTS_COMMAND = r"""
 cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4=="0A" {n=split($2,a,":"); print a[n]}' | sort -u | tr '\n' ' '
 """
@@ -40,6 +43,7 @@ def command(backup_directory: str, *, versions: bool = True) -> str:
         f"backup={shlex.quote(backup_directory)}\n"
         + r"""
 data=$(conf ETCD_DATA_DIR); data=${data%/}
+wal=$(conf ETCD_WAL_DIR); wal=${wal%/}; wal=${wal:-$data/member/wal}
 nearest() { local at=$1; while [ ! -d "$at" ]; do at=$(dirname "$at"); done; printf %s "$at"; }
 writable() { [ -w "$(nearest "$1")" ] && { [ -d "$1" ] || ! { [ -e "$1" ] || [ -L "$1" ]; }; }; }
 unwritable() { for place; do writable "$place" || printf '%s//' "$place"; done; }
@@ -63,18 +67,26 @@ echo "clock=$(date +%s.%N)"
         + (_VERSIONS if versions else "")
         + r"""
 echo "data_free=$(free "${data:-/var/lib/etcd}")"
-echo "data_used=$(du -s -B1 --exclude='openshift-backup*' "$data" 2>/dev/null | cut -f1)"
+echo "data_used=$(du -s -B1 --exclude='openshift-backup*' "$data" "$wal" 2>/dev/null |
+  awk '{sum += $1} END {printf "%.0f", sum}')"
 echo "data_there=$([ -d "$data" ] && echo yes)"
 echo "data_entries=$(ls -A "$data" 2>/dev/null | tr '\n' '/')"
 user=$(systemctl show etcd.service -p User --value)
 foreign() { find "$@" \( ! -user "${user:-root}" -o ! -perm -u=rw \) -print -quit 2>/dev/null; }
 at=$(foreign "$data" -maxdepth 0)
-echo "data_foreign=${at:-$(foreign "$data/member")}"
-echo "data_wal=$(ls -A "${data}/member/wal" 2>/dev/null | grep -c 'wal$')"
+echo "data_foreign=${at:-$(foreign "$data/member" "$wal")}"
+echo "data_wal=$(ls -A "$wal" 2>/dev/null | grep -c 'wal$')"
 echo "backup_free=$(free "$backup")"
-echo "data_error=$(ls -A "$data/" "$data/member/wal/" 2>&1 > /dev/null | grep -v 'No such file or directory' | head -n 1)"
-echo "unmounted=$(unmounted "$data")"
-echo "unwritable=$(unwritable /etc/etcd /etc/systemd/system /run /var/lib "${data:-/var/lib/etcd}" "$backup")"
+echo "data_error=$(ls -A "$data/" "$wal/" 2>&1 > /dev/null | grep -v 'No such file or directory' | head -n 1)"
+echo "unmounted=$(unmounted "$data"; [ "$wal" = "$data/member/wal" ] || unmounted "$wal")"
+echo "unwritable=$(unwritable /etc/etcd /etc/systemd/system /run /var/lib "${data:-/var/lib/etcd}" "$wal" "$backup")"
+echo "kept_log=$(
+  for kept in "$data"/openshift-backup-requorum-*/wal/*.wal.*; do
+    segment=${kept##*/}; now=$(stat -c '%i %y' "$wal/${segment%.*}" 2>/dev/null) || continue
+    [ "$now" != "$(cat "${kept%/*}/committed" 2>/dev/null)" ] || printf %s "$kept"
+  done)"
+for tool in unshare setpriv ip; do command -v $tool > /dev/null || missing="$missing $tool"; done
+echo "missing=$missing"
 """
     )
 
@@ -85,7 +97,9 @@ class Machine:
 
     `unwritable` are directories that a recovery writes to and cannot: read-only, or no directory. `unmounted` are mount
     points at or above the data directory where nothing is mounted now: what lies there is not the member's data.
-    `data_error`: why the data directory cannot be listed, though it may be there.
+    `data_error`: why the data directory cannot be listed, though it may be there. `missing` are commands of util-linux
+    and iproute2 that are not there. `kept_log` is a segment as it was before a recovery committed the log, where etcd
+    has not run since.
     `data_foreign`: a path in the data directory that etcd's user does not own, or may not read and write; else empty.
     """
 
@@ -104,6 +118,8 @@ class Machine:
     data_has_wal: bool
     backup_free: int
     unwritable: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    kept_log: str = ""
     unmounted: tuple[str, ...] = ()
     data_error: str = ""
     data_foreign: str = ""
@@ -145,6 +161,8 @@ def parse(output: str, known: Machine | None = None) -> Machine:
             data_has_wal=int(values["data_wal"] or 0) > 0,
             backup_free=int(values["backup_free"]),
             unwritable=tuple(place for place in values["unwritable"].split("//") if place),
+            kept_log=values.get("kept_log", ""),
+            missing=tuple(values.get("missing", "").split()),
             data_error=values["data_error"],
             unmounted=tuple(place for place in values["unmounted"].split("//") if place),
             data_foreign=values["data_foreign"],

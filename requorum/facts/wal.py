@@ -5,35 +5,20 @@ Format: etcd's `wal` package (record.proto, decoder.go, `ReadAll`) and raft.prot
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 from requorum.facts.data_error import DataError
 from requorum.facts.protobuf import Message, parse
-from requorum.facts.wal_segment import read_segment
+from requorum.facts.wal_changes import ConfChange, read_changes
+from requorum.facts.wal_replay import PLACE, Replay
+from requorum.facts.wal_segment import Content, SegmentEnd, record_at, records
 
 METADATA, ENTRY, STATE, SNAPSHOT = 1, 2, 3, 5  # record types
-CONF_CHANGE, CONF_CHANGE_V2 = 1, 2  # entry types
 
 NAME = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16})\.wal")
-
-Kind = Literal["add", "remove", "update", "add-learner", "promote"]
-KINDS: tuple[Kind, ...] = ("add", "remove", "update", "add-learner")
-
-
-@dataclass(frozen=True, slots=True)
-class ConfChange:
-    """A change of the membership in the log; it counts from the moment that its entry is committed."""
-
-    index: int
-    kind: Kind
-    node_id: int
-    name: str
-    peer_urls: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +65,35 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class Entry:
+    """One entry of the log; `type` is 0 for a write, else a change of the membership."""
+
     index: int
     term: int
     type: int
-    data: bytes  # kept for changes of the membership only
+    data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Snapshot:
-    index: int
-    term: int
+@dataclass(frozen=True)
+class Entries:
+    """Entries of a log from `first` on, read from the segments' contents one at a time; any number of times."""
+
+    contents: tuple[Content, ...]
+    first: int
+    where: Sequence[int]
+
+    def __iter__(self) -> Iterator[Entry]:
+        for place in self.where:
+            message = parse(record_at(self.contents[place >> PLACE], place & ((1 << PLACE) - 1)))
+            yield Entry(message.number(3), message.number(2), message.number(1), message.bytes(4))
+
+    def above(self, index: int) -> Entries:
+        """Those above an index."""
+        skipped = max(0, index + 1 - self.first)
+        return Entries(self.contents, self.first + skipped, self.where[skipped:])
 
 
-def read_log(segments: Sequence[tuple[str, bytes]], see: Callable[[Message], None] | None = None) -> Log:
+def read_log(segments: Sequence[tuple[str, Content]], see: Callable[[Message], None] | None = None) -> Log:
     """The log in the newest segments of a `member/wal`.
 
     Arguments: name and whole content of each segment (with its zeros: they tell a torn record from a cut file), any
@@ -101,41 +101,80 @@ def read_log(segments: Sequence[tuple[str, bytes]], see: Callable[[Message], Non
     every entry, in the order in which they were written.
     Raises DataError for a wrong checksum that is not a torn last record, a gap, or what is no WAL at all.
     """
+    return read_entries(segments, None, see)[0]
+
+
+def read_entries(
+    segments: Sequence[tuple[str, Content]], above: int | None, see: Callable[[Message], None] | None = None
+) -> tuple[Log, Entries]:
+    """The log, and its entries above an index (None: none); arguments and errors as of `read_log`.
+
+    Reads in one pass and holds a few megabytes, however large the segments are.
+    """
     ordered = _ordered(segments)
     state, metadata = Message(), Message()
-    items: list[_Entry | _Snapshot] = []
-    torn = False
-    end = LogEnd("", 0, 0, 0)
+    first_name = _parse_name(ordered[0][0])
+    replay = Replay(before=max(0, first_name[1] - 1), oldest=first_name[0] == 0, above=above)
     crc: int | None = None
     for position, (name, content) in enumerate(ordered):
-        segment = read_segment(name, content, crc, newest=position == len(ordered) - 1)
-        for kind, data in segment.records:
-            if kind == ENTRY:
-                message = parse(data)
-                items.append(_entry(message))
+        found = records(name, content, crc, newest=position == len(ordered) - 1)
+        while True:
+            try:
+                record = next(found)
+            except StopIteration as stop:
+                closed: SegmentEnd = stop.value
+                break
+            if record.type == ENTRY:
+                message = parse(record.data)
+                replay.entry(message, position, record.at)
                 if see is not None:
                     see(message)
-            elif kind == STATE:
-                state = parse(data)
-            elif kind == METADATA:
-                found = parse(data)
-                if metadata.numbers and found.numbers != metadata.numbers:
-                    raise DataError(
-                        f"{name}: expected the member {metadata.number(1):x} of cluster {metadata.number(2):x} in all "
-                        f"segments, found member {found.number(1):x} of cluster {found.number(2):x}"
-                    )
-                metadata = found
-            elif kind == SNAPSHOT:
-                message = parse(data)
-                items.append(_Snapshot(message.number(1), message.number(2)))
+            elif record.type == STATE:
+                state = parse(record.data)
+                replay.commit_to(state.number(3))
+            elif record.type == METADATA:
+                metadata = _same_member(name, metadata, parse(record.data))
+            elif record.type == SNAPSHOT:
+                message = parse(record.data)
+                replay.snapshot_at(message.number(1), message.number(2))
             else:
-                raise DataError(f"{name}: expected a record of type 1 to 5, found type {kind}")
-        crc, torn = segment.crc, segment.torn
-        end = LogEnd(name, segment.end, segment.crc or 0, segment.size)
+                raise DataError(f"{name}: expected a record of type 1 to 5, found type {record.type}")
+        crc = closed.crc
     if not metadata.numbers:
         raise DataError(f"{ordered[-1][0]}: expected the member's identity in its first records, found none")
-    first_name = _parse_name(ordered[0][0])
-    return _replay(items, state, metadata, torn, end, before=max(0, first_name[1] - 1), oldest=first_name[0] == 0)
+    end = LogEnd(ordered[-1][0], closed.end, closed.crc or 0, closed.size)
+    return _log(replay, state, metadata, closed.torn, end), Entries(tuple(c for _, c in ordered), *replay.places())
+
+
+def _same_member(name: str, known: Message, found: Message) -> Message:
+    if known.numbers and found.numbers != known.numbers:
+        raise DataError(
+            f"{name}: expected the member {known.number(1):x} of cluster {known.number(2):x} in all "
+            f"segments, found member {found.number(1):x} of cluster {found.number(2):x}"
+        )
+    return found
+
+
+def _log(replay: Replay, state: Message, metadata: Message, torn: bool, end: LogEnd) -> Log:
+    replay.finish()
+    changes = (change for index, kind, data in replay.changes for change in read_changes(index, kind, data))
+    return Log(
+        node_id=metadata.number(1),
+        cluster_id=metadata.number(2),
+        term=state.number(1),
+        vote=state.number(2),
+        commit=state.number(3),
+        first_index=replay.first,
+        last_index=replay.last,
+        last_term=replay.last_term or 0,
+        torn=torn,
+        stale=replay.stale,
+        snapshot_index=replay.snapshot[0],
+        snapshot_term=replay.snapshot[1],
+        conf_changes=tuple(changes),
+        needs_more=replay.last_term is None,
+        end=end,
+    )
 
 
 def is_segment(name: str) -> bool:
@@ -151,7 +190,7 @@ def _parse_name(name: str) -> tuple[int, int]:
     return int(found[1], 16), int(found[2], 16)
 
 
-def _ordered(segments: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+def _ordered(segments: Sequence[tuple[str, Content]]) -> list[tuple[str, Content]]:
     if not segments:
         raise DataError("expected at least one segment of the WAL, found none")
     ordered = sorted(segments, key=lambda segment: _parse_name(segment[0]))
@@ -159,102 +198,3 @@ def _ordered(segments: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
         if _parse_name(two)[0] != _parse_name(one)[0] + 1:
             raise DataError(f"expected the segment after {one}, found {two}: a segment is missing")
     return ordered
-
-
-def _entry(message: Message) -> _Entry:
-    kind = message.number(1)
-    return _Entry(message.number(3), message.number(2), kind, message.bytes(4) if kind else b"")
-
-
-def _replay(
-    items: list[_Entry | _Snapshot],
-    state: Message,
-    metadata: Message,
-    torn: bool,
-    end: LogEnd,
-    *,
-    before: int,
-    oldest: bool,
-) -> Log:
-    """Lay the entries over each other as etcd's ReadAll and Raft's log do. `before`: last index before the segments."""
-    commit = state.number(3)
-    entries: list[_Entry] = []
-    start, start_term = before, 0 if oldest and before == 0 else None  # what the first kept entry follows
-    snapshot = _Snapshot(0, 0)
-    stale = False
-    for item in items:
-        last_index, last_term = (entries[-1].index, entries[-1].term) if entries else (start, start_term)
-        if isinstance(item, _Snapshot):
-            if item.index > commit or item.index < snapshot.index:
-                continue  # not confirmed by a hard state: etcd skips it (wal.go, ValidSnapshotEntries)
-            snapshot = item
-            at = item.index - (entries[0].index if entries else start + 1)
-            if item.index > last_index or (entries and at >= 0 and entries[at].term != item.term):
-                # Received from a leader: Raft's log begins again behind it, though old entries stay in the file.
-                stale = item.index < last_index
-                entries, start, start_term = [], item.index, item.term
-            elif not entries and item.index == last_index:
-                start_term = item.term
-            continue
-        if item.index > last_index + 1:
-            raise DataError(f"expected the entry {last_index + 1} in the WAL, found {item.index}: entries are missing")
-        if entries and item.index <= last_index:
-            del entries[max(0, item.index - entries[0].index) :]
-            last_term = entries[-1].term if entries else None
-        if not entries and item.index <= start:
-            start, start_term = item.index - 1, None  # overwrites entries of older segments
-            last_term = None
-        if last_term is not None and item.term < last_term:
-            raise DataError(f"expected the term of entry {item.index} to be at least {last_term}, found {item.term}")
-        entries.append(item)
-    last_term = entries[-1].term if entries else start_term
-    return Log(
-        node_id=metadata.number(1),
-        cluster_id=metadata.number(2),
-        term=state.number(1),
-        vote=state.number(2),
-        commit=commit,
-        first_index=entries[0].index if entries else None,
-        last_index=entries[-1].index if entries else start,
-        last_term=last_term or 0,
-        torn=torn,
-        stale=stale,
-        snapshot_index=snapshot.index,
-        snapshot_term=snapshot.term,
-        conf_changes=tuple(change for entry in entries if entry.type for change in _conf_changes(entry)),
-        needs_more=last_term is None,
-        end=end,
-    )
-
-
-def _conf_changes(entry: _Entry) -> Iterator[ConfChange]:
-    if entry.type == CONF_CHANGE:
-        message = parse(entry.data)
-        yield _conf_change(entry.index, message.number(2), message.number(3), message.bytes(4))
-    elif entry.type == CONF_CHANGE_V2:
-        message = parse(entry.data)
-        for single in message.repeated.get(2, []):
-            change = parse(single)
-            yield _conf_change(entry.index, change.number(1), change.number(2), message.bytes(3))
-    else:
-        raise DataError(f"expected an entry of type 0 to 2 at index {entry.index}, found type {entry.type}")
-
-
-def _conf_change(index: int, number: int, node_id: int, context: bytes) -> ConfChange:
-    """One change; its context is the member in JSON (membership/cluster.go, ConfigChangeContext)."""
-    if number >= len(KINDS):
-        raise DataError(f"expected a membership change of type 0 to 3 at index {index}, found type {number}")
-    kind = KINDS[number]
-    name = ""
-    peer_urls: tuple[str, ...] = ()
-    if context and kind != "remove":
-        try:
-            member = json.loads(context)
-            name, peer_urls = str(member.get("name", "")), tuple(str(url) for url in member.get("peerURLs") or ())
-            if kind == "add" and member.get("isPromote"):
-                kind = "promote"
-        except (ValueError, AttributeError, TypeError) as error:
-            raise DataError(
-                f"expected a member in JSON in the membership change at index {index}, found {context[:80]!r} ({error})"
-            ) from None
-    return ConfChange(index, kind, node_id, name, peer_urls)

@@ -5,14 +5,17 @@ etcd gives a segment its 64 MB at once, and most of them are zeros that need not
 
 from __future__ import annotations
 
+import re
 import shlex
+
+NAME = re.compile(r"[0-9a-f-]+[.]wal")
 
 FIRST = 64 * 1024
 """Bytes of a segment that are always sent; from there on twice as many, until only zeros are left."""
 
 
 def command(wal_dir: str, newest: int) -> str:
-    """The command that `parse` reads, once its output is unpacked; `newest` is how many segments are sent."""
+    """The command that sends the newest segments, packed by gzip, each behind the line that `parse_line` reads."""
     return f"""set -o pipefail
 cd {shlex.quote(wal_dir)} || exit 1
 for segment in $(ls | grep '^[0-9a-f-]*[.]wal$' | sort | tail -n {newest}); do
@@ -29,20 +32,16 @@ for segment in $(ls | grep '^[0-9a-f-]*[.]wal$' | sort | tail -n {newest}); do
 done | gzip -1"""
 
 
-def parse(output: bytes) -> list[tuple[str, bytes]]:
-    """Name and whole content of each segment, its zeros put back. Raises ValueError for anything else."""
-    found: list[tuple[str, bytes]] = []
-    at = 0
-    while at < len(output):
-        line, _, _ = output[at : at + 200].partition(b"\n")
-        words = line.decode(errors="replace").split()
-        if len(words) != 3 or not words[1].isdecimal() or not words[2].isdecimal():
-            raise ValueError(f"expected name, size and number of bytes of a segment, found {line!r}")
-        name, size, kept = words[0], int(words[1]), int(words[2])
-        at += len(line) + 1
-        content = output[at : at + kept]
-        if len(content) != kept or kept > size:
-            raise ValueError(f"expected {kept} of {size} bytes of {name}, found {len(content)}")
-        found.append((name, content.ljust(size, b"\0")))
-        at += kept
-    return found
+LINE = 200
+"""The line before a segment is not longer."""
+
+
+def parse_line(line: bytes) -> tuple[str, int, int]:
+    """From the line before a segment: its name, its size, how many bytes follow. Raises ValueError for anything else."""
+    words = line.decode(errors="replace").split()
+    if len(words) != 3 or not NAME.fullmatch(words[0]) or not words[1].isdecimal() or not words[2].isdecimal():
+        raise ValueError(f"expected name, size and number of bytes of a segment, found {line!r}")
+    name, size, kept = words[0], int(words[1]), int(words[2])
+    if kept > size:
+        raise ValueError(f"expected at most the {size} bytes of {name}, found {kept}")
+    return name, size, kept

@@ -6,11 +6,17 @@ Source: etcd's wal/decoder.go, wal/repair.go and record.proto.
 from __future__ import annotations
 
 import struct
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from mmap import mmap
+from typing import TypeAlias
 
 from requorum.facts.crc32c import running
 from requorum.facts.data_error import DataError
 from requorum.facts.protobuf import parse
+
+Content: TypeAlias = bytes | mmap
+"""A whole segment, with its zeros; mapped, it need not fit into the memory."""
 
 CRC = 4
 """The type of the record that begins a chain of checksums."""
@@ -18,18 +24,28 @@ SECTOR = 512
 """A disk writes whole sectors: a record that was half written has a sector of zeros in it."""
 MAX_RECORD = 10 << 20
 """etcd 3.3 and 3.4 die on a longer record ("max entry size limit exceeded"); so long a length is damage, no tear."""
+BATCH = 4 << 20
+"""So many bytes of records are held at once: their checksums are made side by side."""
 
 _FRAME = struct.Struct("<Q")
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
-    """Type and data of the records whose checksums are right, the last checksum (None: not even a first record).
+class Record:
+    """A record whose checksum is right: where its frame begins, its type and its data."""
+
+    at: int
+    type: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEnd:
+    """Where the records of a segment end: the last checksum (None: not even a first record), whether one is torn.
 
     `end` is the byte behind the last of them, `size` the file's.
     """
 
-    records: tuple[tuple[int, bytes], ...]
     crc: int | None
     torn: bool
     end: int
@@ -37,8 +53,8 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
-    at: int  # where its frame begins in the segment
+class _Frame:
+    at: int
     end: int
     type: int
     crc: int
@@ -46,7 +62,7 @@ class _Record:
 
 
 @dataclass(frozen=True, slots=True)
-class _End:
+class _Stop:
     """Where the records end, other than before zeros or with the file; torn, or damaged."""
 
     at: int
@@ -54,75 +70,108 @@ class _End:
     torn: bool
 
 
-def read_segment(name: str, content: bytes, crc: int | None, *, newest: bool) -> Segment:
-    """The records of a segment.
+def records(name: str, content: Content, crc: int | None, *, newest: bool) -> Generator[Record, None, SegmentEnd]:
+    """The records of a segment, one after the other; returns where they end.
 
     Arguments: its name, for messages; its whole content; the checksum where the segment before ended, if that is known;
     whether it is the newest one: only that may end in a torn record (etcd repairs no other).
     Raises DataError for a wrong checksum that is not a torn last record, as etcd understands it.
     """
-    records, end = _frames(content)
-    data = [b"" if record.type == CRC else record.data for record in records]
-    if records:
-        first = records[0]
-        if first.type != CRC:
-            raise DataError(f"{name}: expected a checksum record first, found a record of type {first.type}")
-        if crc is not None and first.crc != crc:
-            raise DataError(
-                f"{name}: expected the chain of checksums to go on with {crc:08x}, found {first.crc:08x}: "
-                "the segment does not follow the one before"
-            )
-        crc = first.crc
-    good: list[tuple[int, bytes]] = []
+    frames = _frames(content)
     last = 0
-    for record, expected in zip(records, running(data, crc or 0), strict=True):
-        if record.crc != expected:
-            found = f"a record with the checksum {record.crc:08x} where {expected:08x} is right"
-            end = _End(record.at, found, _has_zero_sector(content, record.at + 8, record.end))
+    begun = False
+    stop: _Stop | None = None
+    while not stop:
+        batch, stop = _batch(frames)
+        if not batch:
             break
-        crc, last = expected, record.end
-        if record.type != CRC:
-            good.append((record.type, record.data))
-    if end and not (newest and end.torn):
-        why = "newer segments follow" if end.torn else "it is damaged, not half written"
-        raise DataError(f"{name}: at byte {end.at}: expected a whole record, found {end.found}; {why}")
-    return Segment(tuple(good), crc, end is not None, last, len(content))
+        if not begun:
+            crc = _chained(name, batch[0], crc)
+            begun = True
+        data = [b"" if frame.type == CRC else frame.data for frame in batch]
+        for frame, expected in zip(batch, running(data, crc or 0), strict=True):
+            if frame.crc != expected:
+                found = f"a record with the checksum {frame.crc:08x} where {expected:08x} is right"
+                stop = _Stop(frame.at, found, _has_zero_sector(content, frame.at + 8, frame.end))
+                break
+            crc, last = expected, frame.end
+            if frame.type != CRC:
+                yield Record(frame.at, frame.type, frame.data)
+    if stop and not (newest and stop.torn):
+        why = "newer segments follow" if stop.torn else "it is damaged, not half written"
+        raise DataError(f"{name}: at byte {stop.at}: expected a whole record, found {stop.found}; {why}")
+    return SegmentEnd(crc, stop is not None, last, len(content))
 
 
-def _frames(content: bytes) -> tuple[list[_Record], _End | None]:
-    """The records with their checksums not yet compared."""
+def record_at(content: Content, at: int) -> bytes:
+    """The data of a record that was read before, by the byte where its frame begins."""
+    (frame,) = _FRAME.unpack(content[at : at + 8])
+    return parse(content[at + 8 : at + 8 + (frame & ((1 << 56) - 1))]).bytes(3)
+
+
+def _chained(name: str, first: _Frame, crc: int | None) -> int:
+    if first.type != CRC:
+        raise DataError(f"{name}: expected a checksum record first, found a record of type {first.type}")
+    if crc is not None and first.crc != crc:
+        raise DataError(
+            f"{name}: expected the chain of checksums to go on with {crc:08x}, found {first.crc:08x}: "
+            "the segment does not follow the one before"
+        )
+    return first.crc
+
+
+def _batch(frames: Iterator[_Frame | _Stop]) -> tuple[list[_Frame], _Stop | None]:
+    """Some frames, none at the end; and what ended them, other than zeros or the file's end."""
+    found: list[_Frame] = []
+    size = 0
+    for frame in frames:
+        if isinstance(frame, _Stop):
+            return found, frame
+        found.append(frame)
+        size += len(frame.data)
+        if size >= BATCH:
+            break
+    return found, None
+
+
+def _frames(content: Content) -> Iterator[_Frame | _Stop]:
+    """The records with their checksums not yet compared, then perhaps what ended them."""
     size, at = len(content), 0
-    records: list[_Record] = []
     while at + 8 <= size:
-        (frame,) = _FRAME.unpack_from(content, at)
+        (frame,) = _FRAME.unpack(content[at : at + 8])
         if frame == 0:
             # etcd ends here too. Other bytes behind were written, but never synced, before a power loss.
-            return records, None if _only_zeros(content, at) else _End(at, "zeros before other bytes", torn=True)
+            if not _only_zeros(content, at):
+                yield _Stop(at, "zeros before other bytes", torn=True)
+            return
         length, padding = frame & ((1 << 56) - 1), frame >> 56 & 7 if frame >> 63 else 0
         end = at + 8 + length + padding
         if end > size:
             found = f"a record of {length} bytes where the file has {size - at - 8}"
-            return records, _End(at, found, torn=length < MAX_RECORD)
+            yield _Stop(at, found, torn=length < MAX_RECORD)
+            return
         try:
             message = parse(content[at + 8 : at + 8 + length])
         except DataError as error:
-            return records, _End(at, f"no record ({error})", _has_zero_sector(content, at + 8, end))
-        records.append(_Record(at, end, message.number(1), message.number(2), message.bytes(3)))
+            yield _Stop(at, f"no record ({error})", _has_zero_sector(content, at + 8, end))
+            return
+        yield _Frame(at, end, message.number(1), message.number(2), message.bytes(3))
         at = end
-    return records, _End(at, f"{size - at} bytes where a frame of 8 begins", torn=True) if at < size else None
+    if at < size:
+        yield _Stop(at, f"{size - at} bytes where a frame of 8 begins", torn=True)
 
 
-def _only_zeros(content: bytes, start: int) -> bool:
+def _only_zeros(content: Content, start: int) -> bool:
     """Whether nothing but zeros follows; in steps, for a segment has some 64 MB of them."""
     zeros = bytes(1 << 16)
-    while start + len(zeros) <= len(content):
-        if not content.startswith(zeros, start):
+    for at in range(start, len(content), len(zeros)):
+        found = content[at : at + len(zeros)]
+        if found != zeros and found.strip(b"\0"):
             return False
-        start += len(zeros)
-    return not content[start:].strip(b"\0")
+    return True
 
 
-def _has_zero_sector(content: bytes, start: int, end: int) -> bool:
+def _has_zero_sector(content: Content, start: int, end: int) -> bool:
     """Whether one of the disk's sectors under the record holds only zeros (wal/decoder.go, isTornEntry)."""
     while start < end:
         stop = min(end, start - start % SECTOR + SECTOR)

@@ -49,6 +49,7 @@ class MasterHost:
 class Etcd:
     """The cluster's hosts in the order of the file; survivor None: the best one; rejoin None: every other host.
 
+    `keep_tail`: log entries of the survivor above its commit index are kept, not discarded.
     `accept_loss`: the named survivor is taken although another member holds more.
     """
 
@@ -57,6 +58,7 @@ class Etcd:
     survivor: str | None = None
     rejoin: tuple[str, ...] | None = None
     accept_loss: bool = False
+    keep_tail: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def _cluster(value: Value | None) -> str | None:
 
 
 def _etcd(value: Value | None, login: Login, folder: Path) -> Etcd | None:
-    fields = value.fields(("hosts", "runtime", "survivor", "accept_loss", "rejoin")) if value else None
+    fields = value.fields(("hosts", "runtime", "survivor", "accept_loss", "rejoin", "keep_tail")) if value else None
     if value is None or fields is None:
         return None
     runtime = _runtime(fields.get("runtime"))
@@ -103,7 +103,7 @@ def _etcd(value: Value | None, login: Login, folder: Path) -> Etcd | None:
             "no survivor that is named",
         )
     hosts = tuple(EtcdHost(host.name, host.address, host.lost, host.ssh, host.value.line) for host in declared)
-    return Etcd(runtime, hosts, survivor, rejoin, accept_loss)
+    return Etcd(runtime, hosts, survivor, rejoin, accept_loss, _truth(fields, "keep_tail", default=True))
 
 
 _HOSTS_FIX = "write each host as `name: {address: …}` below `hosts:`, indented"

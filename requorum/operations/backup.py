@@ -32,9 +32,19 @@ class BackupPlace:
         return self.directory / f"etcd-data-{self.recovery}"
 
     @property
+    def log(self) -> PurePosixPath:
+        """The copy of a write-ahead log that has a directory of its own."""
+        return self.directory / f"etcd-wal-{self.recovery}"
+
+    @property
     def database(self) -> PurePosixPath:
         """The database in the copy of the data directory."""
         return self.data / "member/snap/db"
+
+    @property
+    def scratch(self) -> PurePosixPath:
+        """Where a scratch etcd runs on a copy of the data, and is removed; the room for it is looked at here."""
+        return self.directory / f"etcd-scratch-{self.recovery}"
 
     def fetched_copy(self, host: str, what: str) -> Path | None:
         """The archive here; None where copies are not fetched."""
@@ -69,8 +79,13 @@ def keep_data(facts: HostFacts, place: BackupPlace) -> list[Change]:
     """38.1.1.2: database and write-ahead log of a member; nothing to do where it has none."""
     if not facts.has_data:
         return []
-    copy = CopyTree(facts.name, facts.conf.data_dir, str(place.data))
-    return [copy, *_fetched(facts, place.data, "data", place)]
+    copies = [("data", facts.conf.data_dir, place.data)]
+    if facts.conf.own_wal_dir:
+        copies.append(("wal", facts.conf.own_wal_dir, place.log))
+    changes: list[Change] = []
+    for what, source, copy in copies:
+        changes += [CopyTree(facts.name, source, str(copy)), *_fetched(facts, copy, what, place)]
+    return changes
 
 
 def save_snapshot(facts: HostFacts, place: BackupPlace, when: str) -> list[Change]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from requorum.changes import (
+    Append,
     Change,
     EnableEtcd,
+    KeepTail,
     MoveAside,
     MoveBack,
+    ProveOnCopy,
     PutLogBack,
-    RaiseCommit,
     ReloadUnits,
     RemoveFile,
     RunEtcd,
@@ -22,7 +24,9 @@ from requorum.facts import etcd_conf, unit
 from requorum.facts.data_dir import DataDir
 from requorum.facts.host import HostFacts, MissingFact
 from requorum.facts.members import Member
+from requorum.facts.prediction import Proof
 from requorum.facts.wal_record import state_record
+from requorum.operations.backup import BackupPlace
 
 _ELECTION = ("heartbeat-interval", "election-timeout")
 
@@ -32,21 +36,29 @@ def stop(facts: HostFacts) -> list[Change]:
     return [StopEtcd(facts.name)]
 
 
-def keep_what_the_database_holds(facts: HostFacts, data: DataDir) -> list[Change]:
-    """Raise the commit index on disk to the last entry that the database holds; nothing to do where it is there.
+def keep_tail(
+    facts: HostFacts, data: DataDir, place: BackupPlace, *, whole: bool, proof: Proof | None = None
+) -> list[Change]:
+    """Raise the commit index on disk; a forced start cuts the log there, and it lags behind. Nothing where it is there.
 
-    etcd does not sync a record that only moves the commit index: after a power loss the database of a member is usually
-    ahead of it. A forced start cuts the log at the commit index, and whoever joins then replays a log that lacks those
-    entries (seen: joiners without the last write). They were committed, or the database would not hold them.
-    Source: TAIL.md, rules 6 and 8; etcd issue 14009, PR 20055. Raises MissingFact where the data cannot be read.
+    `whole` (`keep_tail: true`): to where the tail ends, for acknowledged writes may be in it; first on a copy, which is
+    held against `proof` (None in a plan, where etcd still runs). Else only to what the database holds: those entries
+    were committed, and without them whoever joins lacks them (seen).
+    Source: docs/tail.md; etcd issue 14009, PR 20055. Raises MissingFact where the data cannot be read.
     """
-    if data.error or data.log is None or data.consistent_index is None:
+    if data.error or data.log is None:
         raise MissingFact(facts.name, "a readable log and database", data.error)
-    log, commit = data.log, data.consistent_index
+    log, conf = data.log, facts.conf
+    commit = data.end_of_tail if whole else data.settled
     if commit <= log.commit:
         return []
     record = state_record(log.term, log.vote, commit, log.end.crc)
-    return [RaiseCommit(facts.name, f"{facts.conf.wal_dir}/{log.end.segment}", log.end.offset, log.end.size, record)]
+    append = Append(log.end.segment, log.end.offset, log.end.size, proof.sha256 if proof else "", record)
+    kept = KeepTail(facts.name, conf.wal_dir, append, f"{conf.data_dir}/{aside(place.recovery)}/wal")
+    if not whole:
+        return [kept]
+    prediction = proof.prediction if proof else None
+    return [ProveOnCopy(facts.name, conf.data_dir, conf.wal_dir, append, str(place.scratch), prediction), kept]
 
 
 def force_new_cluster(facts: HostFacts) -> list[Change]:
@@ -124,29 +136,36 @@ def start_as_found(facts: HostFacts) -> list[Change]:
 
 
 def put_log_back(facts: HostFacts) -> list[Change]:
-    """Undo `keep_what_the_database_holds`, where the original segment was kept beside the log."""
+    """Undo `keep_tail`, where the original segment was kept beside the log."""
     where = kept_log(facts)
     return [PutLogBack(facts.name, facts.conf.wal_dir, where)] if where else []
 
 
 def kept_log(facts: HostFacts) -> str:
     """Where the segments lie that a recovery replaced; empty where it can have replaced none."""
-    if facts.mark is None or not facts.has_data or _aside(facts.mark.recovery) not in facts.machine.data_entries:
+    if facts.mark is None or not facts.has_data or aside(facts.mark.recovery) not in facts.machine.data_entries:
         return ""
-    return f"{facts.conf.data_dir}/{_aside(facts.mark.recovery)}/wal"
+    return f"{facts.conf.data_dir}/{aside(facts.mark.recovery)}/wal"
 
 
 def move_data_back(facts: HostFacts) -> list[Change]:
     """Undo `move_data_aside`, where it was done."""
-    if facts.mark is None or facts.has_data or _aside(facts.mark.recovery) not in facts.machine.data_entries:
+    if facts.mark is None or facts.has_data or aside(facts.mark.recovery) not in facts.machine.data_entries:
         return []
-    return [MoveBack(facts.name, facts.conf.data_dir, f"{facts.conf.data_dir}/{_aside(facts.mark.recovery)}")]
+    return [MoveBack(facts.name, facts.conf.data_dir, f"{facts.conf.data_dir}/{aside(facts.mark.recovery)}")]
 
 
 def move_data_aside(facts: HostFacts, recovery: str) -> list[Change]:
-    """38.1.4, without its ``rm -Rf``: the old data goes into a folder beside it, which etcd does not look at."""
-    return [MoveAside(facts.name, facts.conf.data_dir, f"{facts.conf.data_dir}/{_aside(recovery)}")]
+    """38.1.4, without its ``rm -Rf``: the old data goes into a folder beside it, which etcd does not look at.
+
+    A log with a directory of its own goes there too: etcd removes that directory, with all in it, when it makes a log.
+    """
+    to = f"{facts.conf.data_dir}/{aside(recovery)}"
+    own = facts.conf.own_wal_dir
+    log = [MoveAside(facts.name, own, to, needed=False)] if own else []
+    return [MoveAside(facts.name, facts.conf.data_dir, to), *log]
 
 
-def _aside(recovery: str) -> str:
+def aside(recovery: str) -> str:
+    """The folder in a data directory for what a recovery takes out of it."""
     return f"openshift-backup-requorum-{recovery}"

@@ -40,6 +40,8 @@ def assert_undone(done: Done, before: State, lab: Lab) -> None:
     """It ended well, and the hosts are as they were."""
     assert_told(done, exit=0, outcome="aborted", verdict=str(done.summary["verdict"]), says=UNDONE)
     assert differences(before, lab.checksums()) == []
+    left = lab.run("etcd-0", f"ls -d {lab.record.spec.data_dir}/openshift-backup* || true").stdout
+    assert left == "", "what step 41 appended to the survivor's log was not put back"
 
 
 def assert_refused(lab: Lab, *says: str) -> None:

@@ -19,7 +19,8 @@ from requorum.facts.mark import Mark
 from requorum.facts.members import Api, Member, MemberList, Status
 from requorum.facts.process import Process
 from requorum.facts.unit import FENCE, FORCE, Unit
-from requorum.facts.wal import ConfChange, Log, LogEnd
+from requorum.facts.wal import Log, LogEnd
+from requorum.facts.wal_changes import ConfChange
 from requorum.inventory import Etcd, EtcdHost, Inventory, Ssh
 
 CLUSTER = 0xC1
@@ -113,8 +114,8 @@ def machine(n: int, *, has_wal: bool = True, **more: object) -> Machine:
     values: dict[str, object] = {
         "uid": 0, "hostname": name(n), "machine_id": f"machine-{n}", "boot_id": f"boot-{n}", "clock": 1_700_000_000.0,
         "ports": frozenset({2379, 2380}), "etcd_version": "3.4.23", "etcdctl_version": "3.4.23",
-        "data_free": 10_000_000, "data_used": 1_000_000, "data_there": True,
-        "data_entries": ("member",) if has_wal else (), "data_has_wal": has_wal, "backup_free": 10_000_000,
+        "data_free": 1_000_000_000, "data_used": 1_000_000, "data_there": True,
+        "data_entries": ("member",) if has_wal else (), "data_has_wal": has_wal, "backup_free": 1_000_000_000,
     }  # fmt: skip
     return Machine(**{**values, **more})  # type: ignore[arg-type]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +17,13 @@ class Said:
 
 @dataclass
 class LocalShell:
-    """Runs scripts under bash; `stands_in` is a folder before all others in PATH. It keeps what it was asked."""
+    """Runs scripts under bash; `stands_in` is a folder before all others in PATH. It keeps what it was asked.
+
+    `alone`: a script sees no process but its own, where root runs the tests; others may run an etcd on this machine.
+    """
 
     stands_in: Path | None = None
+    alone: bool = False
     asked: list[str] = field(default_factory=list)
 
     def run(self, script: str, *, seconds: float, change: bool = False) -> Said:
@@ -26,8 +31,9 @@ class LocalShell:
         path = "/usr/sbin:/usr/bin:/sbin:/bin"
         if self.stands_in is not None:
             path = f"{self.stands_in}:{path}"
+        words = ["unshare", "--mount", "--pid", "--fork", "--mount-proc"] if self.alone and os.geteuid() == 0 else []
         done = subprocess.run(
-            ["bash"], input=script, capture_output=True, text=True, timeout=seconds, check=False,
+            [*words, "bash"], input=script, capture_output=True, text=True, timeout=seconds, check=False,
             env={"PATH": path, "LC_ALL": "C"},
         )  # fmt: skip
         return Said(done.returncode, done.stdout, done.stderr)

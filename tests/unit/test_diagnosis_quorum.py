@@ -30,7 +30,8 @@ from builders import (
     unit,
 )
 
-from requorum.diagnosis import Diagnosis, Verdict, diagnose, host_of, how_to_start
+from requorum.causes import how_to_start
+from requorum.diagnosis import Diagnosis, Verdict, diagnose, host_of
 from requorum.facts.host import HostFacts
 
 
@@ -59,6 +60,14 @@ def test_the_leader_is_asked_for_everybody() -> None:
 def test_the_marked_survivor_is_asked_for_everybody_whoever_leads() -> None:
     hosts = [healthy(n, leader=2, mark=mark(1)) for n in range(3)]
     assert diagnose(inventory(), survey(*hosts)).survivor == name(1)
+
+
+def test_a_quorum_without_the_survivor_that_the_inventory_names_is_not_believed() -> None:
+    """An emptied host may have founded a cluster: the operator has said whose data counts."""
+    found = diagnose(inventory(survivor=0), survey(stopped(0), healthy(1, members(1, 2)), healthy(2, members(1, 2))))
+    assert (found.verdict, found.path) == (Verdict.UNPROVEN, False)
+    assert f"the inventory names {name(0)} as the survivor" in said(found.proof)
+    assert "survivor: auto" in said(found.advice)
 
 
 def test_one_member_is_a_whole_cluster() -> None:

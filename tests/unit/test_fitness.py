@@ -40,7 +40,10 @@ def test_a_good_host_is_fit() -> None:
         (replace(FIT, machine=machine(0, unwritable=("/etc/etcd", "/backup"))), "written to /etc/etcd, /backup:"),
         (replace(FIT, machine=machine(0, unmounted=("/srv/etcd", "/srv"))), "one should be: `mount /srv/etcd`"),
         (replace(FIT, machine=machine(0, data_error="ls: Input/output error")), "Input/output error"),
-        (replace(FIT, conf=conf(0, ETCD_WAL_DIR="/wal")), "ETCD_WAL_DIR is set"),
+        (
+            replace(FIT, conf=conf(0, ETCD_WAL_DIR="/wal")),
+            "etcd writes its log elsewhere than /etc/etcd/etcd.conf says",
+        ),
         (replace(FIT, conf=conf(0, ETCD_NAME="")), "does not set ETCD_NAME"),
     ],
 )

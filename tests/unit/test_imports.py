@@ -16,7 +16,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "__init__ records",
         "journal inventory locking hostlock",
         "facts remote audit",
-        "ranking fitness silence causes other_clusters",
+        "ranking fitness silence causes other_clusters fetched",
         "obstacles",
         "survey diagnosis changes wellness undoing",
         "operations hand",

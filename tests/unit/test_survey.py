@@ -39,6 +39,9 @@ class Scripted(Surveyor):
         assert self.on_disk is not None
         return self.on_disk
 
+    def leader_lost(self, facts: HostFacts) -> float | None:
+        return None
+
 
 @pytest.mark.parametrize(("later", "verdict"), [({}, Verdict.UNPROVEN), (None, Verdict.DEGRADED)])
 def test_a_member_that_runs_and_does_not_answer_is_not_ahead_by_what_it_got_meanwhile(

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import gzip
+import io
 import lzma
+import tempfile
 from pathlib import Path
 
 import pytest
 from local_shell import LocalShell, stand_in
 
-from requorum.facts.wal_files import FIRST, command, parse
+from requorum.facts.wal_files import FIRST, command
+from requorum.fetched import unpack
 
 
 def sent(folder: Path, shell: LocalShell | None = None, newest: int = 2) -> bytes:
     target = folder.parent / "sent.gz"
     (shell or LocalShell()).fetch(command(str(folder), newest), target, seconds=60)
     return gzip.decompress(target.read_bytes())
+
+
+def parse(output: bytes) -> list[tuple[str, bytes]]:
+    with tempfile.TemporaryDirectory() as folder:
+        return [(name, path.read_bytes()) for name, path in unpack(io.BytesIO(output), Path(folder))]
 
 
 @pytest.fixture
@@ -64,7 +72,18 @@ def test_what_cannot_be_read_is_not_taken_for_zeros(folder: Path) -> None:
     assert LocalShell().run(script, seconds=60).exit == 0
 
 
-@pytest.mark.parametrize("output", [b"x", b"a.wal 10\n", b"a.wal 10 20\n" + bytes(20), b"a.wal 10 5\n1234", b"a b c\n"])
+@pytest.mark.parametrize(
+    "output",
+    [
+        b"x",
+        b"a.wal 10\n",
+        b"a.wal 10 20\n" + bytes(20),
+        b"a.wal 10 5\n1234",
+        b"a b c\n",
+        b"../a.wal 1 1\nx",
+        b"a/b.wal 1 1\nx",
+    ],
+)
 def test_anything_else_is_an_error(output: bytes) -> None:
     with pytest.raises(ValueError, match="expected"):
         parse(output)

@@ -1,0 +1,28 @@
+"""When a member lost its leader, as etcd told the journal. Only what lost members held beyond that time is in doubt."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+LINES = 50_000
+"""So many lines are looked through, the newest first: a member without a leader writes some of them each second."""
+
+COMMAND = f"""
+timeout 5 journalctl -u etcd.service -o short-iso --no-pager -r -n {LINES} 2>/dev/null |
+  grep -m 1 -E 'raft.node: [0-9a-f]+ (lost|elected|changed) leader'
+true
+"""
+
+_LINE = re.compile(r"(\S+) .*raft.node: [0-9a-f]+ (lost|elected|changed) leader")
+
+
+def parse(output: str) -> float | None:
+    """Seconds since 1970; None where the journal does not say it, or says that the member had a leader to the end."""
+    found = _LINE.match(output.strip())
+    if not found or found[2] != "lost":
+        return None
+    try:
+        return datetime.strptime(found[1], "%Y-%m-%dT%H:%M:%S%z").timestamp()
+    except ValueError:
+        return None
