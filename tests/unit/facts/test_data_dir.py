@@ -11,7 +11,8 @@ from wal_writer import FIRST, Writer
 from requorum.facts.bolt import Db, DbMember, read_image
 from requorum.facts.data_dir import DataDir, judge, unreadable
 from requorum.facts.data_error import DataError
-from requorum.facts.wal import ConfChange, Kind, Log, LogEnd
+from requorum.facts.wal import Log, LogEnd
+from requorum.facts.wal_changes import ConfChange, Kind
 
 ONE = DbMember(1, "one", ("http://one:2380",), ("http://one:2379",), False)
 TWO = DbMember(2, "two", ("http://two:2380",), (), True)
