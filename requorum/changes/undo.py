@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from requorum.changes.change import Change, quote
 from requorum.facts.host import HostFacts
+from requorum.facts.machine import COMMITTED
 from requorum.facts.process import LIVES
 
 _WRITTEN = """
@@ -62,7 +63,7 @@ for kept in {aside}/*.wal.*[0-9]; do
   if [ "$kept" -ef {wal_dir}/"${{name%.*}}" ]; then rm -f "$kept"; else mv -fT "$kept" {wal_dir}/"${{name%.*}}"; fi || return 1
 done
 sync {wal_dir}
-rm -f {aside}/new {aside}/*.part
+rm -f {aside}/{COMMITTED} {aside}/*.part {wal_dir}/requorum.tmp
 rmdir {aside} && {{ rmdir "$(dirname {aside})" 2>/dev/null; return 0; }}"""
 
     def after(self, facts: HostFacts) -> HostFacts:

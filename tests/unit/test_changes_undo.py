@@ -13,6 +13,7 @@ from local_shell import LocalShell, stand_in
 
 from requorum.changes import ChangeFailed, PutLogBack, RunEtcd, undo
 from requorum.changes.undo import log_written_since
+from requorum.facts.machine import COMMITTED
 
 HOST = name(0)
 SEGMENT, OFFSET, SIZE = "0000000000000001-0000000000000064.wal", 96, 4096
@@ -87,11 +88,12 @@ def test_a_segment_that_was_not_replaced_yet(tmp_path: Path, shell: LocalShell) 
     log = Log(tmp_path, b"hard state")
     (log.wal / SEGMENT).unlink()
     (log.wal / SEGMENT).hardlink_to(log.kept)
-    (log.aside / "new").touch()
+    (log.wal / "requorum.tmp").touch()
+    (log.aside / COMMITTED).touch()
     assert log.written_since() == ""
     assert log.change.do(shell)
     assert (log.wal / SEGMENT).read_bytes() == RECORDS.ljust(SIZE, b"\0")
-    assert os.listdir(tmp_path) == ["member"]
+    assert (os.listdir(tmp_path), os.listdir(log.wal)) == (["member"], [SEGMENT])
 
 
 def test_not_while_etcd_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
