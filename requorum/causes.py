@@ -9,9 +9,33 @@ from urllib.parse import urlsplit
 from requorum.facts.etcd_conf import PATH
 from requorum.facts.host import HostFacts
 from requorum.facts.machine import CLIENT_PORT, PEER_PORT
+from requorum.facts.unit import FENCE, FORCE, FORCE_ENVIRONMENT
 
+GONE = "its data is gone"
 FULL = 1 << 20
 """With fewer bytes free than this etcd cannot be expected to write."""
+
+
+def how_to_start(facts: HostFacts) -> str:
+    """What to type on a host whose etcd could simply be started."""
+    away = [FENCE] * facts.unit.fenced + [FORCE, FORCE_ENVIRONMENT] * facts.unit.forced
+    if away:
+        why = "it is fenced by a recovery" if facts.unit.fenced else "a recovery would have forced it"
+        return f"rm {' '.join(away)} && systemctl daemon-reload && systemctl start etcd ({why})"
+    if facts.unit.masked:
+        return "systemctl unmask etcd && systemctl start etcd (it is masked)"
+    if facts.unit.is_running:
+        return f"journalctl -u etcd (it is {facts.unit.state} and finds no leader; its log says why)"
+    return f"systemctl start etcd (it is {facts.unit.state}; journalctl -u etcd says why)"
+
+
+def worth_of(facts: HostFacts) -> str:
+    """Why what lies in a reached host's data directory is no member's data that counts."""
+    if facts.data is None or facts.data.empty:
+        return GONE
+    if facts.data.unwritten:
+        return "nothing was ever written to the log there: an emptied host makes such a log when it starts"
+    return facts.data.error or "it holds another member's data"
 
 
 def why_down(facts: HostFacts) -> list[str]:

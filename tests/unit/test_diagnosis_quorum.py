@@ -30,7 +30,8 @@ from builders import (
     unit,
 )
 
-from requorum.diagnosis import Diagnosis, Verdict, diagnose, host_of, how_to_start
+from requorum.causes import how_to_start
+from requorum.diagnosis import Diagnosis, Verdict, diagnose, host_of
 from requorum.facts.host import HostFacts
 
 
