@@ -93,7 +93,7 @@ proven() {{  # what is not yet so, in a word or two
   [ "$(number member_id <<< "$status")" = "$(printf %u "0x$id")" ] || {{ echo "another member answers: $status"; return 1; }}
   held=$(number revision <<< "$status")
   [ "${{held:-0}}" -ge "${{mine:?}}" ] || {{ echo "it holds revision ${{held:-none}}, this member $mine"; return 1; }}
-  set -- get '' --prefix --count-only --consistency=s --rev="$mine"
+  set -- get '' --prefix --keys-only --limit=1 --consistency=s --rev="$mine"  # its count is of all
   held=$(its "$@" 2>&1) && there=$(ctl "$@" -w json 2>&1) || {{ echo "its keys: $held $there"; return 1; }}
   held=$(number count <<< "$held") there=$(number count <<< "$there")  # none where there are none
   [ "$held" = "$there" ] || {{ echo "it holds ${{held:-no}} keys at revision $mine, this member ${{there:-none}}"; return 1; }}
