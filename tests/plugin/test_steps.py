@@ -17,8 +17,9 @@ from small_project import ORDER, Project
 from requorum.changes import Change
 from requorum.diagnosis import Diagnosis, Verdict
 from requorum.facts.host import HostFacts
+from requorum.hand import Hand
 from requorum.inventory import load
-from requorum.records import ChangeEnded, ChangeIntended, Confirmed, Ended, Mode, StepEnded, WordEnded
+from requorum.records import ChangeEnded, ChangeIntended, Confirmed, Ended, Mode, Noted, StepEnded, WordEnded
 from requorum.run import Run
 from requorum.stages import action, note, postcondition, precondition
 from requorum.stages.step import NotToday, Now, StepFailed, enter
@@ -166,6 +167,56 @@ def test_a_change_that_is_made_and_cannot_be_written_down_is_unknown(
     assert failed.value.failure == "state unknown"
     assert "it was made, and that cannot be written down: no space left" in failed.value.found
     assert Touch.made == 1
+
+
+# The way back
+
+
+def failing(text: str) -> Callable[[Hand], str]:
+    def way_back(hand: Hand) -> str:
+        hand.make([Touch("a")])
+        if text:
+            raise AssertionError(text)
+        return "a is out again"
+
+    return way_back
+
+
+@pytest.mark.parametrize("word", ["action", "postcondition"])
+def test_the_way_back_is_taken_where_the_step_fails(begin: Callable[[Mode], Now], word: str) -> None:
+    at = begin("recovery")
+
+    def step() -> None:
+        with action("do it", way_back=failing("")):
+            assert word != "action", "it cannot be done"
+        with postcondition("it is done"):
+            raise AssertionError("it is not")
+
+    with pytest.raises(StepFailed) as failed:
+        step()
+    assert failed.value.failure == "taken back"
+    assert failed.value.found.endswith("\nthe way back was taken: a is out again")
+    assert Touch.made == 1
+    notes = [entry.record.text for entry in at.run.journal.entries() if isinstance(entry.record, Noted)]
+    assert notes == ["the way back was taken: a is out again"]
+
+
+def test_a_way_back_that_fails_says_where(begin: Callable[[Mode], Now]) -> None:
+    begin("recovery")
+    with pytest.raises(StepFailed) as failed, action("do it", way_back=failing("no quorum")):
+        raise AssertionError("it cannot be done")
+    assert failed.value.failure == "state unknown"
+    assert "it cannot be done\nTHE WAY BACK DID NOT COME TO ITS END" in failed.value.found
+    assert "found no quorum" in failed.value.found
+
+
+def test_no_way_back_is_taken_from_a_step_that_passes(begin: Callable[[Mode], Now]) -> None:
+    begin("recovery")
+    with action("do it", way_back=failing("")):
+        pass
+    with postcondition("it is done"):
+        pass
+    assert Touch.made == 0
 
 
 # Whole runs: what fails, and what is said of it
