@@ -333,9 +333,10 @@ class Cluster:
 
         Those of the survey that answered; once the others have joined, all of them.
         """
-        strange = {n for n in self.diagnosis.old_peers if not self.lists(self.member(n))}
-        wanted = [name for name in self.run.hosts("whole") if name not in strange]
-        names = [n for n, joined in self._each(wanted, EtcdMember.answers).items() if joined]
+        names = [n for n, joined in self._each(self.run.hosts("whole"), EtcdMember.answers).items() if joined]
+        heard = self.diagnosis.survivor in names
+        # An old quorum is no part of the cluster, whatever it answers.
+        names = [n for n in names if n not in self.diagnosis.old_peers or (heard and self.lists(self.member(n)))]
         revision = min(self._each(names, EtcdMember.revision).values(), default=0)
         hashes = self._each(names, lambda member: member.hash_at(revision))
         expected = hashes.get(self.diagnosis.survivor)
