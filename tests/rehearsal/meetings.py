@@ -7,11 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from killed_runs import Point
 from runbook_runs import Done, run
 
 from lab import Lab, network, shell, wait
 from requorum.journal import Entry
+from requorum.records import ChangeIntended
 
 
 def met(lab: Lab, point: str, act: Callable[[], object], folder: Path, *, inventory: Path | None = None) -> Done:
@@ -36,18 +36,20 @@ def met(lab: Lab, point: str, act: Callable[[], object], folder: Path, *, invent
 
 
 class Then:
-    """A moment of a run at which something is done, while the run goes on, and a later one."""
+    """A change of a step on a host (its id) while which something is done; and a later one, when the run is stopped."""
 
-    def __init__(self, first: Point, act: Callable[[], object], second: Point) -> None:
-        self._first, self._act, self._second = first, act, second
+    def __init__(self, step: str, first: int, act: Callable[[], object], second: int) -> None:
+        self._step, self._first, self._act, self._second = step, first, act, second
         self._acted = False
 
     def reached(self, entries: list[Entry]) -> bool:
         """Whether the journal has come to the later one."""
-        if not self._acted and self._first.reached(entries):
+        records = [entry.record for entry in entries]
+        begun = sum(isinstance(record, ChangeIntended) and record.step == self._step for record in records)
+        if not self._acted and begun >= self._first:
             self._acted = True
             self._act()
-        return self._acted and self._second.reached(entries)
+        return self._acted and begun >= self._second
 
 
 def mend_firewall(lab: Lab, host: str) -> None:
