@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from requorum.changes.backup import SUMS, snapshot_status
 from requorum.changes.undo import log_written_since
-from requorum.diagnosis import Diagnosis, diagnose, host_of
+from requorum.diagnosis import Diagnosis, diagnose
 from requorum.facts import etcd_conf, machine, mark, members, process, unit
 from requorum.facts.bolt import keys_at
 from requorum.facts.data_dir import DataDir
@@ -24,7 +24,7 @@ from requorum.facts.etcd_conf import EtcdConf
 from requorum.facts.host import HostFacts, Noun, Silent
 from requorum.facts.machine import CLIENT_PORT, PEER_PORT
 from requorum.facts.mark import Mark
-from requorum.facts.members import Member, MemberList, Status
+from requorum.facts.members import MemberList, Status
 from requorum.facts.process import Process
 from requorum.facts.shell import CTL, PROBE
 from requorum.facts.unit import Unit
@@ -286,43 +286,6 @@ class Cluster:
     def whole(self) -> bool:
         """Every host of the inventory is a member, or will be when this run has ended."""
         return not self.diagnosis.missing
-
-    def dropped_by_way_back(self) -> Member:
-        """The other one of two voters, which the survivor leaves behind when it is forced once more.
-
-        Raises Unexpected where that may not be: it happens once in a recovery, to a survivor that was forced before,
-        and two voters have to be all there are; then each of them holds every write that was acknowledged.
-        """
-        survivor = self.survivor
-        forced, marked = survivor.forced_by, survivor.mark
-        voters = survivor.members.voters
-        others = [m for m in voters if not set(m.peer_urls) & set(survivor.surveyed.conf.peer_urls)]
-        if forced is None:
-            found = f"no record that it was ever forced ({mark.FORCED_PATH})"
-        elif marked is None or marked.way_back:
-            found = "the record that this was done once in this recovery"
-        elif len(voters) != 2 or len(others) != 1:
-            found = f"{len(voters)} voters: {', '.join(m.name or m.hex_id for m in voters)}"
-        else:
-            return others[0]
-        raise Unexpected(
-            survivor.name,
-            expected="a survivor that may be forced once more: two voters, and not done before",
-            found=found,
-            advice="start the members that do not answer; or declare their hosts lost, and run the same command again",
-        )
-
-    def host_of(self, member: Member) -> EtcdMember:
-        """The reached host of a member. Raises Unexpected where there is none."""
-        name = host_of(member, self.run.inventory, self.run.survey)
-        if name not in self.run.reached:
-            raise Unexpected(
-                name or member.name,
-                expected="a host that is reached",
-                found="none, for this member",
-                advice="name it in the inventory, and run the same command again",
-            )
-        return self.member(name)
 
     def diagnosed_again(self) -> Diagnosis:
         """The diagnosis from a survey made now, of what can have changed since the first one."""

@@ -87,7 +87,9 @@ def told_apart(cluster: Cluster, old: EtcdMember) -> str:
 
     Compared at the older of the two revisions, or, where the old peer is ahead, its last state with the survivor's.
     """
-    survivor = cluster.survivor
+    survivor, data = cluster.survivor, old.surveyed.data
+    if data is None or data.db is None:
+        return "it has no database that can be read; its data is kept aside"
     try:
         theirs, revision = _in_database(cluster, old)
         now = survivor.revision()

@@ -326,6 +326,8 @@ def _told(facts: HostFacts | Silent) -> tuple[tuple[str, str], ...]:
         told.append(("on disk", facts.data.error or facts.data.words))
     if facts.lock.run:
         told.append(("lock", f"{facts.lock.words}; it {'lives' if facts.lock.alive else 'has ended'}"))
+    if facts.forced_by:
+        told.append(("was forced", f"by recovery {facts.forced_by.recovery}; hosts that it removed are still missing"))
     if facts.mark:
         told.append(("mark", f"recovery {facts.mark.recovery} by {facts.mark.operator}"))
     return tuple(told)

@@ -8,6 +8,7 @@ from requorum import operations
 from requorum.live import Cluster, EtcdMember
 from requorum.records import WRITABLE
 from requorum.stages import ACTS, Hand, action, eventually, note, postcondition, precondition, step
+from requorum.way_back import dropped_voter
 
 MEND = "mend what is named on the host, then run the same command again"
 
@@ -77,8 +78,7 @@ def force_again(etcd: EtcdMember, cluster: Cluster, hand: Hand) -> str:
 
     Nothing is lost: what two of two voters acknowledged is in the log of each.
     """
-    survivor, dropped = cluster.survivor, cluster.dropped_by_way_back()
-    voter = cluster.host_of(dropped)
+    survivor, (dropped, voter) = cluster.survivor, dropped_voter(cluster)
     hand.make(operations.marking.take_way_back(survivor.surveyed, cluster.mark, dropped))
     unfenced = hand.attempt(operations.fence.raise_fence(voter.surveyed))
     hand.attempt(operations.fence.raise_fence(etcd.surveyed))

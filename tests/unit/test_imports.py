@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "operations hand",
         "run",
         "live",
-        "former returning",
+        "former returning way_back",
         "stages",
         "runbook checks conftest",
     )
