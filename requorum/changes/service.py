@@ -138,7 +138,9 @@ while [ $SECONDS -lt $end ]; do
   esac
   sleep 0.05
 done
-journalctl -u {unit.NAME} -n 15 --no-pager -o cat >&2
+# A panic writes some hundred lines, the reason first.
+journalctl -u {unit.NAME} -n 400 --no-pager -o cat | grep -iE 'panic:|fatal|no space|denied|cannot|error' | tail -n 8 >&2
+journalctl -u {unit.NAME} -n 8 --no-pager -o cat >&2
 return 1"""
 
     @property

@@ -97,7 +97,7 @@ def test_no_room_on_its_disk(lab3: Lab, tmp_path: Path) -> None:
     lab3.run(JOINER, f"systemctl stop etcd; mount -t tmpfs -o size=256m,mode=700 tmpfs {data} && chown etcd: {data}")
     fill = lambda: lab3.run(JOINER, f"head -c 1G /dev/zero > {data}/openshift-backup-full; true")  # noqa: E731
     done = met(lab3, f"{JOIN} change 6", fill, tmp_path / "meet")
-    assert_taken_back(lab3, done, writes, "no space left")
+    assert_taken_back(lab3, done, writes, "no space left on device")
     lab3.run(JOINER, f"rm {data}/openshift-backup-full")
     assert_whole_again(lab3, writes)
 
@@ -175,7 +175,8 @@ def voter_mended(lab: Lab, how: str) -> None:
         lab.run(JOINER, "chmod a+x /usr/bin/etcd")
 
 
-@pytest.mark.parametrize("how", ["etcd", pytest.param("host", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("how", ["etcd", "host"])
 def test_the_first_voter_dies_while_the_next_host_joins(lab3: Lab, tmp_path: Path, how: str) -> None:
     """Two of two voters are needed, and one is gone. The survivor is forced once more, and holds every write."""
     writes = lost(lab3)
