@@ -138,7 +138,8 @@ def _with_quorum(
             ("the members that answer do not agree on who is in the cluster", *said),
             ("do not go on by hand either: find out which of them your clients write to, and stop the others",),
         )
-    anchor = next((f for f in answering if f.mark and f.mark.survivor == f.name), None) or _leader(answering)
+    survivors = [f for f in answering if f.mark and f.mark.survivor == f.name] or [f for f in answering if f.forced_by]
+    anchor = next(iter(survivors), None) or _leader(answering)
     listed = views[anchor.name]
     places = {m.id: host_of(m, inventory, survey) for m in listed.members}
     failed = [m for m in listed.members if places[m.id] not in {f.name for f in answering}]

@@ -87,7 +87,7 @@ def told_of_old_peer(facts: HostFacts, heir: str) -> str:
         held = f"holds old data (revision {facts.data.revision})"
     else:
         held = "holds old data"
-    return f"{held}: its member was removed, as {heir} says; it is fenced before anything else"
+    return f"{held}: its member was removed, as {heir} says; it has to be fenced before anything else"
 
 
 def own_id(facts: HostFacts) -> int | None:

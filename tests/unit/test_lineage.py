@@ -117,6 +117,14 @@ def test_that_it_was_forced_is_remembered_while_somebody_is_missing() -> None:
     assert diagnose(inventory(), survey(*whole)).verdict is Verdict.UNFINISHED
 
 
+def test_who_was_forced_stays_the_survivor_of_later_runs() -> None:
+    both = members(0, 1)
+    found = diagnose(
+        inventory(), survey(remembering(healthy(0, both, leader=1)), healthy(1, both, leader=1), emptied(2))
+    )
+    assert (found.verdict, found.survivor) == (Verdict.UNFINISHED, name(0))
+
+
 # Old peers beside a survivor that does not answer
 
 
