@@ -11,7 +11,20 @@ from pathlib import Path
 
 import pytest
 from builders import (
-    CRASHED, DEAF, STARTING, STOPPED, conf, data, emptied, facts, member, members, name, process, stopped, unit,
+    CRASHED,
+    DEAF,
+    STARTING,
+    STOPPED,
+    conf,
+    data,
+    emptied,
+    facts,
+    member,
+    members,
+    name,
+    process,
+    stopped,
+    unit,
 )  # fmt: skip
 from local_shell import LocalShell, Said, stand_in
 
