@@ -205,13 +205,14 @@ def old_quorum_writes(lab: Lab, hosts: list[str]) -> None:
         lab.etcdctl(hosts[0], "put", f"old/{number}", "theirs")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("members", "when"),
     [
         (3, "after the end"),
-        pytest.param(3, "before the plain restart", marks=pytest.mark.full),
-        pytest.param(3, "while the survivor is down", marks=pytest.mark.full),
-        pytest.param(5, "after the end", marks=pytest.mark.full),
+        (3, "before the plain restart"),
+        (3, "while the survivor is down"),
+        (5, "after the end"),
     ],
 )
 def test_an_old_quorum_that_does_not_reach_the_survivor(labs: Labs, tmp_path: Path, members: int, when: str) -> None:
