@@ -46,7 +46,8 @@ def half_forced(facts: HostFacts) -> bool:
         return False
     pending = {c.node_id for c in data.log.conf_changes if c.kind == "remove" and c.index > _committed(data)}
     others = {m.id for m in data.members if not m.is_learner} - {data.node_id}
-    return bool(data.half_removed) or (bool(others) and others <= pending)
+    # A forced start takes the others out of its database before it elects; the log decides.
+    return bool(data.half_removed) if not others else others <= pending
 
 
 @dataclass(frozen=True)
