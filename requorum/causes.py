@@ -10,11 +10,44 @@ from urllib.parse import urlsplit
 from requorum.facts.etcd_conf import PATH
 from requorum.facts.host import HostFacts
 from requorum.facts.machine import CLIENT_PORT, PEER_PORT
-from requorum.facts.unit import FENCE
+from requorum.facts.unit import FENCE, FORCE, FORCE_ENVIRONMENT
 
 GONE = "its data is gone"
 FULL = 1 << 20
 """With fewer bytes free than this etcd cannot be expected to write."""
+NOSPACE_CURE = (
+    "on one member: compact (etcdctl compact REVISION), on every member: etcdctl defrag; raise ETCD_QUOTA_BACKEND_BYTES "
+    "if it is too small; then etcdctl alarm disarm"
+)
+
+
+def how_to_start(facts: HostFacts) -> str:
+    """What to type on a host whose etcd could simply be started."""
+    unit, first, why = facts.unit, list[str](), list[str]()
+    if facts.machine.kept_log and not unit.is_running:
+        segment = PurePosixPath(facts.machine.kept_log).name.rpartition(".")[0]
+        first.append(f"mv -f {facts.machine.kept_log} {facts.conf.wal_dir}/{segment}")
+        why.append("a recovery had committed its log, for a cluster of one; beside its peers it starts as it was")
+    if away := [FENCE] * unit.fenced + [FORCE, FORCE_ENVIRONMENT] * unit.forced:
+        first.append(f"rm {' '.join(away)} && systemctl daemon-reload")
+        why.append("it is fenced by a recovery" if unit.fenced else "a recovery would have forced it")
+    if unit.masked:
+        first.append("systemctl unmask etcd")
+        why.append("it is masked")
+    if first:
+        return f"{' && '.join(first)} && systemctl start etcd ({'; '.join(why)})"
+    if unit.is_running:
+        return f"journalctl -u etcd (it is {unit.state} and finds no leader; its log says why)"
+    return f"systemctl start etcd (it is {unit.state}; journalctl -u etcd says why)"
+
+
+def worth_of(facts: HostFacts) -> str:
+    """Why what lies in a reached host's data directory is no member's data that counts."""
+    if facts.data is None or facts.data.empty:
+        return GONE
+    if facts.data.unwritten:
+        return "nothing was ever written to the log there: an emptied host makes such a log when it starts"
+    return facts.data.error or "it holds another member's data"
 
 
 def why_down(facts: HostFacts) -> list[str]:
@@ -62,30 +95,3 @@ def _peer_url_problems(facts: HostFacts) -> list[str]:
 def alarms(answering: Sequence[HostFacts], kind: str) -> list[str]:
     """The hosts whose member reports an alarm of this kind."""
     return [f.name for f in answering if f.api.status and any(kind in error for error in f.api.status.errors)]
-
-
-def how_to_start(facts: HostFacts) -> str:
-    """What to type on a host whose etcd could simply be started."""
-    kept = facts.machine.kept_log
-    if kept and not facts.unit.is_running:
-        segment = PurePosixPath(kept).name.rpartition(".")[0]
-        return (
-            f"mv -f {kept} {facts.conf.wal_dir}/{segment} && systemctl start etcd (a recovery had committed its log, for a "
-            "cluster of one; beside its peers it starts as it was)"
-        )
-    if facts.unit.fenced:
-        return f"rm {FENCE} && systemctl daemon-reload && systemctl start etcd (it is fenced by a recovery)"
-    if facts.unit.masked:
-        return "systemctl unmask etcd && systemctl start etcd (it is masked)"
-    if facts.unit.is_running:
-        return f"journalctl -u etcd (it is {facts.unit.state} and finds no leader; its log says why)"
-    return f"systemctl start etcd (it is {facts.unit.state}; journalctl -u etcd says why)"
-
-
-def worth_of(facts: HostFacts) -> str:
-    """Why what lies in a reached host's data directory is no member's data that counts."""
-    if facts.data is None or facts.data.empty:
-        return GONE
-    if facts.data.unwritten:
-        return "nothing was ever written to the log there: an emptied host makes such a log when it starts"
-    return facts.data.error or "it holds another member's data"

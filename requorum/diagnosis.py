@@ -5,25 +5,22 @@ Source: the chapter's introduction; PROCEDURE.md, stage 1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from urllib.parse import urlsplit
 
-from requorum.causes import GONE, alarms, how_to_start, why_down, worth_of
+from requorum.causes import GONE, NOSPACE_CURE, alarms, how_to_start, why_down, worth_of
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.members import Member, MemberList
 from requorum.fitness import forced_by_hand
 from requorum.inventory import Inventory
+from requorum.lineage import ONE_OF_TWO, forced_here, half_forced, outlived, told_of_old_peer, way_back_begun
 from requorum.obstacles import obstacles, other_recovery
 from requorum.other_clusters import beside_a_quorum, on_disk
 from requorum.ranking import Candidate, best, candidates, loss_of, tail_of
 from requorum.records import NEVER_WRITTEN
 from requorum.silence import Survey, declare, given_up, listening, places_of, reasons
-
-NOSPACE_CURE = (
-    "on one member: compact (etcdctl compact REVISION), on every member: etcdctl defrag; raise ETCD_QUOTA_BACKEND_BYTES "
-    "if it is too small; then etcdctl alarm disarm"
-)
 
 
 class Verdict(str, Enum):
@@ -44,7 +41,8 @@ class Diagnosis:
     `path` is False where the runbook refuses to go on; `advice` then says what to do. `settling`: enough members run to
     elect a leader by themselves, and may be about to. `removals` are members that a living quorum is to remove. The
     other tuples name hosts, in the inventory's order: `members` those in the cluster, `others` those to keep stopped
-    meanwhile, `joiners` those to take in, `missing` those that cannot be had now.
+    meanwhile, `old_peers` those of them whose member was removed and whose data is still there, `joiners` those to take
+    in, `missing` those that cannot be had now.
     """
 
     verdict: Verdict
@@ -54,6 +52,7 @@ class Diagnosis:
     loss: str = ""
     members: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    old_peers: tuple[str, ...] = ()
     joiners: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     removals: tuple[Member, ...] = ()
@@ -74,10 +73,14 @@ def diagnose(inventory: Inventory, survey: Survey) -> Diagnosis:
     proof, advice = obstacles(reached, inventory.host_names)
     if proof:
         return _unproven(tuple(proof), tuple(advice))
-    answering = [facts for facts in reached if facts.api.answers]
+    old = outlived(reached)
+    answering = [facts for facts in reached if facts.api.answers and facts.name not in old]
     if answering:
-        return _with_quorum(inventory, survey, reached, answering)
-    return _without_quorum(inventory, survey, reached)
+        found = _with_quorum(inventory, survey, reached, answering, old)
+    else:
+        found = _without_quorum(inventory, survey, [facts for facts in reached if facts.name not in old])
+    proof = [f"{f.name} {told_of_old_peer(f, old[f.name])}" for f in reached if f.name in old]
+    return replace(found, old_peers=_ordered(inventory, set(old)), proof=(*found.proof, *proof))
 
 
 def host_of(member: Member, inventory: Inventory, survey: Survey) -> str:
@@ -115,7 +118,11 @@ def _may_join(inventory: Inventory, name: str) -> bool:
 
 
 def _with_quorum(
-    inventory: Inventory, survey: Survey, reached: list[HostFacts], answering: list[HostFacts]
+    inventory: Inventory,
+    survey: Survey,
+    reached: list[HostFacts],
+    answering: list[HostFacts],
+    old: Mapping[str, str],
 ) -> Diagnosis:
     views = {f.name: f.api.members for f in answering if f.api.members is not None}
     lists = {(v.cluster_id, frozenset(m.id for m in v.members)) for v in views.values()}
@@ -125,7 +132,8 @@ def _with_quorum(
             ("the members that answer do not agree on who is in the cluster", *said),
             ("do not go on by hand either: find out which of them your clients write to, and stop the others",),
         )
-    anchor = next((f for f in answering if f.mark and f.mark.survivor == f.name), None) or _leader(answering)
+    survivors = [f for f in answering if f.mark and f.mark.survivor == f.name] or [f for f in answering if f.forced_by]
+    anchor = next(iter(survivors), None) or _leader(answering)
     listed = views[anchor.name]
     places = {m.id: host_of(m, inventory, survey) for m in listed.members}
     failed = [m for m in listed.members if places[m.id] not in {f.name for f in answering}]
@@ -155,7 +163,10 @@ def _with_quorum(
         facts = survey.get(name)
         if isinstance(facts, HostFacts):
             intact = (
-                facts.data is not None and facts.data.node_id == member.id and not (facts.data.unwritten and written)
+                facts.data is not None
+                and facts.data.node_id == member.id
+                and not (facts.data.unwritten and written)
+                and not half_forced(facts)
             )
             if not member.client_urls or (intact and (marked or member.is_learner or facts.unit.fenced)):
                 joining.add(name)
@@ -171,10 +182,13 @@ def _with_quorum(
             who = f"{member.name or member.hex_id} ({', '.join(member.peer_urls)})"
             advice.append(f"the member {who} has no host in the inventory: add it")
     in_list = {name for name in places.values() if name}
-    absent = {f.name for f in reached if f.name not in in_list or f.name in {places[m.id] for m in removals}}
+    absent = {f.name for f in reached if f.name not in in_list or f.name in {places[m.id] for m in removals}} | {*old}
     joining |= {name for name in absent if _may_join(inventory, name)}
-    owed = _owed(reached, joining, in_list, listed)
     healthy = {f.name for f in answering}
+    missing = {h.name for h in inventory.etcd.hosts} - healthy - joining
+    owed = _owed(reached, joining, in_list, listed)
+    owed += [f"{f.name} is to be fenced" for f in reached if f.name in old and not f.fenced and f.name not in joining]
+    owed += [f"{f.name} remembers that it was forced" for f in reached if f.forced_by and not missing]
     roles = Diagnosis(
         verdict=Verdict.UNFINISHED if owed else Verdict.HEALTHY,
         proof=proof + tuple(owed),
@@ -184,7 +198,7 @@ def _with_quorum(
         members=_ordered(inventory, healthy),
         others=_ordered(inventory, absent),
         joiners=_ordered(inventory, joining),
-        missing=_ordered(inventory, {h.name for h in inventory.etcd.hosts} - healthy - joining),
+        missing=_ordered(inventory, missing),
         removals=tuple(removals),
         path=not advice,
     )
@@ -226,6 +240,10 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
     for proof, advice in (other_recovery(inventory, survey), on_disk(reached)):
         if proof:
             return _unproven(tuple(proof), tuple(advice))
+    begun = way_back_begun(reached)
+    if begun is not None:
+        words = f"no host answers a linearizable read; {begun.survivor} began to take the way back, and drops {begun.dropped}"
+        return _roles(inventory, survey, Verdict.LOST, begun.survivor, ONE_OF_TWO, [words])
     unwritten = {f.name for f in reached if f.data is not None and f.data.unwritten}
     ranked = [c for c in candidates(reached, keep_tail=inventory.etcd.keep_tail) if c.name not in unwritten]
     if not ranked:
@@ -236,18 +254,24 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
             ("no reached host holds readable data of a member", *unread),
             (restore, *([new] if unwritten else []), *reasons(survey)),
         )
-    newest = max(ranked, key=lambda c: c.last)
+    begun_force = {f.name for f in reached if half_forced(f)}
+    newest = max([c for c in ranked if c.name not in begun_force] or ranked, key=lambda c: c.last)
     voters = tuple(m for m in newest.members if not m.is_learner)
     quorum = len(voters) // 2 + 1
     by_id = {c.node_id: c for c in ranked}
     intact = {by_id[m.id].name for m in voters if m.id in by_id}
+    half = intact & begun_force
     proof = [f"no host answers a linearizable read; the member list in the newest log ({newest.name}) has "
              f"{len(voters)} voting members: {_names(voters)}; a quorum is {quorum}"]  # fmt: skip
     open_: list[str] = []
     for member in voters:
         name = host_of(member, inventory, survey)
         facts = survey.get(name)
-        if name in intact:
+        if name in half:
+            proof.append(
+                f"{member.name}: a forced start was begun on {name} and did not elect: it can only be forced again"
+            )
+        elif name in intact:
             proof.append(f"{member.name}: its data is intact on {name} (etcd is {_unit(facts)})")
         elif isinstance(facts, HostFacts):
             proof.append(f"{member.name}: {worth_of(facts)} on {name} (etcd is {_unit(facts)})")
@@ -264,31 +288,26 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
             listens = listening(places_of(member), survey)
             alive = f"alive, whatever is declared ({listens})" if listens else "possibly alive"
             proof.append(f"{member.name}: {where} is silent: {alive}")
-    if len(voters) == 1 and intact == {newest.name} and _half_forced(survey[newest.name], newest.name):
+    # A force can be repeated on the survivor alone; where others have come back with data, theirs counts.
+    if half and len(voters) == 1:
         why = f"the forced start of {newest.name} did not come to its election: it is to be forced again"
         return _lost(inventory, survey, ranked, intact, [*proof, why])
-    if len(intact) >= quorum:
-        return _enough_data(inventory, survey, newest, intact, quorum, proof)
-    if len(intact) + len(open_) >= quorum:
-        proof.append(f"{len(intact)} intact and {len(open_)} possibly alive could still be a quorum of {quorum}")
+    sound = intact - half
+    if len(sound) >= quorum:
+        return _enough_data(inventory, survey, newest, sound, quorum, proof)
+    if len(sound) + len(open_) >= quorum:
+        proof.append(f"{len(sound)} intact and {len(open_)} possibly alive could still be a quorum of {quorum}")
         return _unproven(tuple(proof), tuple(open_))
-    proof.append(f"at most {len(intact) + len(open_)} of the {quorum} members that a quorum needs can ever answer")
+    proof.append(f"at most {len(sound) + len(open_)} of the {quorum} members that a quorum needs can ever answer")
     return _lost(inventory, survey, ranked, intact, proof)
-
-
-def _half_forced(facts: HostFacts | Silent, name: str) -> bool:
-    """Our own force began on this host, and its log does not hold it: started plainly, etcd would wait for the others."""
-    if not isinstance(facts, HostFacts) or facts.mark is None or facts.data is None:
-        return False
-    return facts.mark.survivor == name and bool(facts.data.half_removed)
 
 
 def _enough_data(
     inventory: Inventory, survey: Survey, newest: Candidate, intact: set[str], quorum: int, proof: list[str]
 ) -> Diagnosis:
     facts = survey[newest.name]
-    if isinstance(facts, HostFacts) and facts.mark and facts.mark.survivor == newest.name and intact == {newest.name}:
-        proof.append(f"{newest.name} was forced by recovery {facts.mark.recovery} and is to be started again")
+    if isinstance(facts, HostFacts) and intact == {newest.name} and (forced := forced_here(facts, survey)):
+        proof.append(f"{newest.name} was forced by recovery {forced} and is to be started again")
         return _roles(inventory, survey, Verdict.UNFINISHED, newest.name, "none since the forced start", proof)
     have = "1 member has its" if len(intact) == 1 else f"{len(intact)} members have their"
     proof.append(f"{have} data, enough for a quorum once they run; never force")

@@ -65,6 +65,17 @@ class Hand:
             else:
                 self._make(change)
 
+    def attempt(self, changes: Iterable[Change]) -> str:
+        """Make the changes as far as they can be made, and go on; why one does not hold, empty where all do.
+
+        For what is wanted, and must not stop what is needed: a host may be out of reach. Raises Orphaned, JournalError.
+        """
+        try:
+            self.make(changes)
+        except ChangeStopped as stopped:
+            return stopped.found
+        return ""
+
     def _shown(self, change: Change) -> str:
         """The change for a reader of the run's folder: what lies in that folder is named from there."""
         return change.shown().replace(f"{self._journal.path.parent}/", "")

@@ -28,7 +28,7 @@ from requorum.facts.mark import Mark
 from requorum.facts.members import MemberList, Status
 from requorum.facts.prediction import Proof
 from requorum.facts.process import Process
-from requorum.facts.shell import CTL
+from requorum.facts.shell import CTL, PROBE
 from requorum.facts.unit import Unit
 from requorum.fetched import prove
 from requorum.operations.backup import BackupPlace
@@ -39,8 +39,6 @@ from requorum.survey import Unexpected
 Found = TypeVar("Found")
 
 WITHOUT_TAIL = "ask for help; `keep_tail: false` in the inventory keeps what is known to be committed only"
-PROBE = "requorum/probe"
-"""Below it each member writes, reads and deletes a key of its own, to prove that it writes."""
 
 
 class EtcdMember:
@@ -92,6 +90,11 @@ class EtcdMember:
     def mark(self) -> Mark | None:
         """The mark of a recovery on this host, now."""
         return self._read(mark.COMMAND, mark.parse)
+
+    @property
+    def forced_by(self) -> Mark | None:
+        """The recovery that forced this member, as the host remembers it now."""
+        return self._read(mark.BOTH_COMMAND, mark.parse_both)[1]
 
     @property
     def processes(self) -> tuple[Process, ...]:
@@ -287,6 +290,11 @@ class Cluster:
         fenced = self._each(self.diagnosis.others, EtcdMember.is_fenced)
         return [name for name, proven in fenced.items() if not proven]
 
+    @property
+    def whole(self) -> bool:
+        """Every host of the inventory is a member, or will be when this run has ended."""
+        return not self.diagnosis.missing
+
     def diagnosed_again(self) -> Diagnosis:
         """The diagnosis from a survey made now, of what can have changed since the first one."""
         return diagnose(self.run.inventory, self.run.surveyor.all(self.run.survey))
@@ -297,6 +305,9 @@ class Cluster:
         Those of the survey that answered; once the others have joined, all of them.
         """
         names = [n for n, joined in self._each(self.run.hosts("whole"), EtcdMember.answers).items() if joined]
+        heard = self.diagnosis.survivor in names
+        # An old quorum is no part of the cluster, whatever it answers.
+        names = [n for n in names if n not in self.diagnosis.old_peers or (heard and self.lists(self.member(n)))]
         revision = min(self._each(names, EtcdMember.revision).values(), default=0)
         hashes = self._each(names, lambda member: member.hash_at(revision))
         expected = hashes.get(self.diagnosis.survivor)
@@ -327,6 +338,10 @@ class Cluster:
                 found=str(error),
                 advice=WITHOUT_TAIL,
             ) from None
+
+    def lists(self, member: EtcdMember) -> bool:
+        """The survivor's member list has this host."""
+        return bool(self.listed_peer_urls() & set(member.surveyed.conf.peer_urls))
 
     def refusal_of_survivor(self) -> str:
         """Why the survivor's data, as it lies on the disk now, must not be forced; empty where it may."""

@@ -110,9 +110,9 @@ class Run:
     def mark(self) -> Mark:
         """What this recovery writes on a host; a recovery that is carried on keeps who began it, when, and on what."""
         survivor = self.proven.survivor
-        old = next((m for m in self._marks() if m.recovery == self.recovery), None)
-        if old is not None:
-            return replace(old, survivor=survivor, found=None)
+        old = [m for m in self._marks() if m.recovery == self.recovery]
+        if old:
+            return replace(old[0], survivor=survivor, found=None, way_back=max(m.way_back for m in old))
         members = listed(self.reached[survivor]) if survivor in self.reached else ()
         return Mark(self.recovery, self.inventory.cluster, survivor, self.operator, self.name, members)
 
@@ -198,6 +198,7 @@ class Run:
             # A run that was killed after the force can have left the survivor stopped: it cannot be asked before step 44.
             "speaker": {found.survivor} & self._answering(),
             "others": unlisted,
+            "old_peers": set(found.old_peers),
             "joiners": set(found.joiners),
             "newcomers": set(found.joiners) & unlisted,
             "touched": {found.survivor, *found.others, *found.joiners, *self._marked()},
@@ -215,7 +216,9 @@ class Run:
 
     def _marked(self) -> set[str]:
         """Somebody, we or another, has been at work there; it must be seen to, or must stop the run."""
-        return {n for n, f in self.reached.items() if f.mark or f.unit.fenced or forced_by_hand(f)}
+        whole = not self.proven.missing
+        marked = {n for n, f in self.reached.items() if f.mark or f.unit.fenced or forced_by_hand(f)}
+        return marked | {n for n, f in self.reached.items() if f.forced_by and whole}
 
     def hand(self, step: str) -> Hand:
         """The writer for one step."""
@@ -323,6 +326,8 @@ def _told(facts: HostFacts | Silent) -> tuple[tuple[str, str], ...]:
         told.append(("on disk", facts.data.error or facts.data.words))
     if facts.lock.run:
         told.append(("lock", f"{facts.lock.words}; it {'lives' if facts.lock.alive else 'has ended'}"))
+    if facts.forced_by:
+        told.append(("was forced", f"by recovery {facts.forced_by.recovery}; hosts that it removed are still missing"))
     if facts.mark:
         told.append(("mark", f"recovery {facts.mark.recovery} by {facts.mark.operator}"))
     return tuple(told)

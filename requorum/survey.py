@@ -6,7 +6,7 @@ Read-only. Source: PROCEDURE.md, stage 1.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -52,7 +52,7 @@ class Surveyor:
 
     def _listening(self, reached: list[HostFacts]) -> dict[str, HostFacts]:
         """The reached hosts with what each of them hears of the members elsewhere: SSH may be all that is broken."""
-        urls = sorted(set().union(*map(_known_urls, reached)) - set().union(*map(_own_urls, reached)))
+        urls = foreign_urls(reached)
         asked = {facts.name: facts for facts in reached}
 
         def heard(name: str) -> HostFacts:
@@ -149,6 +149,11 @@ class Surveyor:
                 return db
 
 
+def foreign_urls(reached: Sequence[HostFacts]) -> list[str]:
+    """Where these hosts know members to be that are none of them."""
+    return sorted(set().union(*map(_known_urls, reached)) - set().union(*map(_own_urls, reached)))
+
+
 def _known_urls(facts: HostFacts) -> set[str]:
     """Where a host knows members to be: from its configuration, its member list and its data."""
     listed = facts.api.members.members if facts.api.members else ()
@@ -183,6 +188,7 @@ def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None =
             advice = "log in as root, or set `sudo: true` under ssh in the inventory"
         raise Unexpected(name, expected=f"etcd's configuration in {etcd_conf.PATH}", found=found, advice=advice)
     versions = known.machine if known else None
+    here, forced_by = read("mark", mark.parse_both, lambda facts: (facts.mark, facts.forced_by))
     return HostFacts(
         name=name,
         machine=read("machine", lambda said: machine.parse(said, versions), lambda facts: facts.machine),
@@ -191,6 +197,7 @@ def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None =
         processes=read("process", process.parse, lambda facts: facts.processes),
         api=read("api", lambda said: members.parse_api(said, outputs["api"].stderr), lambda facts: facts.api),
         certificates=read("certificates", certificates.parse, lambda facts: facts.certificates),
-        mark=read("mark", mark.parse, lambda facts: facts.mark),
+        mark=here,
+        forced_by=forced_by,
         lock=read("lock", hostlock.parse, lambda facts: facts.lock),
     )

@@ -1,10 +1,14 @@
-"""Stage 1 · Survey and confirm the loss (chapter 38, introduction). Read-only."""
+"""Stage 1 · Survey and confirm the loss (chapter 38, introduction).
+
+Read-only, but for one thing: old peers of a cluster that was forced are fenced at first contact, before anything else.
+"""
 
 from __future__ import annotations
 
+from requorum import operations
 from requorum.fitness import cannot_join, unfit
 from requorum.live import Cluster, EtcdMember
-from requorum.stages import ACTS, ALWAYS, ANSWERS, eventually, note, precondition, step
+from requorum.stages import ACTS, ALWAYS, ANSWERS, action, eventually, note, postcondition, precondition, step
 
 OPEN = "open port 2380 between the hosts, in both directions; then run the same command again"
 
@@ -21,7 +25,7 @@ def test_verdict(cluster: Cluster) -> None:
         note(f"survivor {found.survivor}; loss: {found.loss}")
 
 
-@step(13, "Compare the members that answer", on="bastion", when=ANSWERS)
+@step(14, "Compare the members that answer", on="bastion", when=ANSWERS)
 def test_same_data(cluster: Cluster) -> None:
     """A quorum that answers is not believed: an emptied member may have rejoined under its old identity (etcd 10254)."""
     advice = "do not go on by hand either: find out which members hold your data, and stop the others"
@@ -29,7 +33,16 @@ def test_same_data(cluster: Cluster) -> None:
         assert eventually(cluster.differing_members, within=15) == []
 
 
-@step(11, "Check that the host may be changed", on="touched", when=ACTS, parallel=True)
+@step(11, "Fence the old peer", on="old_peers", when=ACTS, parallel=True)
+def test_fence_old_peer(etcd: EtcdMember) -> None:
+    """38.1.2: its member was removed. Where it does not reach the survivor, it makes the old quorum with its like."""
+    with action("raise the fence, stop etcd") as hand:
+        hand.make(operations.fence.raise_fence(etcd.surveyed))
+    with postcondition("no etcd runs here, its ports are closed, and systemd knows the fence"):
+        assert eventually(etcd.is_fenced, within=30) == True  # noqa: E712 (read again until it is)
+
+
+@step(12, "Check that the host may be changed", on="touched", when=ACTS, parallel=True)
 def test_fit(etcd: EtcdMember, cluster: Cluster) -> None:
     """Root, etcdctl, a service that reads etcd.conf, room for the backup, nobody has forced it by hand."""
     with precondition("a host that can be changed safely"):
@@ -37,7 +50,7 @@ def test_fit(etcd: EtcdMember, cluster: Cluster) -> None:
         assert not problems, "\n".join(problems)
 
 
-@step(12, "Check that the host can join", on="joiners", when=ACTS, parallel=True)
+@step(13, "Check that the host can join", on="joiners", when=ACTS, parallel=True)
 def test_can_join(etcd: EtcdMember, cluster: Cluster) -> None:
     """38.1.4, before anything is touched: certificates, version, name, clock, and the way to the survivor."""
     survivor = cluster.survivor

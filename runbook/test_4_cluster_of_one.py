@@ -6,7 +6,10 @@ from requorum import operations
 from requorum.diagnosis import Verdict
 from requorum.live import WITHOUT_TAIL, Cluster, EtcdMember
 from requorum.records import WRITABLE
+from requorum.returning import returned, told_apart
 from requorum.stages import ACTS, LOST, action, eventually, note, postcondition, precondition, step
+
+START_THEM = "start what has come back, as said above, and do not force; `--abort` undoes what was done until here"
 
 
 @step(40, "Stop etcd on the survivor", on="survivor", when=LOST)
@@ -14,11 +17,13 @@ def test_stop_survivor(etcd: EtcdMember, cluster: Cluster) -> None:
     """38.1.3. Not before every fence is proven: emptied peers would found a new cluster under the old IDs."""
     with precondition("every other host that can be reached is fenced", after=30):
         assert cluster.unfenced() == []
-    with precondition(
-        "quorum is still lost, and the survivor is still the best", otherwise="start what has come back; do not force"
-    ):
+    with precondition("quorum is still lost, and the survivor is still the best", otherwise=START_THEM):
         found = cluster.diagnosed_again()
-        assert (found.verdict, found.survivor) == (Verdict.LOST, etcd.name), "\n".join(found.proof)
+        assert (found.verdict, found.survivor) == (Verdict.LOST, etcd.name), "\n".join((*found.proof, *found.advice))
+    with precondition(
+        "no host has come back since the survey", otherwise="run the same command again: it is fenced first"
+    ):
+        assert found.others == cluster.diagnosis.others
     with action("stop etcd, so that it writes its commit index") as hand:
         hand.make(operations.etcd.stop(etcd.surveyed))
     with postcondition("no etcd runs here"):
@@ -55,9 +60,13 @@ def test_force_new_cluster(etcd: EtcdMember, cluster: Cluster) -> None:
         assert etcd.processes == ()
     with precondition("every other host that can be reached is fenced", after=30):
         assert cluster.unfenced() == []
+    with precondition("no silent host has come back", otherwise=START_THEM):
+        back = returned(cluster)
+        assert not back, "\n".join(back)
     with precondition("the survivor's data can be forced without losing what its database holds", after=40):
         assert cluster.refusal_of_survivor() == "", cluster.refusal_of_survivor()
     with action("start etcd, forcing a new cluster") as hand:
+        hand.make(operations.marking.remember_force(etcd.surveyed, cluster.mark))
         hand.make(operations.etcd.force_new_cluster(etcd.now("unit")))
     with postcondition("the force reached the live process"):
         assert etcd.forced()
@@ -106,3 +115,10 @@ def test_peer_urls(etcd: EtcdMember) -> None:
         hand.make(operations.membership.advertise(etcd.now("api")))
     with postcondition("the listed peer URLs are the advertised ones"):
         assert etcd.peer_urls() == set(etcd.surveyed.conf.peer_urls)
+
+
+@step(47, "Tell what the old peer holds", on="old_peers", when=ACTS, parallel=True)
+def test_old_peer(etcd: EtcdMember, cluster: Cluster) -> None:
+    """Whether it took writes of its own while the survivor was away is shown; nothing is merged."""
+    with postcondition("its data is compared with the survivor's, key by key"):
+        note(told_apart(cluster, etcd))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from requorum import operations
 from requorum.live import Cluster, EtcdMember
-from requorum.stages import ACTS, action, eventually, postcondition, precondition, step
+from requorum.records import WRITABLE
+from requorum.stages import ACTS, Hand, action, eventually, note, postcondition, precondition, step
+from requorum.way_back import dropped_voter
+
+MEND = "mend what is named on the host, then run the same command again"
 
 
 @step(50, "Move the old data aside", on="newcomers", when=ACTS, parallel=True)
@@ -20,23 +26,79 @@ def test_move_data_aside(etcd: EtcdMember, cluster: Cluster) -> None:
 
 @step(51, "Join the cluster", on="joiners", when=ACTS)
 def test_join(etcd: EtcdMember, cluster: Cluster) -> None:
-    """38.1.4: one host at a time, as a learner first: a joiner that does not start cannot take the quorum away."""
+    """38.1.4: one host at a time, as a learner first: a joiner that does not start cannot take the quorum away.
+
+    From the first promotion until the third voter, losing either voter stops all writes: the way back stays armed.
+    """
     survivor = cluster.survivor
-    with precondition("the cluster answers", after=44):
-        assert eventually(survivor.answers, within=30) == True  # noqa: E712 (read again until it does)
+    with precondition("the survivor runs", after=44):
+        assert survivor.processes
     with precondition("this host still could be a member"):
         assert not etcd.certificate_problems(), "\n".join(etcd.certificate_problems())
     with action(
-        "add the member, write its etcd.conf, lift its fence, start it, and promote it once it has caught up"
+        "add the member, write its etcd.conf, lift its fence, start it, and promote it once it is proven",
+        otherwise=MEND,
+        way_back=partial(go_back, etcd, cluster),
     ) as hand:
         hand.make(operations.membership.add(survivor.surveyed, etcd.surveyed))
         hand.make(operations.etcd.name_members(etcd.now("conf"), survivor.now("api"), state="existing"))
+        hand.make(operations.etcd.never_force(etcd.surveyed))
         hand.make(operations.fence.lift_fence(etcd.surveyed))
         hand.make(operations.etcd.start(etcd.surveyed))
         hand.make(operations.membership.promote(survivor.surveyed, etcd.surveyed))
-    with postcondition("it answers a linearizable read"):
+    with postcondition("it answers a linearizable read", otherwise=MEND):
         assert eventually(etcd.answers, within=60) == True  # noqa: E712 (read again until it is)
-    with postcondition("it is in the survivor's cluster, and holds the survivor's data"):
+    with postcondition("it is in the survivor's cluster, and holds the survivor's data", otherwise=MEND):
         assert etcd.members.cluster_id == survivor.members.cluster_id
         revision = survivor.revision()
         assert eventually(lambda: etcd.hash_at(revision), within=60) == survivor.hash_at(revision)
+
+
+def go_back(etcd: EtcdMember, cluster: Cluster, hand: Hand) -> str:
+    """The way back from a join that failed: the cluster takes writes, and the joiner is out, its data kept."""
+    if eventually(cluster.survivor.answers, within=30) == True:  # noqa: E712 (read again until it does)
+        return take_out_again(etcd, cluster, hand)
+    return force_again(etcd, cluster, hand)
+
+
+def take_out_again(etcd: EtcdMember, cluster: Cluster, hand: Hand) -> str:
+    """A quorum answers: what the join has added is removed by its ID. A member that voted before this run stays one."""
+    survivor = cluster.survivor
+    hand.make(operations.membership.take_out(survivor.now("api"), survivor.surveyed, etcd.surveyed))
+    writes = eventually(survivor.writes, within=30) == survivor.surveyed.machine.hostname
+    assert writes, f"{survivor.name} takes no writes"
+    if cluster.lists(etcd):
+        return f"{etcd.name} stays a member, as it was before this run; {survivor.name} takes writes"
+    unfenced = hand.attempt(operations.fence.raise_fence(etcd.surveyed))
+    return f"{etcd.name} is no member any more, {kept(unfenced)}; {survivor.name} takes writes"
+
+
+def force_again(etcd: EtcdMember, cluster: Cluster, hand: Hand) -> str:
+    """Two voters, and one does not answer: no write is possible. The survivor is forced once more, and only once.
+
+    Nothing is lost: what two of two voters acknowledged is in the log of each.
+    """
+    survivor, (dropped, voter) = cluster.survivor, dropped_voter(cluster)
+    hand.make(operations.marking.take_way_back(survivor.surveyed, cluster.mark, dropped))
+    unfenced = hand.attempt(operations.fence.raise_fence(voter.surveyed))
+    hand.attempt(operations.fence.raise_fence(etcd.surveyed))
+    hand.make(operations.etcd.stop(survivor.surveyed))
+    hand.make(operations.backup.keep_data(survivor.surveyed, cluster.backup.before_way_back))
+    hand.make(operations.etcd.keep_what_the_database_holds(survivor.surveyed, survivor.data))
+    assert cluster.refusal_of_survivor() == "", cluster.refusal_of_survivor()
+    hand.make(operations.etcd.force_new_cluster(survivor.now("unit")))
+    alone = eventually(survivor.voter_names, within=60) == [survivor.surveyed.conf.name]
+    assert alone, f"the survivor is not the only voting member: {survivor.voter_names()}"
+    hand.make(operations.membership.remove_all_but_itself(survivor.now("api")))
+    hand.make(operations.etcd.take_force_away(survivor.now("process")))
+    writes = eventually(survivor.writes, within=30) == survivor.surveyed.machine.hostname
+    assert writes, f"{survivor.name} takes no writes"
+    note(WRITABLE)
+    return f"{survivor.name} was forced once more and takes writes; {voter.name} was dropped, {kept(unfenced)}"
+
+
+def kept(unfenced: str) -> str:
+    """What became of a host that was taken out, in words."""
+    if unfenced:
+        return f"and could not be fenced ({unfenced}): the same command does so first; its data is kept"
+    return "and is fenced; its data is kept"

@@ -48,9 +48,9 @@ def test_fresh_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
 
 
 @step(64, "Strike the mark", on="touched", when=ACTS, parallel=True)
-def test_strike(etcd: EtcdMember) -> None:
+def test_strike(etcd: EtcdMember, cluster: Cluster) -> None:
     """Nothing is owed here any more."""
     with action("remove the mark of the recovery") as hand:
-        hand.make(operations.marking.strike(etcd.surveyed))
+        hand.make(operations.marking.strike(etcd.now("mark"), whole=cluster.whole))
     with postcondition("no mark is left"):
         assert etcd.mark is None

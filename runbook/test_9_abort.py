@@ -100,6 +100,6 @@ def test_as_found(former: FormerHost) -> None:
 def test_strike_after_abort(etcd: EtcdMember) -> None:
     """Undoes step 20: the recovery is over. The backups stay."""
     with action("remove the mark of the recovery") as hand:
-        hand.make(operations.marking.strike(etcd.surveyed))
+        hand.make(operations.marking.strike_undone(etcd.surveyed))
     with postcondition("no mark is left"):
         assert etcd.mark is None

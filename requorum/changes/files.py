@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import dataclass, replace
 
 from requorum.changes.change import LABELLED, Change, quote
-from requorum.facts import etcd_conf, mark
+from requorum.facts import etcd_conf, mark, unit
 from requorum.facts.host import HostFacts
 
 
@@ -59,6 +59,8 @@ sync "$new" && mv -fT "$new" "$path" && sync "$(dirname "$path")" || {{ rm -f "$
             return replace(facts, conf=etcd_conf.parse(self.content))
         if self.path == mark.PATH:
             return replace(facts, mark=mark.parse(self.content))
+        if self.path == mark.FORCED_PATH:
+            return replace(facts, forced_by=mark.parse(self.content))
         return facts  # a drop-in counts once systemd has read it: ReloadUnits
 
 
@@ -81,6 +83,10 @@ rmdir "$folder" 2>/dev/null  # where it was the last one there: the folder was o
 return 0"""
 
     def after(self, facts: HostFacts) -> HostFacts:
+        if self.path == unit.FORCE:
+            return replace(facts, unit=replace(facts.unit, force_file=False))
+        if self.path == mark.FORCED_PATH:
+            return replace(facts, forced_by=None)
         return replace(facts, mark=None) if self.path == mark.PATH else facts
 
 

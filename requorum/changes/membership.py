@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from requorum.changes.change import Change, quote
 from requorum.facts.host import HostFacts
 from requorum.facts.members import Member
+from requorum.facts.shell import PROBE
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,11 @@ done"""
 
 @dataclass(frozen=True)
 class PromoteMember(MemberChange):
-    """Make a learner a voter, once it holds what this member holds.
+    """Make a learner a voter, once it is proven: a vote that does not answer can stop every write.
 
-    etcd refuses only while the learner's log is behind. What a log that was cut does not hold, no learner replays, and
-    etcd does not notice (etcd issue 14009): so its revision is looked at first.
+    It answers now, as this learner, without an alarm; it holds a key that is written this moment (and deleted), and as
+    many keys as this member. etcd refuses only while the learner's log is behind; what a log that was cut does not hold,
+    no learner replays, and etcd does not notice (etcd issue 14009).
     """
 
     client_urls: tuple[str, ...]
@@ -81,11 +83,23 @@ class PromoteMember(MemberChange):
         return f"""id=$({self.listed()} | cut -d, -f1)
 [ -n "$id" ] || {{ echo "no member has the peer URL {",".join(self.peer_urls)}" >&2; return 1; }}
 end=$((SECONDS + {int(self.seconds)}))
-revision() {{ ctl endpoint status -w json | grep -o '"revision":[0-9]*' | head -n 1 | cut -d: -f2; }}
-mine=$(revision)
-learner={quote(",".join(self.client_urls))}
-until its=$(ENDPOINTS=$learner revision 2>/dev/null) && [ "${{its:-0}}" -ge "${{mine:?}}" ]; do
-  [ $SECONDS -lt $end ] || {{ echo "the learner holds revision ${{its:-none}}, this member $mine" >&2; return 1; }}
+number() {{ grep -o "\\"$1\\":[0-9]*" | head -n 1 | cut -d: -f2; }}
+its() {{ ENDPOINTS={quote(",".join(self.client_urls))} ctl "$@" -w json; }}
+ctl put {PROBE}/learner "$id" >/dev/null || return 1
+mine=$(ctl del {PROBE}/learner -w json | number revision)
+proven() {{  # what is not yet so, in a word or two
+  status=$(its endpoint status 2>/dev/null) || {{ echo "it does not answer"; return 1; }}
+  case $status in *'"errors":'*) echo "it has an alarm: $status"; return 1;; esac
+  [ "$(number member_id <<< "$status")" = "$(printf %u "0x$id")" ] || {{ echo "another member answers: $status"; return 1; }}
+  held=$(number revision <<< "$status")
+  [ "${{held:-0}}" -ge "${{mine:?}}" ] || {{ echo "it holds revision ${{held:-none}}, this member $mine"; return 1; }}
+  set -- get '' --prefix --keys-only --limit=1 --consistency=s --rev="$mine"  # its count is of all
+  held=$(its "$@" 2>&1) && there=$(ctl "$@" -w json 2>&1) || {{ echo "its keys: $held $there"; return 1; }}
+  held=$(number count <<< "$held") there=$(number count <<< "$there")  # none where there are none
+  [ "$held" = "$there" ] || {{ echo "it holds ${{held:-no}} keys at revision $mine, this member ${{there:-none}}"; return 1; }}
+}}
+until said=$(proven); do
+  [ $SECONDS -lt $end ] || {{ echo "the learner is not fit to vote: $said" >&2; return 1; }}
   sleep 0.05
 done
 while :; do

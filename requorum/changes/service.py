@@ -138,7 +138,9 @@ while [ $SECONDS -lt $end ]; do
   esac
   sleep 0.05
 done
-journalctl -u {unit.NAME} -n 15 --no-pager -o cat >&2
+# A panic writes some hundred lines, the reason first.
+journalctl -u {unit.NAME} -n 400 --no-pager -o cat | grep -iE 'panic:|fatal|no space|denied|cannot|error' | tail -n 8 >&2
+journalctl -u {unit.NAME} -n 8 --no-pager -o cat >&2
 return 1"""
 
     @property
@@ -152,7 +154,9 @@ return 1"""
         environ = {"ETCD_FORCE_NEW_CLUSTER": "true"} if facts.unit.forced else {}
         process = Process(pid=1, started=0, argv=("etcd",), environ=environ)
         started = replace(facts.unit, active="active", sub="running")
-        return replace(facts, unit=started, processes=(process,), api=_alone(facts) if facts.unit.forced else facts.api)
+        return replace(
+            facts, unit=started, processes=(process,), api=_alone(facts) if _starts_alone(facts) else facts.api
+        )
 
 
 @dataclass(frozen=True)
@@ -191,8 +195,16 @@ class EnableEtcd(Change):
         return replace(facts, unit=replace(facts.unit, file_state="enabled"))
 
 
+def _starts_alone(facts: HostFacts) -> bool:
+    """It is forced, or was forced before: its data lists no other voter."""
+    voters = [m.id for m in facts.data.members if not m.is_learner] if facts.data is not None else []
+    return facts.unit.forced or (
+        facts.api.members is None and facts.data is not None and voters == [facts.data.node_id]
+    )
+
+
 def _alone(facts: HostFacts) -> Api:
-    """What the API answers after a forced start: one member, this one."""
+    """What the API answers where there is one member, this one."""
     data = facts.data
     if data is None or data.log is None:
         return facts.api

@@ -6,6 +6,7 @@ Buckets and keys: etcd's `schema` package (bucket.go, membership.go, cindex.go, 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from requorum.facts.protobuf import parse, varint
 
 SMALL = (b"meta", b"members", b"members_removed", b"cluster", b"alarm", b"auth")
 """The buckets that are read whole: they hold a few items each."""
+
+Held = tuple[int, bytes]
+"""What a member holds of a key: the revision of its last change, and the SHA-256 of its value."""
 
 ALARMS = {1: "NOSPACE", 2: "CORRUPT"}
 
@@ -121,13 +125,24 @@ def keys_at(image: Image, revision: int | None = None) -> dict[bytes, int]:
     Raises DataError for a damaged file, for a revision above the newest one, and for one below the last compaction.
     """
     db = read_image(image)
-    if revision is None:
-        revision = db.revision
+    return {key: main for key, (main, _) in _live_at(image, db, db.revision if revision is None else revision).items()}
+
+
+def held_at(image: Image) -> tuple[dict[bytes, Held], int]:
+    """Every key that lives at the newest revision, and that revision. Raises DataError for a damaged file."""
+    db = read_image(image)
+    live = _live_at(image, db, db.revision)
+    digests = {key: (main, hashlib.sha256(parse(value).bytes(5)).digest()) for key, (main, value) in live.items()}
+    return digests, db.revision
+
+
+def _live_at(image: Image, db: Db, revision: int) -> dict[bytes, tuple[int, bytes]]:
+    """Key → the revision of its last change, and the mvccpb.KeyValue. Raises as `keys_at`."""
     if revision > db.revision:
         raise DataError(f"expected a revision up to {db.revision}, the newest of this database, found {revision}")
     if revision < db.compact_revision:
         raise DataError(f"expected a revision from {db.compact_revision}, found {revision}: it was compacted away")
-    live: dict[bytes, int] = {}
+    live: dict[bytes, tuple[int, bytes]] = {}
     meta = newest_meta(image[:HEAD])
     buckets = buckets_of(list(scan(image, meta, Bucket(meta.root, None))))
     for _, item_key, value in scan(image, meta, buckets[b"key"]) if b"key" in buckets else ():
@@ -138,7 +153,7 @@ def keys_at(image: Image, revision: int | None = None) -> dict[bytes, int]:
         if tombstone:
             live.pop(key, None)
         else:
-            live[key] = main
+            live[key] = main, value
     return live
 
 

@@ -43,6 +43,7 @@ class HostFacts:
     """What a survey read on one host. `data` is read from the disk only where its member does not answer, else None.
 
     `heard`: the URLs of members, on hosts that SSH does not reach, at which something listens as seen from here.
+    `forced_by`: the recovery that made a cluster of one of this member, while a host that it removed is still missing.
     """
 
     name: str
@@ -56,6 +57,7 @@ class HostFacts:
     data: DataDir | None = None
     heard: tuple[str, ...] = ()
     lock: HostLock = FREE
+    forced_by: Mark | None = None
 
     @property
     def forced(self) -> bool:
@@ -98,7 +100,7 @@ def commands(backup_directory: str, *, again: bool = False) -> dict[Noun, str]:
         "process": process.COMMAND,
         "machine": machine.command(backup_directory, versions=not again),
         "certificates": certificates.COMMAND,
-        "mark": mark.COMMAND,
+        "mark": mark.BOTH_COMMAND,
         "api": members.API_COMMAND,
         "lock": hostlock.COMMAND,
     }

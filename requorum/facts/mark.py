@@ -1,6 +1,8 @@
-"""The mark that a recovery leaves on each host it touches, until it owes nothing there.
+"""What a recovery writes down on the hosts: another operator's machine can carry on with it, without our journal.
 
-With it another operator's machine can carry on, or undo, without our journal.
+Its mark, on each host that it touches, until it owes nothing there, with which it can be undone, too; and on the
+survivor, that it was forced, until every host of the inventory is a member again: whoever it removed may come back with
+its old data.
 """
 
 from __future__ import annotations
@@ -9,7 +11,10 @@ import json
 from dataclasses import asdict, dataclass
 
 PATH = "/var/lib/requorum/recovery.json"
+FORCED_PATH = "/var/lib/requorum/forced.json"
 COMMAND = f"cat {PATH} 2>/dev/null || true"
+_BETWEEN = "\n--- forced ---\n"
+BOTH_COMMAND = f"{COMMAND}; printf '\\n%s\\n' '{_BETWEEN.strip()}'; cat {FORCED_PATH} 2>/dev/null || true"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ class Mark:
     """Which recovery is under way here, whose data it keeps, who began it and when (UTC), and what it found.
 
     `members` is the member list when it began, a line for each: what no abort brings back once it has changed.
+    `way_back`: the ID of the member that was dropped when the recovery took the way back (docs/old-peers.md); a recovery
+    does so once.
     """
 
     recovery: str
@@ -53,6 +60,7 @@ class Mark:
     since: str
     members: tuple[str, ...] = ()
     found: Found | None = None
+    way_back: str = ""
 
     def text(self) -> str:
         """The file's content."""
@@ -70,3 +78,9 @@ def parse(output: str) -> Mark | None:
         return Mark(**fields, members=members, found=Found(**found) if found else None)
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"expected the mark of a recovery in {PATH}, found {output[:200]!r} ({error})") from None
+
+
+def parse_both(output: str) -> tuple[Mark | None, Mark | None]:
+    """The mark, and that of the recovery that forced this host, from the output of BOTH_COMMAND. Raises as `parse`."""
+    here, _, forced = output.partition(_BETWEEN)
+    return parse(here), parse(forced)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from requorum.facts.etcd_conf import PATH
 
+PROBE = "requorum/probe"
+"""Below it keys are written, read and deleted, to prove that writes work."""
+
 CONF = rf"""
 conf() {{  # the value of a variable of etcd.conf, quotes removed; the last assignment counts
   local value

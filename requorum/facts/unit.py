@@ -40,6 +40,7 @@ for file in $(sed -n 's/^EnvironmentFiles=\(.*\) (.*/\1/p' <<< "$shown"); do  # 
   [[ -n $after && -f $file && " $ours " != *" $file "* ]] || continue
   sed -nE "s!^[[:space:]]*ETCD_({_PLACES})=.*!Overrides=ETCD_\\1 in $file!p" "$file"
 done
+[[ -e ${{ours%% *}} ]] && echo OurForce=yes
 true
 """
 )
@@ -70,6 +71,8 @@ class Unit:
     """Files that have etcd read a YAML file, and ignore flags and variables."""
     overrides: tuple[str, ...] = ()
     """What overrides a value of etcd.conf: a variable in a later file."""
+    force_file: bool = False
+    """Requorum's force is there; systemd may not have read it yet, and will with whatever it reads next."""
 
     @property
     def is_running(self) -> bool:
@@ -88,8 +91,8 @@ class Unit:
 
     @property
     def forced(self) -> bool:
-        """Requorum's force is on the start path: systemd has read it."""
-        return FORCE in self.drop_ins
+        """Requorum's force is on the start path."""
+        return self.force_file or FORCE in self.drop_ins
 
     @property
     def overriding_flags(self) -> tuple[str, ...]:
@@ -127,6 +130,7 @@ def parse(output: str) -> Unit:
             forces=_all(output, "Forces"),
             config_file=_all(output, "ConfigFile"),
             overrides=_all(output, "Overrides"),
+            force_file=values.get("OurForce") == "yes",
         )
     except KeyError as missing:
         raise ValueError(

@@ -50,6 +50,11 @@ class BackupPlace:
         """The archive here; None where copies are not fetched."""
         return self.fetched / f"{host}-{what}.tar.gz" if self.fetched else None
 
+    @property
+    def before_way_back(self) -> BackupPlace:
+        """For the survivor's data when it is forced once more; it stays on the host."""
+        return BackupPlace(self.directory, f"{self.recovery}-way-back", None)
+
     def snapshot(self, when: str) -> PurePosixPath:
         """The folder of a snapshot that etcd saved; `when` tells one from another."""
         return self.directory / f"etcd-snapshot-{when}-{self.recovery}"

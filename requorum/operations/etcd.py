@@ -83,6 +83,11 @@ def force_new_cluster(facts: HostFacts) -> list[Change]:
     ]
 
 
+def never_force(facts: HostFacts) -> list[Change]:
+    """Take a force away that a run has left on this host's start path; nothing to do where there is none."""
+    return clear_start_path(facts) if facts.unit.forced else []
+
+
 def take_force_away(facts: HostFacts) -> list[Change]:
     """38.1.3, what the chapter forgets: no start path forces any more, and etcd runs without it."""
     restart: list[Change] = [StopEtcd(facts.name)] if facts.forced else []

@@ -8,6 +8,7 @@ from requorum.changes import Change, RemoveFile, WriteFile
 from requorum.facts import mark
 from requorum.facts.host import HostFacts
 from requorum.facts.mark import Found, Mark
+from requorum.facts.members import Member
 
 
 def signed(facts: HostFacts, sign: Mark) -> Mark:
@@ -25,6 +26,24 @@ def sign(facts: HostFacts, sign: Mark) -> list[Change]:
     return [WriteFile(facts.name, mark.PATH, signed(facts, sign).text(), mode="0600")]
 
 
-def strike(facts: HostFacts) -> list[Change]:
-    """The recovery owes nothing here any more."""
-    return [RemoveFile(facts.name, mark.PATH)]
+def remember_force(facts: HostFacts, sign: Mark) -> list[Change]:
+    """Say on the survivor that it is forced, for as long as those that it removes may come back."""
+    return [WriteFile(facts.name, mark.FORCED_PATH, sign.text(), mode="0600")]
+
+
+def take_way_back(facts: HostFacts, sign: Mark, dropped: Member) -> list[Change]:
+    """Say on the survivor that it is forced once more, and whom it drops: never twice in one recovery."""
+    return [WriteFile(facts.name, mark.PATH, signed(facts, replace(sign, way_back=dropped.hex_id)).text(), mode="0600")]
+
+
+def strike_undone(facts: HostFacts) -> list[Change]:
+    """The recovery was undone before it forced: what it wrote down here goes."""
+    ours = facts.mark and facts.forced_by and facts.forced_by.recovery == facts.mark.recovery
+    forced: list[Change] = [RemoveFile(facts.name, mark.FORCED_PATH)] if ours else []
+    return [*forced, RemoveFile(facts.name, mark.PATH)]
+
+
+def strike(facts: HostFacts, *, whole: bool) -> list[Change]:
+    """The recovery owes nothing here any more; `whole`: nobody is missing who could come back with old data."""
+    struck: list[Change] = [RemoveFile(facts.name, mark.PATH)]
+    return struck + ([RemoveFile(facts.name, mark.FORCED_PATH)] if whole and facts.forced_by else [])

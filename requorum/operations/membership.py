@@ -26,6 +26,17 @@ def remove(through: HostFacts, members: Iterable[Member]) -> list[Change]:
     return [RemoveMember(through.name, m.name, m.peer_urls, m.id) for m in members]
 
 
+def take_out(through: HostFacts, before: HostFacts, joiner: HostFacts) -> list[Change]:
+    """The way back from a join: remove what it has added, by ID.
+
+    `before`: what the same member listed before this run. Who voted then has data that counts, and stays. Raises
+    MissingFact without an answer.
+    """
+    voted = {m.id for m in before.api.members.voters if m.client_urls} if before.api.members else set()
+    added = [m for m in through.members if set(m.peer_urls) & set(joiner.conf.peer_urls) and m.id not in voted]
+    return remove(through, added)
+
+
 def remove_all_but_itself(facts: HostFacts) -> list[Change]:
     """38.1.3: after a forced start, whoever is still listed beside this member. Raises MissingFact."""
     return remove(facts, [m for m in facts.members if m.id != facts.member_id])

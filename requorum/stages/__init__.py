@@ -1,6 +1,7 @@
 """The pytest plugin: steps, their three words, their order, what may be asked of the command line, what is printed."""
 
 from requorum.diagnosis import Verdict
+from requorum.hand import Hand
 from requorum.stages.step import action, note, postcondition, precondition, proven, step
 from requorum.stages.waiting import eventually
 
@@ -22,6 +23,7 @@ __all__ = [
     "ANSWERS",
     "LOST",
     "QUORUM",
+    "Hand",
     "action",
     "eventually",
     "note",

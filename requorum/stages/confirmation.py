@@ -46,6 +46,9 @@ def _recovery(run: Run) -> list[str]:
         lines.append(f"Silent:    {', '.join(unreached)}: not fenced.")
     if found.removals:
         lines.append(f"Removed:   {', '.join(m.name for m in found.removals)} leave the member list.")
+    if found.old_peers:
+        old = ", ".join(found.old_peers)
+        lines.append(f"Old peers: {old}. They are fenced first; what they wrote by themselves is shown, not merged.")
     if found.joiners:
         lines.append(f"Rejoining: {', '.join(found.joiners)}. Their old data is moved aside, never deleted.")
     return [*lines, _point_of_no_return(found)]

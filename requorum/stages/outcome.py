@@ -136,6 +136,8 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
         answer = f"{len(healthy)} of {len(run.inventory.host_names)} members"
         if final is None:
             answer = "every step passed; the last look at the members failed: run the same command again"
+        elif back := [_short(name, run) for name in missing if name in final.joiners]:
+            answer += f"; {', '.join(back)} {'is' if len(back) == 1 else 'are'} back: run the same command again"
         elif missing:
             answer += _absence(run, missing)
         if final is not None and not found.changed:

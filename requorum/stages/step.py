@@ -24,7 +24,9 @@ from requorum.stages import full_disks
 from requorum.stages.full_disks import FullDisks
 
 Function = TypeVar("Function", bound=Callable[..., None])
-Failure = Literal["nothing changed", "state unknown", "changed, but not as required"]
+Failure = Literal["nothing changed", "state unknown", "changed, but not as required", "taken back"]
+WayBack = Callable[[Hand], str]
+"""What undoes a step that failed, made through the hand; it returns what was done, in words."""
 
 ATTRIBUTE = "__requorum_step__"
 
@@ -89,6 +91,7 @@ class StepFailed(Exception):
             "nothing changed": "This step changed nothing.",
             "state unknown": "The state is UNKNOWN: what this step began may or may not have been done.",
             "changed, but not as required": "This step changed what it had to, and the result is not as required.",
+            "taken back": "What this step had begun was taken back.",
         }[self.failure]
         return (
             f"{self.word} does not hold on {self.host}\n"
@@ -115,6 +118,7 @@ class Now:
     acted: bool = False
     proved: bool = False
     deferred: str = ""
+    way_back: WayBack | None = None
 
 
 _now: Now | None = None
@@ -183,10 +187,33 @@ class _Word:
             failed = self._fail(error, failure)
             if now().run.mode != "plan" and not isinstance(error, JournalError):
                 failed.add(full_disks.look(now().run, failed.host, failed.found))
+            failed = self._taken_back(failed)
             with suppress(JournalError):  # the failure itself is told all the same
                 self._end("failed", failed)
             raise failed from None
         self._end("passed" if error is None else "interrupted")
+
+    def _taken_back(self, failed: StepFailed) -> StepFailed:
+        """Take the way back that the step's action has armed; what became of it is told with the failure."""
+        at = now()
+        way_back, at.way_back = at.way_back, None
+        if way_back is None or at.run.mode != "recovery":
+            return failed
+        hand = at.run.hand(at.id)
+        failure: Failure = "taken back"
+        try:
+            told = f"the way back was taken: {way_back(hand)}"
+        except _TELLABLE as error:
+            why = self._fail(error, "state unknown")
+            told, failure = (
+                f"THE WAY BACK DID NOT COME TO ITS END: expected {why.expected}; found {why.found}",
+                why.failure,
+            )
+        finally:
+            hand.close()
+        at.run.journal.add(Noted(at.id, at.host, told))
+        found = f"{failed.found.strip()}\n{told}"
+        return StepFailed(failed.word, failure, failed.host, failed.expected, found, failed.advice)
 
     def _fail(self, error: BaseException, failure: Failure) -> StepFailed:
         """The failure in words."""
@@ -253,12 +280,22 @@ LOOK = "look at the host (systemctl status etcd; journalctl -u etcd -n 50; df -h
 
 
 class action(_Word):  # noqa: N801
-    """The one part of a step that changes anything; yields the only writer."""
+    """The one part of a step that changes anything; yields the only writer.
+
+    `way_back` is armed until the step has ended: it is taken where the action or a postcondition fails.
+    """
 
     word: Word = "action"
 
-    def __init__(self, text: str, *, otherwise: str = LOOK) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        otherwise: str = LOOK,
+        way_back: WayBack | None = None,
+    ) -> None:
         super().__init__(text, otherwise)
+        self.way_back = way_back
 
     def __enter__(self) -> Hand:
         at = now()
@@ -267,7 +304,7 @@ class action(_Word):  # noqa: N801
         if at.run.mode in ("preconditions", "checks"):
             raise NotToday(self.text)
         self._begin()
-        at.acted = True
+        at.acted, at.way_back = True, self.way_back
         self._hand = at.run.hand(at.id)
         return self._hand
 

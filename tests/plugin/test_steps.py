@@ -1,12 +1,9 @@
-"""Steps and their three words, the confirmation, what is printed and the exit codes: the real plugin, hosts left out."""
+"""Steps and their three words, what is printed and the exit codes: the real plugin, hosts left out."""
 
 from __future__ import annotations
 
-import json
 import os
-import pty
 import re
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +14,9 @@ from small_project import ORDER, Project
 from requorum.changes import Change
 from requorum.diagnosis import Diagnosis, Verdict
 from requorum.facts.host import HostFacts
+from requorum.hand import Hand
 from requorum.inventory import load
-from requorum.records import ChangeEnded, ChangeIntended, Confirmed, Ended, Mode, StepEnded, WordEnded
+from requorum.records import ChangeEnded, ChangeIntended, Ended, Mode, Noted, StepEnded, WordEnded
 from requorum.run import Run
 from requorum.stages import action, note, postcondition, precondition
 from requorum.stages.step import NotToday, Now, StepFailed, enter
@@ -168,6 +166,56 @@ def test_a_change_that_is_made_and_cannot_be_written_down_is_unknown(
     assert Touch.made == 1
 
 
+# The way back
+
+
+def failing(text: str) -> Callable[[Hand], str]:
+    def way_back(hand: Hand) -> str:
+        hand.make([Touch("a")])
+        if text:
+            raise AssertionError(text)
+        return "a is out again"
+
+    return way_back
+
+
+@pytest.mark.parametrize("word", ["action", "postcondition"])
+def test_the_way_back_is_taken_where_the_step_fails(begin: Callable[[Mode], Now], word: str) -> None:
+    at = begin("recovery")
+
+    def step() -> None:
+        with action("do it", way_back=failing("")):
+            assert word != "action", "it cannot be done"
+        with postcondition("it is done"):
+            raise AssertionError("it is not")
+
+    with pytest.raises(StepFailed) as failed:
+        step()
+    assert failed.value.failure == "taken back"
+    assert failed.value.found.endswith("\nthe way back was taken: a is out again")
+    assert Touch.made == 1
+    notes = [entry.record.text for entry in at.run.journal.entries() if isinstance(entry.record, Noted)]
+    assert notes == ["the way back was taken: a is out again"]
+
+
+def test_a_way_back_that_fails_says_where(begin: Callable[[Mode], Now]) -> None:
+    begin("recovery")
+    with pytest.raises(StepFailed) as failed, action("do it", way_back=failing("no quorum")):
+        raise AssertionError("it cannot be done")
+    assert failed.value.failure == "state unknown"
+    assert "it cannot be done\nTHE WAY BACK DID NOT COME TO ITS END" in failed.value.found
+    assert "found no quorum" in failed.value.found
+
+
+def test_no_way_back_is_taken_from_a_step_that_passes(begin: Callable[[Mode], Now]) -> None:
+    begin("recovery")
+    with action("do it", way_back=failing("")):
+        pass
+    with postcondition("it is done"):
+        pass
+    assert Touch.made == 0
+
+
 # Whole runs: what fails, and what is said of it
 
 
@@ -287,80 +335,3 @@ def test_no_room_for_reports_is_a_usage_error(project: Project) -> None:
     project.reports.write_text("a file, no folder")
     answer = project.run()
     answer.assert_told(4, f"no folder for this run can be made in {project.reports}", "--reports FOLDER")
-
-
-# The operator's word
-
-
-@pytest.mark.parametrize(
-    ("typed", "exit", "said"),
-    [
-        ("small\n", 0, "3 of 3 members"),
-        ("  small \n", 0, "3 of 3 members"),
-        ("smal\n", 6, "'small', found 'smal'"),
-        ("y\n", 6, "'small', found 'y'"),
-        ("\x04", 6, "'small', found ''"),
-    ],
-    ids=["right", "spaces", "wrong", "yes", "end-of-file"],
-)
-def test_the_operator_types_the_cluster_s_name(project: Project, typed: str, exit: int, said: str) -> None:
-    controller, terminal = pty.openpty()
-    started = project.start(stdin=os.ttyname(terminal))
-    started.until(lambda: "Type the cluster's name to go on (small):" in started.output, "the question")
-    for line in (
-        "Survivor:  a: its data becomes the cluster.",
-        "Fenced:    b, c",
-        "Point of no return: step 42",
-        "no way back from there",
-        "Rejoining: b, c.",
-    ):
-        assert line in started.output
-    assert project.records(ChangeIntended) == []
-    os.write(controller, typed.encode())
-    answer = started.finish()
-    os.close(controller)
-    os.close(terminal)
-    answer.assert_told(exit, said)
-    assert project.made == (ORDER if exit == 0 else [])
-    assert [record.given for record in project.records(Confirmed)] == [exit == 0]
-    assert [record.exit for record in project.records(Ended)] == [exit]
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_stopped_while_it_asks_has_not_begun(project: Project, number: int) -> None:
-    controller, terminal = pty.openpty()
-    started = project.start(stdin=os.ttyname(terminal))
-    started.until(lambda: "Type the cluster's name to go on (small):" in started.output, "the question")
-    os.killpg(started.process.pid, number)
-    answer = started.finish()
-    os.close(controller)
-    os.close(terminal)
-    answer.assert_told(6, "expected the cluster's name, 'small', found ''", "nothing was changed")
-    assert answer.output.splitlines()[-1].startswith("report    ")
-    assert project.made == []
-
-
-def test_without_a_terminal_nothing_is_begun(project: Project) -> None:
-    answer = project.start().finish()
-    answer.assert_told(6, "there is no terminal to ask on", "the same command and --confirm small")
-    assert answer.output.count("nothing was changed") == 1
-    assert "Exit" not in answer.output
-    assert answer.output.splitlines()[-1].startswith("report    ")
-    assert project.made == []
-    assert [(record.result, record.exit) for record in project.records(Ended)] == [("refused", 6)]
-    summary = next(project.reports.glob("small/*/summary.json"))
-    assert json.loads(summary.read_text())["exit"] == 6
-
-
-def test_the_inventory_may_say_that_nobody_is_asked(project: Project) -> None:
-    with (project.folder / "inventory.yaml").open("a") as file:
-        file.write("confirm: false\n")
-    assert project.start().finish().exit == 0
-    assert [record.how for record in project.records(Confirmed)] == ["`confirm: false` in the inventory"]
-
-
-@pytest.mark.parametrize("args", [("--plan",), ("--preconditions",), ("--collect-only",)])
-def test_nobody_is_asked_where_nothing_is_changed(project: Project, args: tuple[str, ...]) -> None:
-    answer = project.start(*args).finish()
-    assert "--confirm" not in answer.output
-    assert project.made == []

@@ -41,11 +41,13 @@ class Point:
 
 
 @contextmanager
-def started(lab: Lab, *arguments: str, output: Path) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    lab: Lab, *arguments: str, output: Path, inventory: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A run in a process group of its own, as a terminal starts it; its group is killed at the end."""
     with output.open("wb") as stream:
         process = subprocess.Popen(
-            command(lab, *arguments),
+            command(lab, *arguments, inventory=inventory),
             cwd=PROJECT,
             env=environment(),
             stdin=subprocess.DEVNULL,
@@ -61,11 +63,13 @@ def started(lab: Lab, *arguments: str, output: Path) -> Iterator[subprocess.Pope
             process.wait()
 
 
-def stopped(lab: Lab, how: str, at: Callable[[list[Entry]], bool], *arguments: str, output: Path) -> Done:
+def stopped(
+    lab: Lab, how: str, at: Callable[[list[Entry]], bool], *arguments: str, output: Path, inventory: Path | None = None
+) -> Done:
     """Start a run, stop it (one of SIGNALS) once `at` holds of its journal, and wait until its controller has ended."""
     number, whole_group = SIGNALS[how]
     before, began = folders(lab), time.monotonic()
-    with started(lab, *arguments, output=output) as process:
+    with started(lab, *arguments, output=output, inventory=inventory) as process:
         folder = _folder(lab, before, process)
         _wait_for(at, folder, process, output)
         (os.killpg if whole_group else os.kill)(process.pid, number)

@@ -11,7 +11,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -92,7 +92,12 @@ def folders(lab: Lab, reports: Path | None = None) -> set[Path]:
 
 
 def run(
-    lab: Lab, *arguments: str, timeout: float = 240, inventory: Path | None = None, reports: Path | None = None
+    lab: Lab,
+    *arguments: str,
+    timeout: float = 240,
+    inventory: Path | None = None,
+    reports: Path | None = None,
+    beside: Mapping[str, str] | None = None,
 ) -> Done:
     """Run `pytest runbook/ --inventory … ARGUMENTS` to its end.
 
@@ -102,12 +107,13 @@ def run(
         timeout: seconds, then TimeoutExpired.
         inventory: another one than the lab's own.
         reports: another place for the run's folder: another operator's machine.
+        beside: further variables of its environment.
     """
     before, began = folders(lab, reports), time.monotonic()
     done = subprocess.run(
         command(lab, *arguments, inventory=inventory, reports=reports),
         cwd=PROJECT,
-        env=environment(),
+        env=environment() | dict(beside or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -11,6 +11,7 @@ from local_shell import LocalShell, stand_in
 from requorum.changes import AddMember, Change, ChangeFailed, PromoteMember, RemoveMember, UpdatePeerUrls
 
 HOST = name(0)
+STATUS = '[{{"Status":{{"header":{{"member_id":{id},"revision":{revision}}}}}}}]'
 LINE = "{id:x}, {state}, {name}, {peer}, {client}, {learner}\n"
 
 
@@ -26,13 +27,19 @@ def etcdctl(folder: Path, script: str, *listed: str) -> LocalShell:
     """A host whose etcdctl lists the file `list`, and answers every other `member` command by `script`."""
     (folder / "list").write_text("".join(listed))
     (folder / "asked").touch()
-    (folder / "its").write_text('[{"revision":7}]')
+    (folder / "its").write_text(STATUS.format(revision=7, id=node(1)))
+    (folder / "its_keys").write_text('{"count":3}')
     stand_in(
         folder / "bin", "etcdctl",
         f"""cd {folder}; [ "$ETCDCTL_API" = 3 ] || exit 9
 endpoints=$1
-while [ "$1" != member ] && [ "$1" != endpoint ]; do shift; done
-[ "$1" = endpoint ] && {{ case $endpoints in *{client(1)}*) cat its;; *) echo '[{{"revision":7}}]';; esac; exit; }}
+while :; do case $1 in member|endpoint|get|put|del) break;; esac; shift; done
+case "$1 $endpoints" in
+  "endpoint "*{client(1)}*) cat its; exit;;
+  "get "*{client(1)}*) cat its_keys; exit;;
+  "get "*) echo '{{"count":3}}'; exit;;
+  "put "*|"del "*) echo '{{"header":{{"revision":7}}}}'; exit;;
+esac
 [ "$2" = list ] && {{ cat list; exit; }}
 echo "$*" >> asked; n=$(wc -l < asked)
 {script}""",
@@ -96,11 +103,23 @@ def test_promote_waits_until_it_has_caught_up(tmp_path: Path) -> None:
     assert set(asked(tmp_path)) == {f"member promote {node(1):x}"}
 
 
-def test_promote_never_takes_a_learner_that_holds_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("file", "text", "why"),
+    [
+        ("its", STATUS.format(revision=6, id=node(1)), "it holds revision 6, this member 7"),
+        ("its", STATUS.format(revision=7, id=node(2)), "another member answers"),
+        ("its", '[{"errors":["memberID:1 alarm:NOSPACE"]}]', "it has an alarm"),
+        ("its_keys", '{"count":2}', "it holds 2 keys at revision 7, this member 3"),
+        ("its_keys", "", "it holds no keys"),
+    ],
+)
+def test_promote_never_takes_a_learner_that_is_not_proven(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, text: str, why: str
+) -> None:
     monkeypatch.setattr(PromoteMember, "seconds", 1)
     shell = etcdctl(tmp_path, "exit 0", line(0), line(1, learner=True))
-    (tmp_path / "its").write_text('[{"revision":6}]')
-    with pytest.raises(ChangeFailed, match="the learner holds revision 6, this member 7"):
+    (tmp_path / file).write_text(text)
+    with pytest.raises(ChangeFailed, match=f"the learner is not fit to vote: {why}"):
         PromoteMember(HOST, "m1", (peer(1),), (client(1),)).do(shell)
     assert asked(tmp_path) == []
 

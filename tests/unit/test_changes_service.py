@@ -10,7 +10,22 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from builders import CRASHED, DEAF, STARTING, STOPPED, conf, data, emptied, facts, member, members, name, process, unit
+from builders import (
+    CRASHED,
+    DEAF,
+    STARTING,
+    STOPPED,
+    conf,
+    data,
+    emptied,
+    facts,
+    member,
+    members,
+    name,
+    process,
+    stopped,
+    unit,
+)  # fmt: skip
 from local_shell import LocalShell, Said, stand_in
 
 from requorum.changes import Change, ChangeFailed, EnableEtcd, ReloadUnits, StartEtcd, StopEtcd, service
@@ -200,6 +215,12 @@ def test_after_a_plain_start_etcd_runs_unforced() -> None:
     found = StartEtcd(HOST).after(facts(0, unit=unit(STOPPED)))
     assert (found.unit.active, found.forced, len(found.processes)) == ("active", False, 1)
     assert StartEtcd(HOST).after(facts(0, unit=unit(STARTING))).unit.active == "active"
+
+
+def test_a_survivor_that_was_forced_and_is_down_starts_alone() -> None:
+    found = StartEtcd(name(0)).after(stopped(0, data(0, members(0))))
+    assert [m.name for m in found.members] == ["m0"]
+    assert StartEtcd(name(0)).after(stopped(0)).api.members is None
 
 
 def test_after_a_forced_start_it_is_alone() -> None:

@@ -74,6 +74,14 @@ def test_a_lost_connection_is_unknown_and_never_repeated(tmp_path: Path, journal
     assert [words.split()[0] for words in told(journal)] == ["intended", "unknown"]
 
 
+def test_what_is_only_wanted_does_not_stop_what_follows(tmp_path: Path, journal: Journal) -> None:
+    (tmp_path / "b").touch()
+    writer = hand(journal)
+    assert writer.attempt([Breaks(name(0), f"{tmp_path}/a")]).endswith("the connection was lost. Next: run again")
+    assert writer.attempt([RemoveFile(name(0), f"{tmp_path}/b")]) == ""
+    assert not (tmp_path / "b").exists()
+
+
 def test_without_a_journal_there_is_no_change(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     with pytest.raises(JournalError):

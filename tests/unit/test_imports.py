@@ -17,12 +17,12 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "journal inventory locking hostlock",
         "facts remote audit",
         "ranking fitness silence causes other_clusters fetched",
-        "obstacles",
+        "obstacles lineage",
         "survey diagnosis changes wellness undoing",
         "operations hand",
         "run",
         "live",
-        "former",
+        "former returning way_back",
         "stages",
         "runbook checks conftest",
     )
@@ -33,8 +33,8 @@ The parts of requorum go by their own names here.
 """
 
 PURE = (
-    "facts", "ranking", "fitness", "silence", "causes", "other_clusters", "obstacles", "wellness", "diagnosis", "operations",
-    "undoing",
+    "facts", "ranking", "fitness", "silence", "causes", "other_clusters", "obstacles", "lineage", "wellness", "diagnosis",
+    "operations", "undoing",
 )  # fmt: skip
 """No I/O in these: facts come in, values go out."""
 

@@ -202,7 +202,51 @@ def test_a_peer_url_is_updated_only_where_it_differs() -> None:
 def test_marking() -> None:
     [change] = operations.marking.sign(facts(0), mark())
     assert change == WriteFile(ONE, marks.PATH, operations.marking.signed(facts(0), mark()).text(), mode="0600")
-    assert operations.marking.strike(facts(0)) == [RemoveFile(ONE, marks.PATH)]
+    assert operations.marking.strike(facts(0), whole=True) == [RemoveFile(ONE, marks.PATH)]
+
+
+def test_that_a_survivor_was_forced_is_forgotten_when_nobody_is_missing() -> None:
+    [change] = operations.marking.remember_force(facts(0), mark())
+    remembering = change.after(facts(0))
+    assert remembering.forced_by == mark()
+    assert operations.marking.strike(remembering, whole=False) == [RemoveFile(ONE, marks.PATH)]
+    both = operations.marking.strike(remembering, whole=True)
+    assert both == [RemoveFile(ONE, marks.PATH), RemoveFile(ONE, marks.FORCED_PATH)]
+    assert applied(both, remembering) == facts(0)
+
+
+def test_the_way_back_is_written_down_before_it_is_taken() -> None:
+    [change] = operations.marking.take_way_back(facts(0), mark(), members(1)[0])
+    wanted = replace(mark(), way_back=f"{node(1):x}")
+    assert change.after(facts(0)).mark == operations.marking.signed(facts(0), wanted)
+
+
+def test_what_was_undone_is_not_remembered_as_forced() -> None:
+    both = replace(facts(0, mark=mark()), forced_by=mark())
+    assert applied(operations.marking.strike_undone(both), both) == facts(0)
+    earlier = replace(both, forced_by=replace(mark(), recovery="20250101-0000"))
+    assert applied(operations.marking.strike_undone(earlier), earlier).forced_by is not None
+
+
+def test_what_a_join_has_added_is_taken_out_by_its_id() -> None:
+    now = healthy(0, (*members(0), member(1, learner=True, started=False)))
+    assert operations.membership.take_out(now, healthy(0, members(0)), facts(1)) == [
+        RemoveMember(ONE, "", (peer(1),), node(1))
+    ]
+    assert operations.membership.take_out(healthy(0, members(0)), healthy(0, members(0)), facts(1)) == []
+
+
+def test_who_voted_before_the_run_is_not_taken_out() -> None:
+    both = healthy(0, members(0, 1))
+    assert operations.membership.take_out(both, both, facts(1)) == []
+
+
+def test_a_force_that_was_left_on_a_start_path_is_taken_away() -> None:
+    assert operations.etcd.never_force(facts(0)) == []
+    left = facts(0, unit=unit(forced=True))
+    assert not applied(operations.etcd.never_force(left), left).unit.forced
+    unread = facts(0, unit=replace(unit(), force_file=True))
+    assert not applied(operations.etcd.never_force(unread), unread).unit.forced
 
 
 def test_backups_and_where_they_go() -> None:
@@ -236,7 +280,9 @@ SEQUENCES: list[tuple[HostFacts, list[Change]]] = [
         operations.etcd.start(old),
         operations.etcd.move_data_aside(old, "r1"),
         operations.marking.sign(old, mark()),
-        operations.marking.strike(old),
+        operations.marking.strike(old, whole=True),
+        operations.marking.remember_force(old, mark()),
+        operations.etcd.never_force(old),
         operations.membership.add(old, facts(4)),
         operations.membership.promote(old, facts(1)),
         operations.membership.remove(old, members(1)),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders import answers, facts, inventory, members, name
+from builders import answers, facts, inventory, members, name, names
 
 from requorum.diagnosis import Diagnosis, Verdict
 from requorum.facts.host import HostFacts
@@ -80,6 +80,21 @@ def test_a_cluster_that_was_never_written_to_is_healthy_and_may_have_lost_everyt
     ended = outcome(here, empty, stopped=False)
     assert (ended.result, ended.exit) == ("healthy", 0)
     assert ended.answer.endswith("if it held data, restore a snapshot")
+
+
+@pytest.mark.parametrize(
+    ("back", "said"),
+    [
+        ((), "1 of 3 members; run the same command when etcd-1, etcd-2 are back"),
+        ((1,), "1 of 3 members; etcd-1 is back: run the same command again"),
+        ((1, 2), "1 of 3 members; etcd-1, etcd-2 are back: run the same command again"),
+    ],
+)
+def test_who_has_come_back_meanwhile_is_said(tmp_path: Path, back: tuple[int, ...], said: str) -> None:
+    here = run(tmp_path, Verdict.LOST)
+    here.journal.add(ChangeEnded(STEP, name(0), "a", "touch /a", "done", ""))
+    final = Diagnosis(Verdict.UNFINISHED, (), survivor=name(0), members=names(0), joiners=names(*back))
+    assert outcome(here, final, stopped=False).answer == said
 
 
 def test_what_a_step_that_was_cut_off_has_changed(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from functools import cache
 import pytest
 from samples import RECORDED, VERSIONS, Sample, unpack
 
-from requorum.facts.bolt import Alarm, Db, keys_at, read_db, read_image, serve
+from requorum.facts.bolt import Alarm, Db, held_at, keys_at, read_db, read_image, serve
 from requorum.facts.data_error import DataError
 
 MEMBERS = ("m0", "m1", "m2")
@@ -209,3 +209,12 @@ def test_generator_asks_for_the_meta_pages_last() -> None:
         except StopIteration:
             break
         assert ranges[-1][0] == 0
+
+
+def test_what_is_held_is_the_revision_and_the_value() -> None:
+    sample = Sample("3.4.23")
+    held, revision = held_at(sample.snapshot())
+    assert revision == sample.said["snapshot"]["revision"]
+    assert {key: main for key, (main, _) in held.items()} == sample.keys()[revision]
+    assert {len(digest) for _, digest in held.values()} == {32}
+    assert len({digest for _, digest in held.values()}) > 1

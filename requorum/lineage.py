@@ -1,0 +1,124 @@
+"""Whose data follows on whose: who has removed whom, and forced starts that came to nothing. Pure.
+
+A forced start removes every other member, and writes so into its log and its database. What a host's own data says of
+that holds wherever the hosts' etcd runs or not, and after every mark and journal is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from requorum.facts.data_dir import DataDir
+from requorum.facts.host import HostFacts
+from requorum.silence import Survey
+
+ONE_OF_TWO = "none: every write that two of two voters acknowledged is in the log of each"
+
+
+def outlived(reached: Sequence[HostFacts]) -> dict[str, str]:
+    """The hosts of old peers, each with a host whose member has removed its member.
+
+    Two that have removed each other are left out: their data does not say which of them is the cluster.
+    """
+    found = {
+        old.name: heir.name
+        for heir in reached
+        for old in reached
+        if _removed(heir, old) and not _removed(old, heir) and _rightly(heir, old)
+    }
+    # Whoever was removed by an old peer alone may well be a member.
+    return {old: heir for old, heir in found.items() if heir not in found}
+
+
+def _rightly(heir: HostFacts, old: HostFacts) -> bool:
+    """A living cluster decides for itself who is in it; against another that lives, only a recovery's own word counts."""
+    if heir.forced_by is not None or (heir.mark is not None and heir.mark.survivor == heir.name):
+        return True
+    return heir.api.answers and not old.api.answers
+
+
+def half_forced(facts: HostFacts) -> bool:
+    """A recovery's forced start was begun on this data and did not elect: it removed nobody, and took no write.
+
+    Its log must not meet the others' again: under one index and term it may hold something else.
+    """
+    data = facts.data
+    if data is None or data.log is None or facts.mark is None:
+        return False
+    pending = {c.node_id for c in data.log.conf_changes if c.kind == "remove" and c.index > _committed(data)}
+    others = {m.id for m in data.members if not m.is_learner} - {data.node_id}
+    # A forced start takes the others out of its database before it elects; the log decides.
+    return bool(data.half_removed) if not others else others <= pending
+
+
+@dataclass(frozen=True)
+class WayBack:
+    """A way back that was begun and did not end (docs/old-peers.md): on which host, and the name of whom it drops."""
+
+    survivor: str
+    dropped: str
+
+
+def way_back_begun(reached: Sequence[HostFacts]) -> WayBack | None:
+    """The mark of the survivor says so, and its data: the member that is dropped still votes there."""
+    for facts in reached:
+        if facts.mark is None or facts.mark.survivor != facts.name or not facts.mark.way_back or facts.data is None:
+            continue
+        voters = {f"{m.id:x}": m.name for m in facts.data.members if not m.is_learner}
+        if facts.mark.way_back in voters and not facts.data.error:
+            return WayBack(facts.name, voters[facts.mark.way_back])
+    return None
+
+
+def forced_here(facts: HostFacts, survey: Survey) -> str:
+    """The recovery that made a cluster of one of this host's member and owes it a start; empty where none does.
+
+    Once that recovery has ended, only while old peers are about: otherwise it is a cluster like any other.
+    """
+    if facts.mark is not None and facts.mark.survivor == facts.name:
+        return facts.mark.recovery
+    old = outlived([f for f in survey.values() if isinstance(f, HostFacts)])
+    return facts.forced_by.recovery if facts.forced_by is not None and facts.name in old.values() else ""
+
+
+def told_of_old_peer(facts: HostFacts, heir: str) -> str:
+    """What a reader has to know of an old peer, after its host's name."""
+    if facts.api.answers and facts.api.status is not None:
+        held = f"answers with others of the old cluster (revision {facts.api.status.revision}), which has a quorum of its own"
+    elif facts.data is not None and not facts.data.error:
+        held = f"holds old data (revision {facts.data.revision})"
+    else:
+        held = "holds old data"
+    return f"{held}: its member was removed, as {heir} says; it has to be fenced before anything else"
+
+
+def own_id(facts: HostFacts) -> int | None:
+    """The ID of the member here, from its API or its data."""
+    if facts.api.status is not None:
+        return facts.api.status.member_id
+    return facts.data.node_id if facts.data is not None else None
+
+
+def _removed(heir: HostFacts, old: HostFacts) -> bool:
+    """The member of `old` is not in the cluster of `heir` any more."""
+    id_ = own_id(old)
+    if id_ is None or _cluster(heir) != _cluster(old):
+        return False
+    if heir.api.answers and heir.api.members is not None:
+        return id_ not in {m.id for m in heir.api.members.members}
+    data = heir.data
+    if data is None or data.log is None or half_forced(heir):
+        return False
+    removed = {c.node_id for c in data.log.conf_changes if c.kind == "remove" and c.index <= _committed(data)}
+    return id_ in removed | set(data.db.removed if data.db is not None else ())
+
+
+def _cluster(facts: HostFacts) -> int | None:
+    if facts.api.members is not None:
+        return facts.api.members.cluster_id
+    return facts.data.cluster_id if facts.data is not None else None
+
+
+def _committed(data: DataDir) -> int:
+    return max(data.commit or 0, data.consistent_index or 0)

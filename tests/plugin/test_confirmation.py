@@ -1,0 +1,87 @@
+"""The operator's word before the first change: asked for, typed, refused, interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+
+import pytest
+from small_project import ORDER, Project
+
+from requorum.records import ChangeIntended, Confirmed, Ended
+
+
+@pytest.mark.parametrize(
+    ("typed", "exit", "said"),
+    [
+        ("small\n", 0, "3 of 3 members"),
+        ("  small \n", 0, "3 of 3 members"),
+        ("smal\n", 6, "'small', found 'smal'"),
+        ("y\n", 6, "'small', found 'y'"),
+        ("\x04", 6, "'small', found ''"),
+    ],
+    ids=["right", "spaces", "wrong", "yes", "end-of-file"],
+)
+def test_the_operator_types_the_cluster_s_name(project: Project, typed: str, exit: int, said: str) -> None:
+    controller, terminal = pty.openpty()
+    started = project.start(stdin=os.ttyname(terminal))
+    started.until(lambda: "Type the cluster's name to go on (small):" in started.output, "the question")
+    for line in (
+        "Survivor:  a: its data becomes the cluster.",
+        "Fenced:    b, c",
+        "Point of no return: step 42",
+        "no way back from there",
+        "Rejoining: b, c.",
+    ):
+        assert line in started.output
+    assert project.records(ChangeIntended) == []
+    os.write(controller, typed.encode())
+    answer = started.finish()
+    os.close(controller)
+    os.close(terminal)
+    answer.assert_told(exit, said)
+    assert project.made == (ORDER if exit == 0 else [])
+    assert [record.given for record in project.records(Confirmed)] == [exit == 0]
+    assert [record.exit for record in project.records(Ended)] == [exit]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_while_it_asks_has_not_begun(project: Project, number: int) -> None:
+    controller, terminal = pty.openpty()
+    started = project.start(stdin=os.ttyname(terminal))
+    started.until(lambda: "Type the cluster's name to go on (small):" in started.output, "the question")
+    os.killpg(started.process.pid, number)
+    answer = started.finish()
+    os.close(controller)
+    os.close(terminal)
+    answer.assert_told(6, "expected the cluster's name, 'small', found ''", "nothing was changed")
+    assert answer.output.splitlines()[-1].startswith("report    ")
+    assert project.made == []
+
+
+def test_without_a_terminal_nothing_is_begun(project: Project) -> None:
+    answer = project.start().finish()
+    answer.assert_told(6, "there is no terminal to ask on", "the same command and --confirm small")
+    assert answer.output.count("nothing was changed") == 1
+    assert "Exit" not in answer.output
+    assert answer.output.splitlines()[-1].startswith("report    ")
+    assert project.made == []
+    assert [(record.result, record.exit) for record in project.records(Ended)] == [("refused", 6)]
+    summary = next(project.reports.glob("small/*/summary.json"))
+    assert json.loads(summary.read_text())["exit"] == 6
+
+
+def test_the_inventory_may_say_that_nobody_is_asked(project: Project) -> None:
+    with (project.folder / "inventory.yaml").open("a") as file:
+        file.write("confirm: false\n")
+    assert project.start().finish().exit == 0
+    assert [record.how for record in project.records(Confirmed)] == ["`confirm: false` in the inventory"]
+
+
+@pytest.mark.parametrize("args", [("--plan",), ("--preconditions",), ("--collect-only",)])
+def test_nobody_is_asked_where_nothing_is_changed(project: Project, args: tuple[str, ...]) -> None:
+    answer = project.start(*args).finish()
+    assert "--confirm" not in answer.output
+    assert project.made == []

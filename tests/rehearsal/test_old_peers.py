@@ -1,0 +1,251 @@
+"""Hosts that were given up boot with their old data and their unit enabled, before the forced start and after it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hazards import firewall, start, wait_state
+from killed_runs import Point, entries, stopped
+from meetings import mend_firewall, met
+from runbook_runs import Done, assert_told, assert_whole, broken, declared_lost, left_behind, run, written
+
+from lab import Lab, writer
+from lab.writer import Write
+from requorum.records import ChangeEnded
+
+Labs = Callable[..., Lab]
+
+SURVIVOR = "etcd-0"
+LOST = ["etcd-1", "etcd-2"]
+FORCE = f"test_force_new_cluster[{SURVIVOR}.example.com]"
+DO_NOT_FORCE = "and do not force; `--abort` undoes what was done until here"
+HOLDS = "note     47"
+
+
+def given_up(lab: Lab, folder: Path, lost: list[str] = LOST) -> tuple[list[Write], Path]:
+    """These hosts have lost power, and are declared lost. Returns the writes, and the inventory."""
+    writes = broken(lab, lost, "dead")
+    return writes, declared_lost(lab, lost, folder / "inventory.yaml")
+
+
+def assert_not_forced(lab: Lab, writes: list[Write]) -> None:
+    """The old cluster is whole: those that came back have their old data."""
+    assert_whole(lab, writes)
+    for host in LOST:
+        assert not lab.run(host, "ls -d /var/lib/etcd/openshift-backup*", check=False).stdout
+    assert left_behind(lab) == []
+
+
+def assert_refuses_to_force(done: Done, *says: str) -> None:
+    """Step 40 or 42 stops the run, and says what to do."""
+    assert_told(done, exit=1, outcome="failed", verdict="lost", says=[*says, DO_NOT_FORCE])
+    assert "the force reached the live process" not in done.journal.read_text(encoding="utf-8")
+
+
+# Before the forced start
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param(Point("test_sign"), marks=pytest.mark.full),
+        pytest.param(Point("test_stop_survivor"), marks=pytest.mark.full),
+        pytest.param(Point("test_force_new_cluster", 4), marks=pytest.mark.full),
+    ],
+    ids=lambda point: f"{point.step} {point.change}",
+)
+@pytest.mark.parametrize("back", [LOST, LOST[:1]], ids=["both", "one"])
+def test_between_an_interrupted_run_and_the_next(lab3: Lab, tmp_path: Path, point: Point, back: list[str]) -> None:
+    """At the last point the force is on the survivor's start path already: nothing may start it."""
+    writes, inventory = given_up(lab3, tmp_path)
+    stopped(lab3, "kill-group", point.reached, output=tmp_path / "first", inventory=inventory)
+    lab3.boot(*back)
+    again = run(lab3, inventory=inventory)
+    if again.exit == 6:
+        assert_told(
+            again, exit=6, outcome="refused", verdict="restartable", says=["never force", "systemctl start etcd"]
+        )
+        line = next(line for line in again.output.splitlines() if f"next      {SURVIVOR}.example.com: " in line)
+        command = line.partition(f"{SURVIVOR}.example.com: ")[2].partition(" (")[0]
+        lab3.run(SURVIVOR, f"{command.replace('systemctl start', 'systemctl start --no-block')}")
+        lab3.wait_healthy([SURVIVOR, *back])
+        again = run(lab3, inventory=inventory)
+    assert_told(again, exit=0, outcome="recovered", verdict=str(again.summary["verdict"]))
+    assert not [c for c in changes(again) if "FORCE_NEW_CLUSTER" in c.shown]
+    if back == LOST:
+        assert_not_forced(lab3, writes)
+    else:
+        assert_whole(lab3, writes, [SURVIVOR, *back])
+
+
+@pytest.mark.full
+def test_during_the_first_stages(lab3: Lab, tmp_path: Path) -> None:
+    writes, inventory = given_up(lab3, tmp_path)
+    at = f"test_back_up_data[{SURVIVOR}.example.com] change 1"
+
+    def back() -> None:
+        lab3.boot(*LOST)
+        lab3.wait_healthy()
+
+    done = met(lab3, at, back, tmp_path / "meet", inventory=inventory)
+    assert_refuses_to_force(done, "quorum is still lost, and the survivor is still the best")
+    again = run(lab3, inventory=inventory)
+    assert_told(again, exit=0, outcome="recovered", verdict="unfinished")
+    assert_not_forced(lab3, writes)
+
+
+@pytest.mark.parametrize(
+    ("back", "says"),
+    [
+        (LOST[:1], ["the verdict is now: restartable", f"{SURVIVOR}.example.com: systemctl start etcd"]),
+        pytest.param(LOST, ["the verdict is now: "], marks=pytest.mark.full),
+    ],
+    ids=["one", "both"],
+)
+def test_right_before_the_force(lab3: Lab, tmp_path: Path, back: list[str], says: list[str]) -> None:
+    """The survivor is stopped already. One more host makes a quorum with it; both make one without it."""
+    writes, inventory = given_up(lab3, tmp_path)
+    done = met(lab3, f"{FORCE} read 1", lambda: lab3.boot(*back), tmp_path / "meet", inventory=inventory)
+    seen = f"{back[0]}.example.com is reached by SSH"
+    assert_refuses_to_force(done, "no silent host has come back", seen, *says)
+    start(lab3, [SURVIVOR])
+    lab3.wait_healthy([SURVIVOR, *back])
+    assert len(lab3.etcdctl(SURVIVOR, "member list").stdout.splitlines()) == 3, "the old cluster answers"
+    assert writer.missing(writes, writer.read_all(lab3, back[0])) == []
+
+
+@pytest.mark.full
+def test_right_before_the_force_where_ssh_does_not_reach_it(lab3: Lab, tmp_path: Path) -> None:
+    """Only etcd's ports show that it is back."""
+    _, inventory = given_up(lab3, tmp_path)
+
+    def boot_without_ssh() -> None:
+        lab3.boot("etcd-1")
+        lab3.run("etcd-1", "systemctl stop ssh")
+        lab3.wait_peers_listen(["etcd-1"])
+
+    done = met(lab3, f"{FORCE} read 1", boot_without_ssh, tmp_path / "meet", inventory=inventory)
+    url = lab3.host("etcd-1").peer_url
+    assert_refuses_to_force(done, f"{url} listens, as seen from here", f"{url} listens, as seen from {SURVIVOR}")
+
+
+@pytest.mark.full
+def test_two_of_five_right_before_the_force(labs: Labs, tmp_path: Path) -> None:
+    lab = labs(members=5)
+    _, inventory = given_up(lab, tmp_path, ["etcd-1", "etcd-2", "etcd-3", "etcd-4"])
+    back = lambda: lab.boot("etcd-3", "etcd-4")  # noqa: E731
+    done = met(lab, f"{FORCE} read 1", back, tmp_path / "meet", inventory=inventory)
+    assert_refuses_to_force(done, "etcd-3.example.com is reached by SSH", "the verdict is now: restartable")
+
+
+# After it
+
+
+def changes(done: Done) -> list[ChangeEnded]:
+    """The changes that a run has made."""
+    return [e.record for e in entries(done) if isinstance(e.record, ChangeEnded) and e.record.result == "done"]
+
+
+def assert_fenced_first(done: Done, hosts: list[str]) -> None:
+    """The first changes of the run are the fences."""
+    first = [change.step for change in changes(done)][: len(hosts)]
+    assert {step.partition("[")[0] for step in first} == {"test_fence_old_peer"}, first
+
+
+def assert_taken_in(lab: Lab, done: Done, writes: list[Write], *says: str) -> None:
+    number = len(lab.hosts)
+    says = (f"{number} of {number} members", HOLDS, *says)
+    assert_told(done, exit=0, outcome="recovered", verdict="unfinished", says=says)
+    assert_whole(lab, writes)
+    assert left_behind(lab) == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("at", ["test_take_force_away", "test_fresh_snapshot"])
+def test_while_the_run_goes_on(lab3: Lab, tmp_path: Path, at: str) -> None:
+    """They reach the survivor, learn that they were removed, and end by themselves; the run does not mind."""
+    writes, inventory = given_up(lab3, tmp_path)
+    point = f"{at}[{SURVIVOR}.example.com] change 1"
+    done = met(lab3, point, lambda: lab3.boot(*LOST), tmp_path / "meet", inventory=inventory)
+    said = "1 of 3 members; etcd-1, etcd-2 are back: run the same command again"
+    assert_told(done, exit=0, outcome="recovered", verdict="lost", says=[said])
+    for host in LOST:
+        wait_state(lab3, host, "inactive")
+    assert_whole(lab3, writes, [SURVIVOR])
+    again = run(lab3, inventory=inventory)
+    assert_fenced_first(again, LOST)
+    assert_taken_in(lab3, again, writes, "no key differs")
+
+
+@pytest.mark.full
+def test_while_another_host_joins(lab3: Lab, tmp_path: Path) -> None:
+    """Stage 5: one host was wiped, and joins; the other boots with its old data meanwhile."""
+    writes, inventory = given_up(lab3, tmp_path)
+    lab3.boot("etcd-1", wipe=True)
+    point = "test_join[etcd-1.example.com] change 3"
+    done = met(lab3, point, lambda: lab3.boot("etcd-2"), tmp_path / "meet", inventory=inventory)
+    said = "2 of 3 members; etcd-2 is back: run the same command again"
+    assert_told(done, exit=0, outcome="recovered", verdict="lost", says=[said])
+    wait_state(lab3, "etcd-2", "inactive")
+    assert_whole(lab3, writes, [SURVIVOR, "etcd-1"])
+    again = run(lab3, inventory=inventory)
+    assert_fenced_first(again, ["etcd-2"])
+    assert_taken_in(lab3, again, writes, "no key differs")
+
+
+def old_quorum_writes(lab: Lab, hosts: list[str]) -> None:
+    """The survivor is out of their reach; they boot, make the old quorum, and take 30 writes of their own."""
+    firewall(lab, SURVIVOR, both_ways=True)
+    lab.boot(*hosts)
+    lab.wait_healthy(hosts)
+    for number in range(30):
+        lab.etcdctl(hosts[0], "put", f"old/{number}", "theirs")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("members", "when"),
+    [
+        (3, "after the end"),
+        (3, "before the plain restart"),
+        (3, "while the survivor is down"),
+        (5, "after the end"),
+    ],
+)
+def test_an_old_quorum_that_does_not_reach_the_survivor(labs: Labs, tmp_path: Path, members: int, when: str) -> None:
+    """It takes writes of its own. It is fenced before anything else; what it took is counted, and merged nowhere."""
+    lab = labs() if members == 3 else labs(members=members)
+    lost = [host.short for host in lab.hosts[1:]]
+    writes, inventory = given_up(lab, tmp_path, lost)
+    if when == "after the end":
+        assert run(lab, inventory=inventory).exit == 0
+        writes += written(lab, 20, [SURVIVOR])
+        old_quorum_writes(lab, lost)
+    else:
+        point = f"test_take_force_away[{SURVIVOR}.example.com] change 1"
+        act = lambda: old_quorum_writes(lab, lost)  # noqa: E731
+        done = met(lab, point, act, tmp_path / "meet", inventory=inventory)
+        assert_told(done, exit=0, outcome="recovered", verdict="lost", says=["are back: run the same command again"])
+        if when == "while the survivor is down":
+            lab.run(SURVIVOR, "systemctl stop etcd")
+
+    fenced = run(lab, inventory=inventory)
+    said = ["has a quorum of its own", "open port 2380 between the hosts"]
+    assert_told(fenced, exit=1, outcome="failed", verdict="unfinished", says=said)
+    assert_fenced_first(fenced, lost)
+    for host in lost:
+        assert not lab.run(host, "pidof etcd", check=False).stdout
+
+    mend_firewall(lab, SURVIVOR)
+    if when != "after the end":
+        planned = run(lab, "--plan", inventory=inventory)
+        assert_told(planned, exit=0, outcome="plan", verdict="unfinished", says=["Fence the old peer"])
+    done = run(lab, inventory=inventory)
+    assert_taken_in(lab, done, writes, "30 of them only here", "nothing is merged")
+    kept = lab.run(lost[0], "find /var/lib/etcd/openshift-backup-requorum-*/1/member/snap/db").stdout
+    assert kept.strip(), "the old data is kept"
+    listed = json.loads(lab.etcdctl(SURVIVOR, "get --prefix old/ --keys-only -w json").stdout)
+    assert not listed.get("count"), "what the old quorum took was merged"

@@ -1,0 +1,207 @@
+"""Old peers that come back, forced starts that came to nothing, and a way back that was not taken to its end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from builders import (
+    FIVE,
+    answers,
+    data,
+    deaf,
+    emptied,
+    facts,
+    healthy,
+    inventory,
+    mark,
+    member,
+    members,
+    name,
+    names,
+    node,
+    silent,
+    stopped,
+    survey,
+    unit,
+)
+
+from requorum.causes import how_to_start
+from requorum.diagnosis import Verdict, diagnose
+from requorum.facts.data_dir import DataDir
+from requorum.facts.host import HostFacts
+from requorum.facts.unit import FORCE
+from requorum.facts.wal import ConfChange
+from requorum.lineage import half_forced, outlived
+
+GONE = (node(1), node(2))
+ALONE = members(0)
+
+
+def remembering(found: HostFacts) -> HostFacts:
+    return replace(found, forced_by=mark())
+
+
+def forced_data(*, committed: bool = True, in_database: bool = False) -> DataDir:
+    """The survivor's data after a forced start: it has removed the others; or that is not committed yet."""
+    removals = tuple(ConfChange(100 + n, "remove", node(n), "", ()) for n in (1, 2))
+    if in_database:  # as etcd 3.4 leaves it: taken out of the database, and the log does not hold that yet
+        return data(0, ALONE, last=(2, 102), commit=99, changes=removals, removed=GONE)
+    if committed:
+        return data(0, ALONE, last=(3, 103), commit=103, removed=GONE)
+    return data(0, last=(2, 102), commit=99, changes=removals)
+
+
+def old_quorum() -> tuple[HostFacts, HostFacts]:
+    return tuple(facts(n, api=answers(n, members(0, 1, 2), leader=1)) for n in (1, 2))  # type: ignore[return-value]
+
+
+# Old peers beside a survivor that answers
+
+
+def test_an_old_peer_that_does_not_answer_is_fenced_first_and_rejoins() -> None:
+    found = diagnose(inventory(), survey(healthy(0, ALONE), stopped(1), silent(2)))
+    assert found.verdict is Verdict.UNFINISHED
+    assert (found.old_peers, found.others, found.joiners, found.missing) == (names(1), names(1), names(1), names(2))
+    assert any("its member was removed" in line and "revision 50" in line for line in found.proof)
+
+
+@pytest.mark.parametrize("how", ["marked", "remembers"])
+def test_an_old_quorum_is_not_believed_against_a_survivor_that_a_recovery_forced(how: str) -> None:
+    survivor = healthy(0, ALONE, mark=mark()) if how == "marked" else remembering(healthy(0, ALONE))
+    found = diagnose(inventory(), survey(survivor, *old_quorum()))
+    assert found.verdict is Verdict.UNFINISHED
+    assert found.acts
+    assert (found.survivor, found.members, found.old_peers) == (name(0), names(0), names(1, 2))
+    assert any("has a quorum of its own" in line for line in found.proof)
+
+
+def test_whom_somebody_else_forced_does_not_decide_against_a_living_quorum() -> None:
+    found = diagnose(inventory(), survey(healthy(0, ALONE), *old_quorum()))
+    assert found.verdict is Verdict.UNPROVEN
+    assert "do not agree on who is in the cluster" in found.proof[0]
+
+
+def test_two_that_have_removed_each_other_stop_the_run() -> None:
+    others = tuple(facts(n, api=answers(n, members(1, 2), leader=1)) for n in (1, 2))
+    found = diagnose(inventory(), survey(remembering(healthy(0, ALONE)), *others))
+    assert found.verdict is Verdict.UNPROVEN
+
+
+def test_a_member_that_has_joined_since_is_no_old_peer() -> None:
+    """The old quorum of 2, 3 and 4 does not know the new member on host 1."""
+    new = member(7)
+    listed = (member(0), replace(new, peer_urls=member(1).peer_urls))
+    joined = facts(1, api=replace(answers(7, listed)))
+    survivor = remembering(healthy(0, listed))
+    old = [facts(n, api=answers(n, members(*FIVE), leader=2)) for n in (2, 3, 4)]
+    assert outlived([survivor, joined, *old]) == dict.fromkeys(names(2, 3, 4), name(0))
+
+
+def test_an_emptied_host_is_no_old_peer() -> None:
+    found = diagnose(inventory(), survey(healthy(0, ALONE), emptied(1), silent(2)))
+    assert found.old_peers == ()
+    assert found.others == names(1)
+
+
+def test_an_old_peer_that_is_not_to_rejoin_is_fenced_all_the_same() -> None:
+    found = diagnose(inventory(rejoin=[2]), survey(healthy(0, ALONE), deaf(1), silent(2)))
+    assert found.verdict is Verdict.UNFINISHED
+    assert (found.old_peers, found.joiners) == (names(1), ())
+    assert f"{name(1)} is to be fenced" in found.proof
+
+
+def test_that_it_was_forced_is_remembered_while_somebody_is_missing() -> None:
+    assert (
+        diagnose(inventory(), survey(remembering(healthy(0, ALONE)), silent(1), silent(2))).verdict is Verdict.HEALTHY
+    )
+    whole = [remembering(healthy(0)), healthy(1), healthy(2)]
+    assert diagnose(inventory(), survey(*whole)).verdict is Verdict.UNFINISHED
+
+
+def test_who_was_forced_stays_the_survivor_of_later_runs() -> None:
+    both = members(0, 1)
+    found = diagnose(
+        inventory(), survey(remembering(healthy(0, both, leader=1)), healthy(1, both, leader=1), emptied(2))
+    )
+    assert (found.verdict, found.survivor) == (Verdict.UNFINISHED, name(0))
+
+
+# Old peers beside a survivor that does not answer
+
+
+@pytest.mark.parametrize("how", ["marked", "remembers"])
+@pytest.mark.parametrize("old", ["answer", "stopped"])
+def test_a_forced_survivor_that_is_down_is_started_and_never_forced_again(how: str, old: str) -> None:
+    survivor = stopped(0, forced_data(), mark=mark() if how == "marked" else None)
+    survivor = survivor if how == "marked" else remembering(survivor)
+    later = [stopped(n, data(n, last=(9, 140), revision=90)) for n in (1, 2)]
+    found = diagnose(inventory(), survey(survivor, *(old_quorum() if old == "answer" else later)))
+    assert found.verdict is Verdict.UNFINISHED
+    assert (found.survivor, found.old_peers, found.others) == (name(0), names(1, 2), names(1, 2))
+    assert found.acts
+
+
+# A forced start that did not elect
+
+in_database = pytest.mark.parametrize("there", [False, True], ids=["log", "database"])
+
+
+@in_database
+def test_a_forced_start_that_did_not_elect_can_be_forced_again_only(there: bool) -> None:
+    survivor = stopped(0, forced_data(committed=False, in_database=there), mark=mark())
+    assert half_forced(survivor)
+    assert not half_forced(stopped(0, forced_data(), mark=mark()))
+    found = diagnose(inventory(lost=[1, 2]), survey(survivor, silent(1), silent(2)))
+    assert (found.verdict, found.survivor) == (Verdict.LOST, name(0))
+
+
+@in_database
+def test_old_peers_with_a_quorum_of_data_end_the_loss_where_the_force_did_not_elect(there: bool) -> None:
+    survivor = stopped(0, forced_data(committed=False, in_database=there), mark=mark())
+    found = diagnose(inventory(), survey(survivor, stopped(1), stopped(2)))
+    assert found.verdict is Verdict.RESTARTABLE
+    advice = "\n".join(found.advice)
+    assert f"{name(1)}: systemctl start etcd" in advice
+    assert name(0) not in advice
+
+
+@in_database
+def test_where_the_old_quorum_answers_a_survivor_that_did_not_elect_comes_back_as_a_new_member(there: bool) -> None:
+    survivor = stopped(0, forced_data(committed=False, in_database=there), mark=mark())
+    found = diagnose(inventory(), survey(survivor, *old_quorum()))
+    assert found.verdict is Verdict.DEGRADED
+    assert found.removals == (member(0),)
+    assert (found.old_peers, found.others, found.joiners) == ((), names(0), names(0))
+
+
+def test_what_a_run_would_have_forced_is_not_started_with_the_force() -> None:
+    assert f"rm {FORCE} " in how_to_start(facts(0, unit=unit("inactive/dead", forced=True)))
+
+
+# The way back
+
+
+def two_voters(n: int) -> DataDir:
+    return data(n, members(0, 1), last=(4, 120), commit=118)
+
+
+def test_a_way_back_that_was_begun_is_taken_to_its_end() -> None:
+    survivor = stopped(0, two_voters(0), mark=replace(mark(), way_back=f"{node(1):x}"))
+    found = diagnose(inventory(), survey(survivor, stopped(1, two_voters(1)), emptied(2)))
+    assert (found.verdict, found.survivor, found.acts) == (Verdict.LOST, name(0), True)
+    assert found.others == names(1, 2)
+    assert "began to take the way back, and drops m1" in found.proof[0]
+
+
+def test_a_way_back_that_was_taken_is_not_taken_again() -> None:
+    """The mark names a member that is gone; the next voter that dies is another one."""
+    survivor = stopped(0, two_voters(0), mark=replace(mark(), way_back="abc"))
+    found = diagnose(inventory(), survey(survivor, stopped(1, two_voters(1)), emptied(2)))
+    assert found.verdict is Verdict.RESTARTABLE
+
+
+def test_while_a_quorum_answers_nobody_takes_the_way_back() -> None:
+    marked = replace(mark(), way_back=f"{node(1):x}")
+    found = diagnose(inventory(), survey(healthy(0, members(0, 1), mark=marked), healthy(1, members(0, 1)), emptied(2)))
+    assert found.verdict is Verdict.UNFINISHED

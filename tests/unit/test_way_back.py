@@ -1,0 +1,72 @@
+"""When the survivor may be forced once more: once in a recovery, and only where nothing can be lost by it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from builders import CLUSTER, facts, inventory, mark, member, members, name, survey
+
+from requorum.facts.mark import Mark
+from requorum.facts.members import Member, MemberList
+from requorum.live import Cluster
+from requorum.remote import Unreachable
+from requorum.survey import Unexpected
+from requorum.way_back import dropped_voter
+
+AGAIN = replace(mark(), way_back="a1")
+GONE = Unreachable(name(1), expected="a connection", found="no route to host", advice="is it on?")
+
+
+def cluster(
+    *,
+    listed: tuple[Member, ...] = members(0, 1),
+    forced: Mark | None = mark(),  # noqa: B008 (a frozen value)
+    marked: Mark | None = mark(),  # noqa: B008
+    voter: bool | Exception = False,
+) -> Cluster:
+    """Host 0 is the survivor; the voter on host 1 answers, or does not, or is out of reach."""
+
+    def answers() -> bool:
+        if isinstance(voter, Exception):
+            raise voter
+        return voter
+
+    found = survey(facts(0), facts(1), facts(2))
+    survivor = SimpleNamespace(
+        name=name(0), forced_by=forced, mark=marked, members=MemberList(CLUSTER, listed), surveyed=found[name(0)]
+    )
+    run = SimpleNamespace(inventory=inventory(), survey=found, reached=found)
+    member_of = lambda host: SimpleNamespace(name=host, answers=answers)  # noqa: E731
+    return cast("Cluster", SimpleNamespace(survivor=survivor, run=run, member=member_of))
+
+
+@pytest.mark.parametrize("voter", [False, GONE])
+def test_the_silent_one_of_two_voters_is_dropped(voter: bool | Exception) -> None:
+    dropped, host = dropped_voter(cluster(voter=voter))
+    assert (dropped, host.name) == (member(1), name(1))
+
+
+def test_a_learner_beside_them_does_not_matter() -> None:
+    dropped, _ = dropped_voter(cluster(listed=members(0, 1, 2, learners=[2])))
+    assert dropped == member(1)
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (cluster(forced=None), "no record that it was ever forced"),
+        (cluster(marked=AGAIN), "the record that this was done once"),
+        (cluster(marked=None), "no mark of a recovery"),
+        (cluster(listed=members(0, 1, 2)), "3 voters: m0, m1, m2"),
+        (cluster(listed=members(0)), "1 voters: m0"),
+        (cluster(listed=members(1, 2)), "2 voters: m1, m2"),
+        (cluster(voter=True), "answers a linearizable read"),
+        (cluster(listed=(member(0), replace(member(7), peer_urls=("https://10.9.9.9:2380",)))), "host is not reached"),
+    ],
+)
+def test_otherwise_nothing_is_forced(found: Cluster, why: str) -> None:
+    with pytest.raises(Unexpected, match=why):
+        dropped_voter(found)
