@@ -84,7 +84,9 @@ def force_again(etcd: EtcdMember, cluster: Cluster, hand: Hand) -> str:
     hand.attempt(operations.fence.raise_fence(etcd.surveyed))
     hand.make(operations.etcd.stop(survivor.surveyed))
     hand.make(operations.backup.keep_data(survivor.surveyed, cluster.backup.before_way_back))
-    hand.make(operations.etcd.keep_what_the_database_holds(survivor.surveyed, survivor.data))
+    data, place = survivor.data, cluster.backup.before_way_back
+    proof = cluster.proof_of_tail(data)
+    hand.make(operations.etcd.keep_tail(survivor.surveyed, data, place, whole=cluster.keeps_tail, proof=proof))
     assert cluster.refusal_of_survivor() == "", cluster.refusal_of_survivor()
     hand.make(operations.etcd.force_new_cluster(survivor.now("unit")))
     alone = eventually(survivor.voter_names, within=60) == [survivor.surveyed.conf.name]
