@@ -16,7 +16,7 @@ POINTS: dict[int, tuple[Point, ...]] = {
     4: (
         Point("test_stop_survivor"),
         Point("test_force_new_cluster"),
-        Point("test_force_new_cluster", 4),
+        Point("test_force_new_cluster", 5),
         Point("test_take_force_away"),
         Point("test_take_force_away", 4),
         Point("test_take_force_away", 5),
