@@ -170,7 +170,14 @@ def _add_learner(lab: Lab) -> None:
     remove_member(lab, "etcd-2")
     empty(lab, ["etcd-2"])
     where = lab.host("etcd-2")
-    lab.etcdctl("etcd-0", "member", "add", where.etcd_name, f"--peer-urls={where.peer_url}", "--learner")
+    words = ("member", "add", where.etcd_name, f"--peer-urls={where.peer_url}", "--learner")
+
+    def added() -> bool:
+        """After a removal etcd may refuse for some seconds, or have no leader; and an add that timed out may be made."""
+        done = lab.etcdctl("etcd-0", *words, check=False).returncode == 0
+        return done or where.peer_url in lab.etcdctl("etcd-0", "member", "list", check=False).stdout
+
+    wait.until(added, "a learner is added", 30)
     write_conf(lab, "etcd-2", "ETCD_INITIAL_CLUSTER_STATE", "existing")
     start(lab, ["etcd-2"])
 
