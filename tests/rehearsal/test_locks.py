@@ -52,11 +52,23 @@ def assert_refused(done: Done, says: list[str]) -> None:
         assert words in done.output, done.output
 
 
+def _at_rest(lab: Lab) -> dict[str, dict[str, str]]:
+    """The hosts, once what the run that stands still had asked of them is done."""
+    seen = [lab.checksums()]
+
+    def still() -> bool:
+        seen.append(lab.checksums())
+        return checksums.changes(seen[-2], seen[-1]) == []
+
+    wait.until(still, "the hosts are at rest", 30)
+    return seen[-1]
+
+
 def test_a_second_operator_is_refused_by_name(lab3: Lab, tmp_path: Path) -> None:
     """On another machine: the first run goes on and ends well. Looking is allowed, and locks nothing."""
     writes = lost(lab3)
     with standing_still(lab3, tmp_path / "first") as (first, name):
-        at_rest = lab3.checksums()
+        at_rest = _at_rest(lab3)
         for arguments in ((), ("--abort",)):
             second = run(lab3, *arguments, reports=tmp_path / "elsewhere")
             assert_refused(second, [*OTHERS, f"run {name} by ", f"--break-lock {name}"])
