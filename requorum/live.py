@@ -224,7 +224,7 @@ ctl del "$key" >&2
         found = self._dial([url.rpartition("//")[2] for url in other.surveyed.conf.peer_urls])
         refused = [place for place, answer in found.items() if answer == "refused"]
         unanswered = [place for place, answer in found.items() if answer == "unanswered"]
-        return unanswered + (refused if before and before == other.listeners() else [])
+        return unanswered + (refused if refused and before and before == other.listeners() else [])
 
     def _dial(self, places: Iterable[str]) -> dict[str, str]:
         """Whether a connection to each place (host:port) is `open`, `refused` or `unanswered`."""
