@@ -7,8 +7,12 @@ The survey and the verdict are given (VERDICT, environment); everything after th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+import pty
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -206,6 +210,18 @@ class Project:
         variables = self._variables(verdict, faults)
         self.started.append(command_line.start(*self._words(*args), folder=self.folder, stdin=stdin, **variables))
         return self.started[-1]
+
+    @contextmanager
+    def asked(self, *args: str) -> Iterator[tuple[Started, Callable[[bytes], int]]]:
+        """Started on a terminal, where it asks for the cluster's name by now; the second of the pair types there."""
+        controller, terminal = pty.openpty()
+        try:
+            started = self.start(*args, stdin=os.ttyname(terminal))
+            started.until(lambda: "Type the cluster's name to go on (small):" in started.output, "the question")
+            yield started, partial(os.write, controller)
+        finally:
+            os.close(controller)
+            os.close(terminal)
 
     def real(self, *args: str, log: Path | None = None, **faults: str) -> Answer:
         """What it answers as a new Python, into a pipe or into the file `log`; the operator has agreed."""

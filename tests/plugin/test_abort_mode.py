@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pty
-
 import pytest
 from small_project import Project
 
@@ -27,21 +24,17 @@ def test_workers_undo_too(project: Project) -> None:
 
 
 def test_it_is_asked_for_as_a_recovery_is(project: Project) -> None:
-    controller, terminal = pty.openpty()
-    started = project.start("--abort", stdin=os.ttyname(terminal))
-    started.until(lambda: "Type the cluster's name to go on (small):" in started.output, "the question")
-    for line in (
-        "abort    recovery r1 by ada@desk",
-        "that recovery is undone, host by host as above",
-        "a: etcd is started",
-        "b: the fence is lifted",
-    ):
-        assert line in started.output
-    assert project.records(ChangeIntended) == []
-    os.write(controller, b"smal\n")
-    answer = started.finish()
-    os.close(controller)
-    os.close(terminal)
+    with project.asked("--abort") as (started, types):
+        for line in (
+            "abort    recovery r1 by ada@desk",
+            "that recovery is undone, host by host as above",
+            "a: etcd is started",
+            "b: the fence is lifted",
+        ):
+            assert line in started.output
+        assert project.records(ChangeIntended) == []
+        types(b"smal\n")
+        answer = started.finish()
     answer.assert_told(6, "'small', found 'smal'", "nothing was changed")
     assert project.made == []
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import signal
 
 import pytest
@@ -25,22 +24,18 @@ from requorum.records import ChangeIntended, Confirmed, Ended
     ids=["right", "spaces", "wrong", "yes", "end-of-file"],
 )
 def test_the_operator_types_the_cluster_s_name(project: Project, typed: str, exit: int, said: str) -> None:
-    controller, terminal = pty.openpty()
-    started = project.start(stdin=os.ttyname(terminal))
-    started.until(lambda: "Type the cluster's name to go on (small):" in started.output, "the question")
-    for line in (
-        "Survivor:  a: its data becomes the cluster.",
-        "Fenced:    b, c",
-        "Point of no return: step 42",
-        "no way back from there",
-        "Rejoining: b, c.",
-    ):
-        assert line in started.output
-    assert project.records(ChangeIntended) == []
-    os.write(controller, typed.encode())
-    answer = started.finish()
-    os.close(controller)
-    os.close(terminal)
+    with project.asked() as (started, types):
+        for line in (
+            "Survivor:  a: its data becomes the cluster.",
+            "Fenced:    b, c",
+            "Point of no return: step 42",
+            "no way back from there",
+            "Rejoining: b, c.",
+        ):
+            assert line in started.output
+        assert project.records(ChangeIntended) == []
+        types(typed.encode())
+        answer = started.finish()
     answer.assert_told(exit, said)
     assert project.made == (ORDER if exit == 0 else [])
     assert [record.given for record in project.records(Confirmed)] == [exit == 0]
@@ -49,13 +44,9 @@ def test_the_operator_types_the_cluster_s_name(project: Project, typed: str, exi
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_stopped_while_it_asks_has_not_begun(project: Project, number: int) -> None:
-    controller, terminal = pty.openpty()
-    started = project.start(stdin=os.ttyname(terminal))
-    started.until(lambda: "Type the cluster's name to go on (small):" in started.output, "the question")
-    os.killpg(started.process.pid, number)
-    answer = started.finish()
-    os.close(controller)
-    os.close(terminal)
+    with project.asked() as (started, _):
+        os.killpg(started.process.pid, number)
+        answer = started.finish()
     answer.assert_told(6, "expected the cluster's name, 'small', found ''", "nothing was changed")
     assert answer.output.splitlines()[-1].startswith("report    ")
     assert project.made == []
