@@ -8,9 +8,12 @@ PROBE = "requorum/probe"
 """Below it keys are written, read and deleted, to prove that writes work."""
 
 CONF = rf"""
-conf() {{  # the value of a variable of etcd.conf, quotes removed; the last assignment counts
-  local value
-  value=$(sed -n "s/^[[:space:]]*$1=//p" {PATH} 2>/dev/null | tail -n 1)
+conf() {{  # the value of a variable of etcd.conf, quotes removed; the last assignment counts. No process but the shell
+  local line value=
+  while IFS= read -r line || [ -n "$line" ]; do
+    line=${{line#"${{line%%[![:space:]]*}}"}}
+    case $line in "$1="*) value=${{line#*=}};; esac
+  done 2>/dev/null < {PATH}
   value=${{value%"${{value##*[![:space:]]}}"}}
   case $value in
     \"*\") value=${{value#\"}}; value=${{value%\"}};;

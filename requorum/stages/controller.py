@@ -208,8 +208,11 @@ class Controller(Steps):
                 )
             self._unwritten = True
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self) -> None:
-        """The run ends here, whatever its steps say."""
+        """The run ends here, whatever its steps say; pressed again, Ctrl-C would cost the account of it."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         self._stopped = True
 
     @pytest.hookimpl(trylast=True)

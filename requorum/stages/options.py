@@ -87,6 +87,8 @@ def mode_of(config: pytest.Config, where: Literal["runbook", "checks"]) -> Mode:
                 f"{flag} is not for Requorum: the inventory says which hosts there are and how to reach them"
             )
     _refuse_other_machines(config)
+    if (getattr(option, "numprocesses", None) or 0) < 0:
+        raise pytest.UsageError(f"-n {option.numprocesses} is no number of workers: write -n 3, or leave it out")
     if getattr(option, "pastebin", None):
         raise pytest.UsageError("--pastebin is refused: it would publish the names and addresses of your hosts")
     if getattr(option, "allure_report_dir", None):
@@ -142,6 +144,13 @@ def _refuse_other_machines(config: pytest.Config) -> None:
             raise pytest.UsageError(f"--tx {spec} is refused: workers run on this machine only; write -n NUMBER")
     if getattr(config.option, "px", None) or getattr(config.option, "rsyncdir", None):
         raise pytest.UsageError("--px and --rsyncdir are refused: workers run on this machine only; write -n NUMBER")
+
+
+def bound_workers(config: pytest.Config, hosts: int) -> None:
+    """Have xdist start no more workers than there are hosts: no step could use them, and each costs its start."""
+    specs: list[str] = getattr(config.option, "tx", None) or []
+    if getattr(config.option, "numprocesses", None) and len(specs) > hosts:
+        config.option.numprocesses, config.option.tx = hosts, specs[:hosts]
 
 
 def inventory_of(config: pytest.Config) -> Inventory:

@@ -42,7 +42,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if where == "elsewhere" or hasattr(config, "workerinput"):
         return
     mode = options.mode_of(config, where)
-    _activate(config, Controller(config, mode, options.inventory_of(config)))
+    inventory = options.inventory_of(config)
+    options.bound_workers(config, len(inventory.host_names))
+    _activate(config, Controller(config, mode, inventory))
 
 
 def _activate(config: pytest.Config, steps: Steps) -> None:

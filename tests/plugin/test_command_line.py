@@ -119,6 +119,7 @@ COMMAND_LINES: list[tuple[str, list[str]]] = [
     ("--dist=load --tx=popen//python=python2", ["is refused", *HERE]),
     ("-n2 --px=ssh=elsewhere", ["--px and --rsyncdir are refused", *HERE]),
     ("-n x", ["-n"]),
+    ("-n -1", ["-n -1 is no number of workers", "leave it out"]),
     ("-p no:terminal", ["-p no:terminal is refused", "leave it out"]),
     ("-p no:capture", ["-p no:capture is refused", "leave it out"]),
     ("-p no:assertion", ["-p no:assertion is refused", "leave it out"]),

@@ -52,6 +52,12 @@ def test_a_log_is_in_order(project: Project, tmp_path: Path, args: tuple[str, ..
     assert places == sorted(places), answer.output
 
 
+def test_no_more_workers_than_hosts(project: Project) -> None:
+    answer = project.run("-n99")
+    assert answer.exit == 0, answer.output
+    assert "3 workers [" in answer.output
+
+
 def test_the_plan_is_there_before_any_worker_begins(project: Project) -> None:
     """The worker that writes it may be the last to go on after the collection."""
     (project.folder / "runbook" / "conftest.py").write_text(SLOW)
@@ -106,6 +112,18 @@ def test_ctrl_c_in_an_action_is_written_down_as_interrupted(project: Project, ar
     assert len(project.records(StepEnded)) == len(ends) == 6
     (ended,) = project.records(Ended)
     assert (ended.result, ended.exit, ended.healthy, ended.missing) == ("interrupted", 2, (), ())
+
+
+def test_a_second_ctrl_c_does_not_cost_the_report(project: Project) -> None:
+    """While a worker is still in its action: the run waits for it, whatever else is pressed."""
+    started = project.start("--confirm=small", "-n2", at_30_a="wait")
+    started.until(lambda: "30 a" in project.made, "the action")
+    assert started.process.pid is not None
+    os.kill(started.process.pid, signal.SIGINT)
+    started.until(lambda: len(project.records(StepEnded)) >= 5, "the account of what was not begun")
+    os.kill(started.process.pid, signal.SIGINT)
+    (project.folder / "go").touch()
+    started.finish().assert_told(2, "interrupted: run the same command again", "report.html")
 
 
 def test_the_last_word_on_a_step_is_its_own_process_s(project: Project) -> None:
