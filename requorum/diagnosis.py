@@ -15,7 +15,7 @@ from requorum.facts.host import HostFacts, Silent
 from requorum.facts.members import Member, MemberList
 from requorum.fitness import forced_by_hand
 from requorum.inventory import Inventory
-from requorum.lineage import ONE_OF_TWO, forced_here, half_forced, outlived, told_of_old_peer, way_back_begun
+from requorum.lineage import ONE_OF_TWO, forced_here, half_forced, outlived, own_id, told_of_old_peer, way_back_begun
 from requorum.obstacles import obstacles, other_recovery
 from requorum.other_clusters import beside_a_quorum, on_disk
 from requorum.ranking import Candidate, best, candidates, loss_of, tail_of
@@ -89,7 +89,7 @@ def host_of(member: Member, inventory: Inventory, survey: Survey) -> str:
     What a host says of itself comes first, its data or its etcd; the URLs in its etcd.conf may be wrong.
     """
     for facts in survey.values():
-        if isinstance(facts, HostFacts) and member.id in _own_ids(facts):
+        if isinstance(facts, HostFacts) and member.id == own_id(facts):
             return facts.name
     for host in inventory.etcd.hosts:
         facts = survey[host.name]
@@ -99,10 +99,6 @@ def host_of(member: Member, inventory: Inventory, survey: Survey) -> str:
         elif member.name == host.name or {urlsplit(u).hostname for u in member.peer_urls} & {host.address, host.name}:
             return host.name
     return ""
-
-
-def _own_ids(facts: HostFacts) -> set[int | None]:
-    return {facts.data.node_id if facts.data else None, facts.api.status.member_id if facts.api.status else None}
 
 
 def _unproven(proof: tuple[str, ...], advice: tuple[str, ...]) -> Diagnosis:

@@ -44,7 +44,7 @@ class FormerHost:
         return [*self._log_problems(), *self._conf_problems()]
 
     def _log_problems(self) -> list[str]:
-        kept = operations.etcd.kept_log(self._facts)
+        kept = operations.etcd.kept_aside(self._facts)
         written = self._member.log_written_since(kept) if kept else []
         return [
             f"etcd has written to its log since step 41 ({name}): what that step committed cannot be taken back"

@@ -21,7 +21,7 @@ EVERY = 32
 
 @dataclass(slots=True)
 class Witness:
-    """Is shown every entry of a log, in the order of the file (`read_log`).
+    """Is shown every entry of a log, in the order of the file (`read_entries`).
 
     `wrote`: some entry may write to the v3 store; what is not sure to write nothing counts. `samples`: term and
     checksum of some entries, by index.

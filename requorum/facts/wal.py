@@ -93,23 +93,16 @@ class Entries:
         return Entries(self.contents, self.first + skipped, self.where[skipped:])
 
 
-def read_log(segments: Sequence[tuple[str, Content]], see: Callable[[Message], None] | None = None) -> Log:
-    """The log in the newest segments of a `member/wal`.
-
-    Arguments: name and whole content of each segment (with its zeros: they tell a torn record from a cut file), any
-    order, without a gap, and the newest among them. One is enough unless the result says `needs_more`. `see` is shown
-    every entry, in the order in which they were written.
-    Raises DataError for a wrong checksum that is not a torn last record, a gap, or what is no WAL at all.
-    """
-    return read_entries(segments, None, see)[0]
-
-
 def read_entries(
     segments: Sequence[tuple[str, Content]], above: int | None, see: Callable[[Message], None] | None = None
 ) -> tuple[Log, Entries]:
-    """The log, and its entries above an index (None: none); arguments and errors as of `read_log`.
+    """The log in the newest segments of a `member/wal`, and its entries above an index (None: none).
 
-    Reads in one pass and holds a few megabytes, however large the segments are.
+    Arguments: name and whole content of each segment (with its zeros: they tell a torn record from a cut file), any
+    order, without a gap, and the newest among them. One is enough unless the result says `needs_more`. `see` is shown
+    every entry, in the order in which they were written. Reads in one pass and holds a few megabytes, however large the
+    segments are.
+    Raises DataError for a wrong checksum that is not a torn last record, a gap, or what is no WAL at all.
     """
     ordered = _ordered(segments)
     state, metadata = Message(), Message()

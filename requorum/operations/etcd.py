@@ -142,11 +142,11 @@ def start_as_found(facts: HostFacts) -> list[Change]:
 
 def put_log_back(facts: HostFacts) -> list[Change]:
     """Undo `keep_tail`, where the original segment was kept beside the log."""
-    where = kept_log(facts)
+    where = kept_aside(facts)
     return [PutLogBack(facts.name, facts.conf.wal_dir, where)] if where else []
 
 
-def kept_log(facts: HostFacts) -> str:
+def kept_aside(facts: HostFacts) -> str:
     """Where the segments lie that a recovery replaced; empty where it can have replaced none."""
     if facts.mark is None or not facts.has_data or aside(facts.mark.recovery) not in facts.machine.data_entries:
         return ""

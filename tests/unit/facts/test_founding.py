@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 from samples import VERSIONS, Sample
-from wal_writer import FIRST, Writer, field, number
+from wal_writer import FIRST, Writer, field, number, read_log
 
 from requorum.facts.founding import EVERY, Witness
-from requorum.facts.wal import read_log
 
 
 def text(tag: int, value: bytes) -> bytes:

@@ -7,7 +7,7 @@ import json
 import pytest
 from request_writer import a_put, deletion, entries, framed, grant, put, request, txn, v2
 from samples import VERSIONS, Sample
-from wal_writer import FIRST, Writer
+from wal_writer import FIRST, Writer, read_log
 
 from requorum.facts.bolt import read_image
 from requorum.facts.data_dir import judge
@@ -15,7 +15,7 @@ from requorum.facts.data_error import DataError
 from requorum.facts.keyspace import Key
 from requorum.facts.prediction import Prediction, predict, read_answer
 from requorum.facts.tail import SHOWN, read_tail
-from requorum.facts.wal import Entry, read_entries, read_log
+from requorum.facts.wal import Entry, read_entries
 from requorum.facts.wal_changes import ConfChange
 
 

@@ -9,11 +9,11 @@ from functools import cache
 
 import pytest
 from samples import SEGMENTS, VERSIONS, Sample, segments
-from wal_writer import FIRST, Writer, field, number
+from wal_writer import FIRST, Writer, field, number, read_log
 
 from requorum.facts.crc32c import crc32c, running
 from requorum.facts.data_error import DataError
-from requorum.facts.wal import Log, is_segment, read_log
+from requorum.facts.wal import Log, is_segment
 
 
 @cache

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 from samples import VERSIONS, Sample
+from wal_writer import read_log
 
-from requorum.facts.wal import read_log
 from requorum.facts.wal_record import state_record
 
 
