@@ -49,7 +49,7 @@ class Lock:
             if time.monotonic() > end:
                 raise Locked(
                     f"workers of a killed run ({who}) did not end within {seconds:.0f} s",
-                    f"look for them with `fuser -v {self.path}`; they end with the change that they are at",
+                    f"look for them with `lslocks -u | grep {self.path}`; they end with the change that they are at",
                 )
             time.sleep(0.1)
         file.truncate(0)

@@ -254,7 +254,7 @@ class Run:
         if busy:
             raise Locked(
                 f"a change that a killed run began still goes on on {', '.join(busy)}",
-                f"`fuser -v {hostlock.PATH}` there shows it; then run the same command again",
+                f"`lslocks -u | grep {hostlock.PATH}` there shows it; then run the same command again",
             )
 
     def lock_hosts(self) -> None:

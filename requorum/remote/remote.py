@@ -340,7 +340,9 @@ class Remote:
             return RemoteError(self.name, expected="this run's own lock on the host", found=found, advice=advice)
         if call.change and answer.exit == 1 and answer.seconds >= wire.LOCK_SECONDS:
             found = f"another change still running on this host after {wire.LOCK_SECONDS} s"
-            return self._not_begun(found, f"`fuser -v {wire.LOCK}` on the host shows which; then run the same again")
+            return self._not_begun(
+                found, f"`lslocks -u | grep {wire.LOCK}` on the host shows which; then run the same again"
+            )
         if self.host.ssh.sudo and _NO_SUDO.search(said):
             advice = "install sudo there, or log in as root (`user: root`, `sudo: false` under ssh)"
             return SudoRefused(self.name, expected="sudo on the host", found=said, advice=advice)

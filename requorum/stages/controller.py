@@ -27,7 +27,7 @@ from requorum.remote import RemoteError
 from requorum.run import new_run
 from requorum.stages import barriers, options
 from requorum.stages.confirmation import NotConfirmed, confirm
-from requorum.stages.outcome import REFUSED, end_of, outcome
+from requorum.stages.outcome import REFUSED, end_of, has_begun, outcome
 from requorum.stages.steps import Steps
 from requorum.stages.terminal import Follower
 
@@ -186,7 +186,12 @@ class Controller(Steps):
         for report in self._cut:
             step, why = report.nodeid.rpartition("::")[2], str(report.longrepr)
             try:
-                if end_of(self.run.journal, step) is None:
+                if not has_begun(self.run.journal, step):
+                    why = (
+                        f"its turn had come on {step.partition('[')[2].rstrip(']')}, and the run ended before it began"
+                    )
+                    self.not_run(report.nodeid, why)
+                elif end_of(self.run.journal, step) is None:
                     self._cut_off(report.nodeid, why.removeprefix(barriers.INTERRUPTED))
                 end = end_of(self.run.journal, step)
             except JournalError as error:
@@ -236,7 +241,9 @@ class Controller(Steps):
             return None
 
     def _end(self, final: Diagnosis | None, *, refused: str = "", status: int = 0) -> int:
-        self._ended_record = outcome(self.run, final, stopped=self._stopped, refused=refused, status=status)
+        self._ended_record = outcome(
+            self.run, final, stopped=self._stopped or bool(self._cut), refused=refused, status=status
+        )
         try:
             self.run.journal.add(self._ended_record)
         except JournalError as error:

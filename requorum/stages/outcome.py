@@ -70,6 +70,11 @@ def end_of(journal: Journal, step: str) -> StepEnded | None:
     return next((end for end in ends if end.step == step), None)
 
 
+def has_begun(journal: Journal, step: str) -> bool:
+    """There is a record of this step's beginning. Raises JournalError as `counted` does."""
+    return any(isinstance(entry.record, StepBegan) and entry.record.step == step for entry in journal.entries())
+
+
 def step_words(journal: Journal, step: str) -> str:
     """What a step that was cut off has changed. Raises JournalError as `counted` does."""
     began, open_, made = False, dict[tuple[str, str], str](), 0

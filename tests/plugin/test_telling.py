@@ -114,6 +114,32 @@ def test_ctrl_c_in_an_action_is_written_down_as_interrupted(project: Project, ar
     assert (ended.result, ended.exit, ended.healthy, ended.missing) == ("interrupted", 2, (), ())
 
 
+NEVER_BEGINS = """
+import time
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def ready(request):
+    while request.node.name == "test_others[c]":
+        time.sleep(0.05)
+"""
+
+
+def test_a_step_whose_turn_had_come_and_that_never_began_is_not_called_interrupted(project: Project) -> None:
+    (project.folder / "runbook" / "conftest.py").write_text(NEVER_BEGINS)
+    started = project.start("--confirm=small", "-n2", at_20_b="wait")
+    started.until(lambda: "20 b" in project.made, "the action")
+    assert started.process.pid is not None
+    os.killpg(started.process.pid, signal.SIGINT)
+    (project.folder / "go").touch()
+    answer = started.finish()
+    answer.assert_told(2, "interrupted: run the same command again", "its turn had come on c", "ended before it began")
+    assert {record.step: record.outcome for record in project.records(StepEnded)}["test_others[c]"] == "blocked"
+    assert "began on c" not in answer.output
+
+
 def test_a_second_ctrl_c_does_not_cost_the_report(project: Project) -> None:
     """While a worker is still in its action: the run waits for it, whatever else is pressed."""
     started = project.start("--confirm=small", "-n2", at_30_a="wait")

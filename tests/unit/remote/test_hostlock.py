@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -104,10 +103,9 @@ def test_a_change_that_goes_on_is_seen(sshd: Sshd, connect_to: Connect, path: Pa
     """Its run was killed, and nobody waits for it any more: what is surveyed meanwhile is not what will be."""
     other = connect_to(sshd.host())
     path.touch()
-    with subprocess.Popen(["flock", str(path), "sleep", "60"]) as changing:
+    with subprocess.Popen(["flock", "--no-fork", str(path), "sleep", "60"]) as changing:
         assert eventually(lambda: seen(other, path).busy)
-        changing.send_signal(signal.SIGTERM)
-        subprocess.run(["fuser", "-k", "-s", str(path)], check=False)
+        changing.terminate()
     assert eventually(lambda: not seen(other, path).busy)
 
 
