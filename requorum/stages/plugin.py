@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import pytest
 
@@ -32,6 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Look at the command line; become active, or leave pytest as it is."""
     handed = getattr(config, "workerinput", {}).get(HANDED)
     if handed is not None:
+        # Ctrl-C may reach a worker while Python collects garbage (seen): nothing is lost, and no traceback is owed.
+        warnings.simplefilter("ignore", pytest.PytestUnraisableExceptionWarning)
         # Made by our own controller a moment ago, and handed over a pipe of ours.
         run = pickle.loads(handed)
         if run.changes:
