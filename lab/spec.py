@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from lab.errors import LabError
 
 DOMAIN = "example.com"
-RELEASES = ("bookworm",)
+RELEASES = ("bullseye", "bookworm", "trixie")
 TOPOLOGIES = ("external",)
 USERS = ("root", "ops")
 ETCD_NAMES = ("host", "short", "other")
