@@ -6,7 +6,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from killed_runs import Point, stopped
+from meetings import met
 from runbook_runs import Done, assert_told, assert_whole, broken, chance, declared_lost, left_behind, run, written
+from test_failed_joins import (
+    JOINER,
+    SURVIVOR,
+    TAKEN,
+    THIRD,
+    assert_alone,
+    assert_fenced,
+    assert_whole_again,
+    forces,
+    lost,
+    mend,
+    spoil,
+    voter_dies,
+    voter_mended,
+)
 
 from lab import Lab
 from lab.writer import Write
@@ -44,6 +61,7 @@ def assert_survives_restarts(lab: Lab, writes: list[Write]) -> None:
         lab.wait_healthy()
     lab.reboot(*lab.hosts)
     assert_whole(lab, writes)
+    assert_told(run(lab, "checks/"), exit=0, outcome="checked", verdict="healthy")
 
 
 @pytest.mark.parametrize("release", generations(sampled=True))
@@ -74,3 +92,58 @@ def test_silent_and_back_later(labs: Labs, tmp_path: Path, release: str) -> None
     assert_whole(lab, writes)
     assert left_behind(lab) == []
     assert_survives_restarts(lab, writes)
+
+
+# The way back
+
+
+def assert_forced_again(lab: Lab, done: Done, writes: list[Write]) -> None:
+    """The run has dropped the voter that does not answer, and ends with a cluster of one that takes writes."""
+    says = [TAKEN, f"{SURVIVOR}.example.com was forced once more and takes writes", f"{JOINER}.example.com was dropped"]
+    assert_told(done, exit=1, outcome="failed", verdict="lost", says=says)
+    assert forces(done) == 2, "the recovery's own, and the way back"
+    assert_alone(lab, writes)
+
+
+@pytest.mark.full
+def test_a_voter_that_does_not_start(labs: Labs) -> None:
+    """etcd 3.3 has no learners: with the add the cluster of one has lost its quorum."""
+    lab = labs(release="bullseye")
+    writes = lost(lab)
+    spoil(lab)
+    done = run(lab)
+    assert_forced_again(lab, done, writes)
+    assert_fenced(lab, JOINER)
+    mend(lab)
+    assert_whole_again(lab, writes)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("change", [4, 5, 6])
+def test_killed_about_the_add_of_a_voter(labs: Labs, tmp_path: Path, change: int) -> None:
+    """The operator's machine dies right before the add, or between it and the start; the same command goes on."""
+    lab = labs(release="bullseye")
+    writes = lost(lab)
+    stopped(lab, "kill-group", Point("test_join", change).reached, output=tmp_path / "first")
+    done = run(lab)
+    assert_told(done, exit=0, outcome="recovered", verdict=str(done.summary["verdict"]), says=["3 of 3 members"])
+    assert_whole(lab, writes)
+    assert left_behind(lab) == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("release", ["bullseye", "trixie"])
+def test_the_first_voter_dies_while_the_next_host_joins(labs: Labs, tmp_path: Path, release: str) -> None:
+    """etcd 3.5 lists its members only with a quorum: who votes is read from the survivor's disk."""
+    lab = labs(release=release)
+    writes = lost(lab)
+
+    def die() -> None:
+        writes.extend(written(lab, 20, [SURVIVOR, JOINER]))
+        voter_dies(lab, "etcd")()
+
+    done = met(lab, f"test_join[{THIRD}.example.com] change 1", die, tmp_path / "meet")
+    assert_forced_again(lab, done, writes)
+    assert_fenced(lab, THIRD)
+    voter_mended(lab, "etcd")
+    assert_whole_again(lab, writes)
