@@ -316,7 +316,7 @@ SIGNED = Mark("r1", "prod", "etcd-0", "ada@desk", "2026-11-05T03:00:00Z")
 
 def test_mark() -> None:
     assert mark.parse(SIGNED.text()) == SIGNED
-    assert mark.parse(printed("healthy", "mark")) is None
+    assert mark.parse_both(printed("healthy", "mark")) == (None, None)
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", "null", "no json", '{"recovery": "r1"}', SIGNED.text()[:-3]])
