@@ -152,7 +152,8 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--quoted", action="store_true", help="values in etcd.conf stand in double quotes")
     up.add_argument("--exec-start", default="bash", choices=spec.EXEC_STARTS, help="shape of the unit's ExecStart")
     up.add_argument("--topology", default="external", help="only: external")
-    up.add_argument("--release", default="bookworm", help="of Debian; only: bookworm")
+    etcd = "of Debian, and with it etcd: bullseye 3.3, bookworm 3.4 (default), trixie 3.5"
+    up.add_argument("--release", default="bookworm", choices=spec.RELEASES, help=etcd)
     up.add_argument("--disk-mib", type=int, default=0, help="size of each host's disk; 0: it shares this machine's")
     command("status", _status, "show all labs here", of_a_lab=False)
     ssh = command("ssh", _ssh, "log in to a host, or run a command there")

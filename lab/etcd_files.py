@@ -29,6 +29,8 @@ EXEC_START = {
     # systemd leaves $( alone: only $NAME and ${NAME} are its own. The line ends in a quote, as RHEL's does.
     "bash": '/bin/bash -c "GOMAXPROCS=$(nproc) exec /usr/bin/etcd"',
     "plain": "/usr/bin/etcd",
+    "rhel": r'/bin/bash -c "GOMAXPROCS=$(nproc) /usr/bin/etcd --name=\"${ETCD_NAME}\" '
+    r'--data-dir=\"${ETCD_DATA_DIR}\" --listen-client-urls=\"${ETCD_LISTEN_CLIENT_URLS}\""',
 }
 
 

@@ -9,11 +9,11 @@ from pathlib import PurePosixPath
 from lab.errors import LabError
 
 DOMAIN = "example.com"
-RELEASES = ("bookworm",)
+RELEASES = ("bullseye", "bookworm", "trixie")
 TOPOLOGIES = ("external",)
 USERS = ("root", "ops")
 ETCD_NAMES = ("host", "short", "other")
-EXEC_STARTS = ("bash", "plain")
+EXEC_STARTS = ("bash", "plain", "rhel")
 MEMBERS = (1, 3, 5, 7)
 LEAST_DISK_MIB = 768
 """etcd allocates two segments of 64 MiB at each start; a backup wants twice the data."""
@@ -31,9 +31,10 @@ class Spec:
         data_dir: etcd's data directory.
         etcd_names: `ETCD_NAME` is the host name (`host`), its first label (`short`), or neither (`other`: `m0`, `m1`).
         quoted: the values in etcd.conf stand in double quotes.
-        exec_start: `bash` as in RHEL's unit, `plain` for /usr/bin/etcd alone.
+        exec_start: `bash` behind a shell, `plain` for /usr/bin/etcd alone, `rhel` as RHEL 7 has it: a shell, and three
+            flags that repeat variables, which etcd from 3.4 on refuses.
         topology: how etcd runs; only `external` (a service on hosts of its own) for now.
-        release: of Debian; decides etcd's version.
+        release: of Debian; decides etcd's version: bullseye 3.3.25, bookworm 3.4.23, trixie 3.5.16.
         disk_mib: size of each host's disk; 0: it shares that of this machine, and cannot be filled.
     """
 
@@ -67,6 +68,10 @@ class Spec:
                 wrong.append(f"{field} {value!r}: this lab can only do {', '.join(map(str, allowed))}")
         if not 1 <= self.ssh_port <= 65535 or self.ssh_port in (2379, 2380):
             wrong.append(f"ssh_port {self.ssh_port}: a port from 1 to 65535 that etcd does not use")
+        if self.exec_start == "rhel" and self.release != "bullseye":
+            wrong.append(
+                f"exec_start 'rhel': etcd of {self.release} refuses flags that repeat variables; only bullseye's"
+            )
         if self.disk_mib and self.disk_mib < LEAST_DISK_MIB:
             wrong.append(f"disk_mib {self.disk_mib}: 0, or at least {LEAST_DISK_MIB}")
         path = PurePosixPath(self.data_dir)

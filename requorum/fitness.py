@@ -33,8 +33,8 @@ def unfit(facts: HostFacts, backup: PurePosixPath) -> list[str]:
         found.append("etcdctl is not installed, or does not run: install etcd-client")
     if not facts.machine.etcd_version:
         found.append("etcd is not installed, or does not run: install etcd-server")
-    elif _release(facts.machine.etcd_version) < (3, 4):
-        found.append(f"etcd {facts.machine.etcd_version} has no learners; this version of Requorum knows 3.4 and later")
+    elif _release(facts.machine.etcd_version) < (3, 3):
+        found.append(f"etcd is {facts.machine.etcd_version}; this version of Requorum knows 3.3 and later")
     if facts.unit.load not in ("loaded", "masked"):
         found.append(f"etcd.service is {facts.unit.load}: this version of Requorum knows etcd as a systemd service")
     if etcd_conf.PATH not in facts.unit.environment_files and not facts.unit.masked:

@@ -18,7 +18,7 @@ def dropped_voter(cluster: Cluster) -> tuple[Member, EtcdMember]:
     that was acknowledged.
     """
     survivor = cluster.survivor
-    forced, marked, voters = survivor.forced_by, survivor.mark, survivor.members.voters
+    forced, marked, voters = survivor.forced_by, survivor.mark, _voters(survivor)
     others = [m for m in voters if not set(m.peer_urls) & set(survivor.surveyed.conf.peer_urls)]
     if forced is None:
         raise _not_again(survivor, f"no record that it was ever forced ({mark.FORCED_PATH})")
@@ -34,6 +34,17 @@ def dropped_voter(cluster: Cluster) -> tuple[Member, EtcdMember]:
     if _stands_in_a_quorum(cluster.member(host)):
         raise _not_again(survivor, f"that {host} answers a linearizable read")
     return others[0], cluster.member(host)
+
+
+def _voters(survivor: EtcdMember) -> tuple[Member, ...]:
+    """The voters as the survivor lists them; from its disk where it does not say: from 3.5 on that takes a quorum."""
+    try:
+        return survivor.members.voters
+    except Unexpected as error:
+        data = survivor.data
+        if data.error:
+            raise _not_again(survivor, f"no member list: {error.found}; nor one on its disk: {data.error}") from None
+        return tuple(Member(m.id, m.name, m.peer_urls, m.client_urls, False) for m in data.members if not m.is_learner)
 
 
 def _stands_in_a_quorum(voter: EtcdMember) -> bool:

@@ -29,6 +29,7 @@ def test_join(etcd: EtcdMember, cluster: Cluster) -> None:
     """38.1.4: one host at a time, as a learner first: a joiner that does not start cannot take the quorum away.
 
     From the first promotion until the third voter, losing either voter stops all writes: the way back stays armed.
+    etcd 3.3 has no learners: there the host is added as a voter, and only when all else is ready for its start.
     """
     survivor = cluster.survivor
     with precondition("the survivor runs", after=44):
@@ -40,10 +41,11 @@ def test_join(etcd: EtcdMember, cluster: Cluster) -> None:
         otherwise=MEND,
         way_back=partial(go_back, etcd, cluster),
     ) as hand:
-        hand.make(operations.membership.add(survivor.surveyed, etcd.surveyed))
-        hand.make(operations.etcd.name_members(etcd.now("conf"), survivor.now("api"), state="existing"))
+        hand.make(operations.membership.add_learner(survivor.surveyed, etcd.surveyed))
+        hand.make(operations.etcd.name_joiner(etcd.now("conf"), survivor.now("api")))
         hand.make(operations.etcd.never_force(etcd.surveyed))
         hand.make(operations.fence.lift_fence(etcd.surveyed))
+        hand.make(operations.membership.add_voter(survivor.surveyed, etcd.surveyed))
         hand.make(operations.etcd.start(etcd.surveyed))
         hand.make(operations.membership.promote(survivor.surveyed, etcd.surveyed))
     with postcondition("it answers a linearizable read", otherwise=MEND):

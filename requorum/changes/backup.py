@@ -13,7 +13,6 @@ from typing import IO
 
 from requorum.changes.change import Change, ChangeFailed, Shell, quote
 from requorum.facts.host import HostFacts
-from requorum.facts.shell import CTL
 
 SUMS = "SHA256SUMS"
 
@@ -189,5 +188,6 @@ return 1"""
 
 
 def snapshot_status(path: str) -> str:
-    """The command that has etcd's own tool read a snapshot or a copied database."""
-    return f"{CTL}ETCDCTL_API=3 etcdctl snapshot status {quote(path)} -w json"
+    """The command that has etcd's own tool read a snapshot or a copied database: etcdutl where there is one (3.5)."""
+    return f"""tool=etcdctl; ! command -v etcdutl >/dev/null || tool=etcdutl
+ETCDCTL_API=3 "$tool" snapshot status {quote(path)} -w json"""

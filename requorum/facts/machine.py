@@ -31,6 +31,7 @@ while read -r path; do
 done < <(systemctl show etcd.service -p ExecStart | grep -oE '/[^][ ;"]*/etcd\b')
 echo "etcd=$("$binary" --version 2>/dev/null | sed -n 's/^etcd Version: //p')"
 echo "etcdctl=$(ETCDCTL_API=3 etcdctl version 2>/dev/null | sed -n 's/^etcdctl version: //p')"
+echo "learners=$(ETCDCTL_API=3 etcdctl member add --help 2>/dev/null | grep -c -m 1 -e --learner)"
 """
 
 
@@ -111,6 +112,7 @@ class Machine:
     ports: frozenset[int]
     etcd_version: str
     etcdctl_version: str
+    adds_learners: bool
     data_free: int
     data_used: int
     data_there: bool
@@ -143,7 +145,8 @@ def parse(output: str, known: Machine | None = None) -> Machine:
     """
     values = dict(line.partition("=")[::2] for line in output.splitlines() if "=" in line)
     if known is not None:
-        values = {"etcd": known.etcd_version, "etcdctl": known.etcdctl_version} | values
+        tools = {"etcd": known.etcd_version, "etcdctl": known.etcdctl_version, "learners": f"{known.adds_learners:d}"}
+        values = tools | values
     try:
         return Machine(
             uid=int(values["uid"]),
@@ -154,6 +157,7 @@ def parse(output: str, known: Machine | None = None) -> Machine:
             ports=parse_ports(values["ports"]),
             etcd_version=values["etcd"],
             etcdctl_version=values["etcdctl"],
+            adds_learners=int(values["learners"]) > 0,
             data_free=int(values["data_free"]),
             data_used=int(values["data_used"] or 0),
             data_there=values["data_there"] == "yes",

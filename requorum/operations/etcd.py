@@ -105,15 +105,24 @@ def clear_start_path(facts: HostFacts) -> list[Change]:
 
 def name_only_itself(facts: HostFacts) -> list[Change]:
     """38.1.2: ETCD_INITIAL_CLUSTER names this member alone."""
-    return _named(facts, [Member(0, facts.conf.name, facts.conf.peer_urls, (), False)], None)
+    return _named(facts, [_itself(facts)], None)
 
 
-def name_members(facts: HostFacts, through: HostFacts, *, state: str | None = None) -> list[Change]:
-    """38.1.2 and 38.1.4: ETCD_INITIAL_CLUSTER names the members that `through` lists.
+def name_members(facts: HostFacts, through: HostFacts) -> list[Change]:
+    """38.1.2: ETCD_INITIAL_CLUSTER names the members that `through` lists. Raises MissingFact where it lists none."""
+    return _named(facts, through.members, None)
 
-    `state`, where given, becomes ETCD_INITIAL_CLUSTER_STATE. Raises MissingFact where `through` lists no members.
+
+def name_joiner(facts: HostFacts, through: HostFacts) -> list[Change]:
+    """38.1.4: ETCD_INITIAL_CLUSTER names the members that `through` lists and this one, whose cluster exists already.
+
+    Raises MissingFact where `through` lists no members.
     """
-    return _named(facts, through.members, state)
+    return _named(facts, [*through.members, _itself(facts)], "existing")
+
+
+def _itself(facts: HostFacts) -> Member:
+    return Member(0, facts.conf.name, facts.conf.peer_urls, (), False)
 
 
 def _named(facts: HostFacts, members: Iterable[Member], state: str | None) -> list[Change]:

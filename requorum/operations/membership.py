@@ -9,15 +9,36 @@ from requorum.facts.host import HostFacts
 from requorum.facts.members import Member
 
 
-def add(through: HostFacts, joiner: HostFacts) -> list[Change]:
-    """38.1.4: add a host to the cluster, as a learner where the version has them (3.4 and later)."""
-    learner = _version(through.machine.etcd_version) >= (3, 4)
-    return [AddMember(through.name, joiner.conf.name, joiner.conf.peer_urls, learner)]
+def has_learners(through: HostFacts) -> bool:
+    """Whether members can be added as learners (3.4 and later).
+
+    etcdctl is asked; of etcd itself only the version can be, and 3.3 takes a learner that it is asked for as a voter.
+    """
+    return through.machine.adds_learners and _version(through.machine.etcd_version) >= (3, 4)
+
+
+def add_learner(through: HostFacts, joiner: HostFacts) -> list[Change]:
+    """38.1.4: add a host to the cluster as a learner; nothing to do where there are none."""
+    return [_add(through, joiner, learner=True)] if has_learners(through) else []
+
+
+def add_voter(through: HostFacts, joiner: HostFacts) -> list[Change]:
+    """38.1.4: add a host to the cluster as a voter, where there are no learners. It has to start at once.
+
+    A cluster of one takes no writes from then on until it runs.
+    """
+    return [] if has_learners(through) else [_add(through, joiner, learner=False)]
+
+
+def _add(through: HostFacts, joiner: HostFacts, *, learner: bool) -> AddMember:
+    return AddMember(through.name, joiner.conf.name, joiner.conf.peer_urls, learner)
 
 
 def promote(through: HostFacts, joiner: HostFacts) -> list[Change]:
-    """Make a learner that has caught up a voting member."""
+    """Make a learner that has caught up a voting member; nothing to do where there are no learners."""
     conf = joiner.conf
+    if not has_learners(through):
+        return []
     return [PromoteMember(through.name, conf.name, conf.peer_urls, conf.client_urls)]
 
 

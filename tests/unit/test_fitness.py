@@ -27,7 +27,7 @@ def test_a_good_host_is_fit() -> None:
         (replace(FIT, machine=machine(0, uid=1000)), "sudo: true"),
         (replace(FIT, machine=machine(0, etcdctl_version="")), "install etcd-client"),
         (replace(FIT, machine=machine(0, etcd_version="")), "install etcd-server"),
-        (replace(FIT, machine=machine(0, etcd_version="3.3.25")), "no learners"),
+        (replace(FIT, machine=machine(0, etcd_version="3.2.32")), "knows 3.3 and later"),
         (replace(FIT, machine=machine(0, data_free=1_999_999)), "twice the data, 2000000"),
         (replace(FIT, machine=machine(0, backup_free=1_999_999)), "backup directory"),
         (replace(FIT, unit=unit(load="not-found")), "etcd.service is not-found"),

@@ -139,10 +139,10 @@ def test_the_survivor_names_only_itself() -> None:
 
 def test_a_joiner_names_the_living_and_itself() -> None:
     """The joiner has no name in the list yet; the chapter's example forgets it."""
-    through = healthy(0, (member(0), member(2, started=False, learner=True)))
-    changes = operations.etcd.name_members(emptied(2), through, state="existing")
-    assert value(changes, "ETCD_INITIAL_CLUSTER") == f"m0={peer(0)},m2={peer(2)}"
-    assert value(changes, "ETCD_INITIAL_CLUSTER_STATE") == "existing"
+    for listed in ((member(0), member(2, started=False, learner=True)), (member(0),)):
+        changes = operations.etcd.name_joiner(emptied(2), healthy(0, listed))
+        assert value(changes, "ETCD_INITIAL_CLUSTER") == f"m0={peer(0)},m2={peer(2)}"
+        assert value(changes, "ETCD_INITIAL_CLUSTER_STATE") == "existing"
 
 
 def test_members_keep_the_order_of_the_file() -> None:
@@ -168,12 +168,22 @@ def test_data_goes_aside_where_etcd_does_not_look() -> None:
     assert operations.etcd.move_data_aside(stopped(0), "r1") == [MoveAside(ONE, DATA_DIR, to)]
 
 
-@pytest.mark.parametrize(
-    ("version", "learner"), [("3.3.25", False), ("3.4.23", True), ("3.5.16", True), ("3.10.0", True)]
-)
-def test_add_as_a_learner_where_there_are_learners(version: str, learner: bool) -> None:
+@pytest.mark.parametrize("version", ["3.4.23", "3.5.16", "3.10.0"])
+def test_added_as_a_learner_where_there_are_learners(version: str) -> None:
     through = replace(healthy(0), machine=machine(0, etcd_version=version))
-    assert operations.membership.add(through, emptied(1)) == [AddMember(ONE, "m1", (peer(1),), learner)]
+    assert operations.membership.add_learner(through, emptied(1)) == [AddMember(ONE, "m1", (peer(1),), True)]
+    assert operations.membership.add_voter(through, emptied(1)) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "etcdctl"),
+    [("3.3.25", False), ("3.4.23", False), ("3.3.25", True)],  # the last takes a learner for a voter, and says nothing
+)
+def test_added_as_a_voter_where_there_are_none(version: str, etcdctl: bool) -> None:
+    through = replace(healthy(0), machine=machine(0, etcd_version=version, adds_learners=etcdctl))
+    assert operations.membership.add_learner(through, emptied(1)) == []
+    assert operations.membership.add_voter(through, emptied(1)) == [AddMember(ONE, "m1", (peer(1),), False)]
+    assert operations.membership.promote(through, emptied(1)) == []
 
 
 def test_promote_and_remove() -> None:
@@ -283,7 +293,7 @@ SEQUENCES: list[tuple[HostFacts, list[Change]]] = [
         operations.marking.strike(old, whole=True),
         operations.marking.remember_force(old, mark()),
         operations.etcd.never_force(old),
-        operations.membership.add(old, facts(4)),
+        operations.membership.add_learner(old, facts(4)),
         operations.membership.promote(old, facts(1)),
         operations.membership.remove(old, members(1)),
         operations.backup.keep_configuration(old, PLACE),

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from builders import CLUSTER, facts, inventory, mark, member, members, name, survey
+from builders import CLUSTER, data, facts, inventory, mark, member, members, name, survey
 
+from requorum.facts.data_dir import DataDir
 from requorum.facts.mark import Mark
 from requorum.facts.members import Member, MemberList
 from requorum.live import Cluster
@@ -17,6 +18,7 @@ from requorum.survey import Unexpected
 from requorum.way_back import dropped_voter
 
 AGAIN = replace(mark(), way_back="a1")
+MUTE = Unexpected(name(0), expected="an answer", found="context deadline exceeded", advice="look")
 GONE = Unreachable(name(1), expected="a connection", found="no route to host", advice="is it on?")
 
 
@@ -26,8 +28,12 @@ def cluster(
     forced: Mark | None = mark(),  # noqa: B008 (a frozen value)
     marked: Mark | None = mark(),  # noqa: B008
     voter: bool | Exception = False,
+    disk: DataDir | None = None,
 ) -> Cluster:
-    """Host 0 is the survivor; the voter on host 1 answers, or does not, or is out of reach."""
+    """Host 0 is the survivor; the voter on host 1 answers, or does not, or is out of reach.
+
+    `disk`: the survivor's data; given, it does not answer for its member list.
+    """
 
     def answers() -> bool:
         if isinstance(voter, Exception):
@@ -35,12 +41,28 @@ def cluster(
         return voter
 
     found = survey(facts(0), facts(1), facts(2))
-    survivor = SimpleNamespace(
-        name=name(0), forced_by=forced, mark=marked, members=MemberList(CLUSTER, listed), surveyed=found[name(0)]
-    )
+    answer = MemberList(CLUSTER, listed) if disk is None else MUTE
+    survivor = Survivor(name=name(0), forced_by=forced, mark=marked, answer=answer, surveyed=found[name(0)], data=disk)
     run = SimpleNamespace(inventory=inventory(), survey=found, reached=found)
     member_of = lambda host: SimpleNamespace(name=host, answers=answers)  # noqa: E731
     return cast("Cluster", SimpleNamespace(survivor=survivor, run=run, member=member_of))
+
+
+class Survivor(SimpleNamespace):
+    @property
+    def members(self) -> MemberList:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return cast("MemberList", self.answer)
+
+
+def test_who_does_not_list_the_members_without_a_quorum_is_read_from_the_disk() -> None:
+    """etcd 3.5 answers `member list` only with a quorum."""
+    listed = (*members(0, 1), member(2, learner=True))
+    dropped, host = dropped_voter(cluster(disk=data(0, listed)))
+    assert (dropped, host.name) == (member(1), name(1))
+    with pytest.raises(Unexpected, match="context deadline exceeded; nor one on its disk: it is torn"):
+        dropped_voter(cluster(disk=data(0, error="it is torn")))
 
 
 @pytest.mark.parametrize("voter", [False, GONE])

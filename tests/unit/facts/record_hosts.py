@@ -1,6 +1,7 @@
 """Records what the commands of the facts print on real hosts, and what etcdctl of several versions prints.
 
     python record_hosts.py hosts NAME              a lab of three, just up; it is broken on the way
+    python record_hosts.py generation NAME         the same, of another release; kept under etcd's version
     python record_hosts.py etcdctl VERSION FOLDER  FOLDER holds that version's `etcd` and `etcdctl`
 
 Run it from the project's root, as root.
@@ -11,12 +12,13 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from record_samples import Member, until
 
 from lab import Lab
-from requorum.facts import unit
+from requorum.facts import contact, unit
 from requorum.facts.host import commands
 
 RECORDED = Path(__file__).parent / "recorded" / "hosts"
@@ -25,11 +27,16 @@ ETCDCTL = Path(__file__).parent / "recorded" / "etcdctl"
 
 def keep(lab: Lab, state: str, host: str, *nouns: str) -> None:
     """Keep the output of these nouns' commands on a host; all of them where none is named."""
-    said = {}
-    for noun, command in commands("/backup").items():
-        if not nouns or noun in nouns:
-            done = lab.run(host, command, check=False)
-            said[noun] = {"exit": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
+    wanted = {noun: command for noun, command in commands("/backup").items() if not nouns or noun in nouns}
+    keep_said(state, {noun: said_to(lab, host, command) for noun, command in wanted.items()})
+
+
+def said_to(lab: Lab, host: str, command: str) -> dict[str, int | str]:
+    done = lab.run(host, command, check=False)
+    return {"exit": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
+
+
+def keep_said(state: str, said: Mapping[str, object]) -> None:
     RECORDED.mkdir(parents=True, exist_ok=True)
     (RECORDED / f"{state}.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
     print(state, "recorded")
@@ -62,6 +69,19 @@ def record_hosts(name: str) -> None:
     keep(lab, "deaf", "etcd-0", *changing, "machine")
 
 
+def record_generation(name: str) -> None:
+    """A member in good health, and what its journal and its API say when it is alone."""
+    lab = Lab.attach(name)
+    wanted = {noun: commands("/backup")[noun] for noun in ("machine", "unit", "process", "api")}
+    said = {noun: said_to(lab, "etcd-0", command) for noun, command in wanted.items()}
+    lab.run("etcd-1", "systemctl stop etcd")
+    lab.run("etcd-2", "systemctl stop etcd")
+    alone = lambda: "lost leader" in lab.run("etcd-0", contact.COMMAND).stdout  # noqa: E731
+    until("the leader to be lost", alone)
+    said |= {"contact": said_to(lab, "etcd-0", contact.COMMAND), "api-alone": said_to(lab, "etcd-0", wanted["api"])}
+    keep_said(lab.run("etcd-0", "etcd --version").stdout.split()[2], said)
+
+
 def record_etcdctl(version: str, binaries: Path) -> None:
     ETCDCTL.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -82,5 +102,7 @@ def record_etcdctl(version: str, binaries: Path) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "hosts":
         record_hosts(sys.argv[2])
+    elif sys.argv[1] == "generation":
+        record_generation(sys.argv[2])
     else:
         record_etcdctl(sys.argv[2], Path(sys.argv[3]))

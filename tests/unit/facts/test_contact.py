@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 
 from requorum.facts import contact
 
+RECORDED = Path(__file__).parent / "recorded" / "hosts"
 AT = datetime(2026, 11, 25, 9, 12, 3, tzinfo=timezone.utc).timestamp()
 
 
@@ -26,6 +29,18 @@ AT = datetime(2026, 11, 25, 9, 12, 3, tzinfo=timezone.utc).timestamp()
 )
 def test_what_the_journal_says(line: str, at: float | None) -> None:
     assert contact.parse(line + "\n") == at
+
+
+@pytest.mark.parametrize("version", ["3.3.25", "3.5.16"])
+def test_what_the_journals_of_other_generations_say(version: str) -> None:
+    """As real hosts printed it (record_hosts.py): 3.5 writes JSON."""
+    said = json.loads((RECORDED / f"{version}.json").read_text(encoding="utf-8"))
+    printed = str(said["contact"]["stdout"])
+    assert ('{"level":' in printed) == (version == "3.5.16")
+    alone = float(said["machine"]["stdout"].partition("clock=")[2].split()[0])
+    found = contact.parse(printed)
+    assert found is not None
+    assert -1 < found - alone < 60
 
 
 def test_the_newest_line_counts(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -184,6 +184,44 @@ def test_machine() -> None:
     assert min(found.data_free, found.data_used, found.backup_free) > 0
 
 
+GENERATIONS = ("3.3.25", "3.5.16")
+
+
+@pytest.mark.parametrize(("version", "learners"), [("3.3.25", False), ("3.5.16", True)])
+def test_the_machine_of_another_generation(version: str, learners: bool) -> None:
+    found = machine.parse(printed(version, "machine"))
+    assert (found.etcd_version, found.etcdctl_version, found.adds_learners) == (version, version, learners)
+    assert machine.parse(printed("healthy", "machine")).adds_learners
+    later = "\n".join(
+        text for text in printed(version, "machine").splitlines() if not text.startswith(("etcd", "learners="))
+    )
+    assert machine.parse(later, found) == found
+
+
+@pytest.mark.parametrize("version", GENERATIONS)
+def test_a_member_of_another_generation(version: str) -> None:
+    assert unit_of(version) == replace(
+        unit_of("healthy"), main_pid=unit_of(version).main_pid, fragment=unit_of(version).fragment
+    )
+    [living] = process.parse(printed(version, "process"))
+    assert (living.data_dir, living.forced) == ("/var/lib/etcd", False)
+    found = api_of(version)
+    assert found.answers
+    assert found.members is not None
+    assert found.status is not None
+    assert (found.members.quorum, found.status.version, found.status.errors) == (2, version, ())
+    assert {m.name for m in found.members.members} == {f"etcd-{n}.example.com" for n in range(3)}
+
+
+@pytest.mark.parametrize("version", GENERATIONS)
+def test_a_member_of_another_generation_that_is_alone(version: str) -> None:
+    found = members.parse_api(printed(version, "api-alone"), printed(version, "api-alone", "stderr"))
+    assert (found.members, found.linear, found.answers) == (None, False, False)
+    assert found.error == "it knows no leader"
+    assert found.status is not None
+    assert found.status.leader == 0
+
+
 def test_an_emptied_machine_has_a_folder_and_no_log() -> None:
     """etcd makes `member` before it sees that it was bootstrapped already."""
     found = machine.parse(printed("emptied", "machine"))
@@ -278,7 +316,7 @@ SIGNED = Mark("r1", "prod", "etcd-0", "ada@desk", "2026-11-05T03:00:00Z")
 
 def test_mark() -> None:
     assert mark.parse(SIGNED.text()) == SIGNED
-    assert mark.parse(printed("healthy", "mark")) is None
+    assert mark.parse_both(printed("healthy", "mark")) == (None, None)
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", "null", "no json", '{"recovery": "r1"}', SIGNED.text()[:-3]])

@@ -61,9 +61,22 @@ def test_quoted_values() -> None:
     assert all(line.endswith('"') and '="' in line for line in lines if line.startswith("ETCD_"))
 
 
-def test_both_shapes_of_exec_start() -> None:
+def test_shapes_of_exec_start() -> None:
     assert 'ExecStart=/bin/bash -c "GOMAXPROCS=$(nproc) exec /usr/bin/etcd"\n' in etcd_files.unit(Spec())
     assert "ExecStart=/usr/bin/etcd\n" in etcd_files.unit(Spec(exec_start="plain"))
+    rhel = Spec(exec_start="rhel", release="bullseye")
+    rhel.validate()
+    line = (
+        r'ExecStart=/bin/bash -c "GOMAXPROCS=$(nproc) /usr/bin/etcd --name=\"${ETCD_NAME}\" '
+        r'--data-dir=\"${ETCD_DATA_DIR}\" --listen-client-urls=\"${ETCD_LISTEN_CLIENT_URLS}\""'
+    )
+    assert f"{line}\n" in etcd_files.unit(rhel)
+
+
+@pytest.mark.parametrize("release", ["bookworm", "trixie"])
+def test_flags_beside_their_variables_are_for_etcd_before_3_4(release: str) -> None:
+    with pytest.raises(LabError, match=f"etcd of {release} refuses flags that repeat variables"):
+        Spec(exec_start="rhel", release=release).validate()
 
 
 def test_the_inventory_is_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,175 @@
+"""Three generations of etcd (Debian 11 to 13): quorum is lost, and the same command brings the cluster back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from killed_runs import Point, stopped
+from meetings import met
+from runbook_runs import Done, assert_told, assert_whole, broken, chance, declared_lost, left_behind, run, written
+from test_failed_joins import (
+    JOINER,
+    SURVIVOR,
+    TAKEN,
+    THIRD,
+    assert_alone,
+    assert_fenced,
+    assert_whole_again,
+    forces,
+    lost,
+    mend,
+    spoil,
+    voter_dies,
+    voter_mended,
+)
+
+from lab import Lab
+from lab.writer import Write
+
+Labs = Callable[..., Lab]
+
+GENERATIONS = {"bullseye": "3.3.25", "bookworm": "3.4.23", "trixie": "3.5.16"}
+SAMPLE = chance("generation").choice(["bullseye", "trixie"])
+"""What CI runs; the other rehearsals are on bookworm."""
+
+
+def generations(*, sampled: bool) -> list[object]:
+    """Each release with its etcd; all of them are `full`, apart from the sample where the test is to be in CI's."""
+    return [
+        pytest.param(release, id=f"{release}-{etcd}", marks=[] if sampled and release == SAMPLE else pytest.mark.full)
+        for release, etcd in GENERATIONS.items()
+    ]
+
+
+def lost_hosts(lab: Lab) -> list[str]:
+    return sorted(chance("lost", lab.record.spec.release).sample([host.short for host in lab.hosts], 2))
+
+
+def assert_recovered(lab: Lab, done: Done, writes: list[Write]) -> None:
+    assert_told(done, exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members"])
+    assert done.summary["unknown_changes"] == []
+    assert_whole(lab, writes)
+    assert left_behind(lab) == []
+
+
+def assert_survives_restarts(lab: Lab, writes: list[Write]) -> None:
+    """Each member by itself, then all hosts at once: what a force left on a start path would destroy the cluster."""
+    for host in lab.hosts:
+        lab.run(host, "systemctl restart etcd")
+        lab.wait_healthy()
+    lab.reboot(*lab.hosts)
+    assert_whole(lab, writes)
+    assert_told(run(lab, "checks/"), exit=0, outcome="checks", verdict="healthy")
+
+
+@pytest.mark.parametrize("release", generations(sampled=True))
+def test_hosts_back_empty(labs: Labs, release: str) -> None:
+    lab = labs(release=release)
+    assert f"etcd Version: {GENERATIONS[release]}\n" in lab.run("etcd-0", "etcd --version").stdout
+    writes = broken(lab, lost_hosts(lab), "destroyed")
+    assert_recovered(lab, run(lab), writes)
+    assert_survives_restarts(lab, writes)
+
+
+@pytest.mark.full
+def test_the_unit_of_rhel_7(labs: Labs) -> None:
+    """Its ExecStart repeats three variables as flags, which etcd from 3.4 on refuses."""
+    lab = labs(release="bullseye", exec_start="rhel", quoted=True)
+    writes = broken(lab, lost_hosts(lab), "destroyed")
+    assert_recovered(lab, run(lab), writes)
+    assert_survives_restarts(lab, writes)
+
+
+@pytest.mark.parametrize("release", generations(sampled=False))
+def test_silent_and_back_later(labs: Labs, tmp_path: Path, release: str) -> None:
+    lab = labs(release=release)
+    lost = lost_hosts(lab)
+    survivor = next(host.short for host in lab.hosts if host.short not in lost)
+    inventory = declared_lost(lab, lost, tmp_path / "inventory.yaml")
+    writes = broken(lab, lost, "dead")
+    alone = run(lab, inventory=inventory)
+    sentence = f"1 of 3 members; run the same command when {', '.join(lost)} are back"
+    assert_told(alone, exit=0, outcome="recovered", verdict="lost", says=[sentence])
+    assert_whole(lab, writes, [survivor])
+    writes += written(lab, 20, [survivor])
+
+    lab.boot(*lost, wipe=True)
+    done = run(lab, inventory=inventory)
+    assert_told(done, exit=0, outcome="recovered", verdict="unfinished", says=["3 of 3 members"])
+    assert_whole(lab, writes)
+    assert left_behind(lab) == []
+    assert_survives_restarts(lab, writes)
+
+
+# The way back
+
+
+def assert_forced_again(lab: Lab, done: Done, writes: list[Write]) -> None:
+    """The run has dropped the voter that does not answer, and ends with a cluster of one that takes writes."""
+    says = [TAKEN, f"{SURVIVOR}.example.com was forced once more and takes writes", f"{JOINER}.example.com was dropped"]
+    assert_told(done, exit=1, outcome="failed", verdict="lost", says=says)
+    assert forces(done) == 2, "the recovery's own, and the way back"
+    assert_alone(lab, writes)
+
+
+@pytest.mark.full
+def test_a_voter_that_does_not_start(labs: Labs) -> None:
+    """etcd 3.3 has no learners: with the add the cluster of one has lost its quorum."""
+    lab = labs(release="bullseye")
+    writes = lost(lab)
+    spoil(lab)
+    done = run(lab)
+    assert_forced_again(lab, done, writes)
+    assert_fenced(lab, JOINER)
+    mend(lab)
+    assert_whole_again(lab, writes)
+
+
+@pytest.mark.full
+def test_a_voter_that_does_not_start_twice(labs: Labs) -> None:
+    """The way back was taken once: the second run stops without a quorum, and the third one forces as any recovery."""
+    lab = labs(release="bullseye")
+    writes = lost(lab)
+    spoil(lab)
+    assert TAKEN in run(lab).output
+    again = run(lab)
+    says = ["THE WAY BACK DID NOT COME TO ITS END", "the record that this was done once in this recovery"]
+    assert_told(again, exit=1, outcome="failed", verdict="unfinished", says=says)
+    mend(lab)
+    done = run(lab)
+    assert_told(done, exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members"])
+    assert_whole(lab, writes)
+    assert left_behind(lab) == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("change", [4, 5, 6])
+def test_killed_about_the_add_of_a_voter(labs: Labs, tmp_path: Path, change: int) -> None:
+    """The operator's machine dies right before the add, or between it and the start; the same command goes on."""
+    lab = labs(release="bullseye")
+    writes = lost(lab)
+    stopped(lab, "kill-group", Point("test_join", change).reached, output=tmp_path / "first")
+    done = run(lab)
+    assert_told(done, exit=0, outcome="recovered", verdict=str(done.summary["verdict"]), says=["3 of 3 members"])
+    assert_whole(lab, writes)
+    assert left_behind(lab) == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("release", ["bullseye", "trixie"])
+def test_the_first_voter_dies_while_the_next_host_joins(labs: Labs, tmp_path: Path, release: str) -> None:
+    """etcd 3.5 lists its members only with a quorum: who votes is read from the survivor's disk."""
+    lab = labs(release=release)
+    writes = lost(lab)
+
+    def die() -> None:
+        writes.extend(written(lab, 20, [SURVIVOR, JOINER]))
+        voter_dies(lab, "etcd")()
+
+    done = met(lab, f"test_join[{THIRD}.example.com] change 1", die, tmp_path / "meet")
+    assert_forced_again(lab, done, writes)
+    assert_fenced(lab, THIRD)
+    voter_mended(lab, "etcd")
+    assert_whole_again(lab, writes)
