@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from requorum.ansible import AnsibleGroup
 from requorum.diagnosis import Diagnosis, Verdict
 from requorum.records import Confirmed
 from requorum.run import Run
@@ -51,6 +52,9 @@ def _recovery(run: Run) -> list[str]:
         lines.append(f"Old peers: {old}. They are fenced first; what they wrote by themselves is shown, not merged.")
     if found.joiners:
         lines.append(f"Rejoining: {', '.join(found.joiners)}. Their old data is moved aside, never deleted.")
+    if run.ansible is not None and run.ansible.editable and (leaving := AnsibleGroup(run).leaving):
+        names = ", ".join(leaving)
+        lines.append(f"Ansible:   {names} leave [etcd] in {run.ansible.path}, and return as members; a copy is kept.")
     return [*lines, _point_of_no_return(found)]
 
 
