@@ -121,7 +121,7 @@ def put_back(
         source = next(entry for entry in original.of(group) if host in entry.hosts)
         lines, old = text.splitlines(keepends=True), original.text.splitlines(keepends=True)
         block = old[source.line - 1 : source.line - 1 + source.count]
-        new = _blocks(block, source, [host], _eol(old))
+        new = _blocks(block, source, remaining(source.pattern, [host]), _eol(old))
         at, beside = _place(present, group, order, host)
         if beside is not None and _indent(lines[beside.line - 1]) != _indent(new[0]):
             raise NotEditable(f"{host} was indented otherwise when it was taken out")

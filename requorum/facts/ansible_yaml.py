@@ -48,8 +48,8 @@ def parse(text: str) -> Groups:
 
 def _root(text: str) -> yaml.Node | None:
     try:
-        loader = _Loader(text)
-        root = loader.get_single_node()
+        yaml.compose(text, yaml.SafeLoader)  # an alias has to have its anchor
+        root = _Loader(text).get_single_node()
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise Malformed(line, "UTF-8 text", "a byte or a character that YAML does not allow") from None
