@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from requorum.facts import ansible_kept
-from requorum.facts.ansible_file import AnsibleFile
+from requorum.facts.ansible_file import AnsibleFile, hidden
 from requorum.facts.ansible_groups import Malformed, NotEditable
 from requorum.facts.ansible_inventory import VAULT, Inventory
 from requorum.facts.ansible_kept import Kept
@@ -40,7 +40,7 @@ def read(path: Path, runs: Path) -> AnsibleFile:
     try:
         Inventory(path, text)
     except Malformed as error:
-        return AnsibleFile(path, wrong=f"{path}:{error.line}: {error}", advice=again)
+        return AnsibleFile(path, wrong=hidden(f"{path}:{error.line}: {error}"), advice=again)
     except NotEditable as error:
         return AnsibleFile(path, aside=str(error))
     mode, owner = f"{stat.S_IMODE(found.st_mode):o}", f"{found.st_uid}:{found.st_gid}"

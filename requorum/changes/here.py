@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import ClassVar
 
 from requorum.changes.change import Change, quote
 from requorum.changes.files import WriteFile
+from requorum.facts.ansible_file import hidden
 from requorum.facts.host import HostFacts
-
-_SECRET = re.compile(r"(\w*(?:pass|secret|token|key)\w*['\"]?\s*[=:]\s*)(?:'[^']*'|\"[^\"]*\"|\S+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class EditHere(WriteFile):
     _TEMPORARY: ClassVar[str] = '$(dirname "$path")/.$(basename "$path").requorum.XXXXXX'
 
     def shown(self) -> str:
-        return _SECRET.sub(r"\1[redacted]", super().shown())
+        return hidden(super().shown())
 
 
 @dataclass(frozen=True)

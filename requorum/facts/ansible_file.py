@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from requorum.facts.ansible_inventory import GROUP
 from requorum.facts.ansible_kept import Kept
 
+_SECRET = re.compile(r"(\w*(?:pass|secret|token|key)\w*['\"]?\s*[=:]\s*)(?:'[^']*'|\"[^\"]*\"|\S+)", re.IGNORECASE)
 BY_HAND = f"edit its group [{GROUP}] by hand"
+
+
+def hidden(text: str) -> str:
+    """The text with the values hidden of what looks like a password, a token or a key."""
+    return _SECRET.sub(r"\1[redacted]", text)
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def test_a_range_is_split_into_what_remains(pattern: str, keep: tuple[str, ...],
 
 
 @pytest.mark.parametrize(
-    "pattern", ["e[0:2", "e[0]", "e[2:0]", "e[0:1:0]", "e[01:2]", "e[c:a]", "e[a:3]", "e[0:99999]", "e|0", "e[0:9][0:9][0:9][0:9][0:9]"]
+    "pattern", ["e[0:2", "e[0]", "e[2:0]", "e[0:1:0]", "e[01:2]", "e[c:a]", "e[a:3]", "e[0:99999]", "e|0", "e[0:99][0:999]"]
 )  # fmt: skip
 def test_no_range(pattern: str) -> None:
     with pytest.raises(BadPattern):
