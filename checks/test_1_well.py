@@ -89,7 +89,7 @@ def test_certificates(etcd: EtcdMember) -> None:
 
 
 @step(19, "The Ansible inventory names the members", on="ansible", when=ANSWERS)
-def test_ansible_inventory(ansible: AnsibleGroup) -> None:
+def test_ansible_inventory(ansible: AnsibleGroup, cluster: Cluster) -> None:
     """A playbook that finds another group [etcd] than there are members undoes what keeps the cluster well."""
     if ansible.aside:
         note(f"{ansible} is not looked at: {ansible.aside}")
@@ -97,3 +97,8 @@ def test_ansible_inventory(ansible: AnsibleGroup) -> None:
         "one host in [etcd] for each member, and no other", otherwise=f"edit the group [etcd] in {ansible}"
     ):
         assert not ansible.disagreements(), "\n".join(ansible.disagreements())
+    with postcondition(
+        "a first host that holds the key of the CA, if any member does", otherwise="see docs/ansible.md"
+    ):
+        lacking = "" if ansible.surveyed.wrong else ansible.first_without_ca(cluster)
+        assert not lacking, lacking

@@ -94,7 +94,8 @@ class AnsibleGroup:
                 if named
                 else "nothing to take out"
             )
-            return [f"{self} is not edited: {self.aside}; {what}"]
+            gone = f"; {self._original(self.surveyed)} is its original" if self.surveyed.kept else ""
+            return [f"{self} is not edited: {self.aside}; {what}{gone}"]
         run = self._run
         lines = enlisted.told(run.inventory, self.surveyed, self.leaving, run.proven.joiners)
         gone, first = enlisted.first_after(run.inventory, self.surveyed, self.leaving)
@@ -177,9 +178,10 @@ class AnsibleGroup:
 
     def cannot_undo(self) -> list[str]:
         """Why the group cannot be put back as it was found; empty where it can, or need not be."""
-        if self.surveyed.wrong:
-            return [f"{self}: {self.surveyed.wrong}"]
-        return [f"{self}: {self.surveyed.aside}"] if self.to_undo and self.surveyed.aside else []
+        if not self._note.exists() or self.surveyed.editable:
+            return []
+        unread = self.surveyed.kept is None
+        return [f"{self}: {self.surveyed.wrong or self.surveyed.aside}"] if unread or self.to_undo else []
 
     def undo(self) -> list[Change]:
         """Put the group back as the recovery found it."""
@@ -193,7 +195,20 @@ class AnsibleGroup:
         before = replace(kept, out=kept.before, before=())
         return operations.ansible.put_back(BASTION, file, text, self._note, before)
 
-    # Checks
+    # Afterwards, and in checks
+
+    def first_without_ca(self, cluster: Cluster) -> str:
+        """The first host of the group, where it lacks the CA's key and another member has it; empty elsewhere."""
+        first = "" if self.aside else enlisted.first(self._run.inventory, self.now)
+        if first not in self._run.reached or cluster.member(first).holds_ca():
+            return ""
+        holders = [n for n in self._run.reached if n != first and cluster.member(n).holds_ca()]
+        if not holders:
+            return ""
+        return (
+            f"{first}, the first host of [{GROUP}], has no key of the CA, and {', '.join(holders)} has: a scale-up by "
+            f"openshift-ansible would silently make a new CA. Put {holders[0]} first, or copy /etc/etcd/ca from there"
+        )
 
     def disagreements(self) -> list[str]:
         """Where the group and the member list do not name the same hosts."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 from requorum.facts import ansible_kept
@@ -18,9 +19,17 @@ LARGEST = 4 << 20
 
 def read(path: Path, runs: Path) -> AnsibleFile:
     """The inventory at `path`, and what the runs of this cluster (in the folder `runs`) noted about it. Never raises."""
-    again = "mend it, or remove the field `ansible_inventory`; then run the same command again"
     try:
         kept, original = _kept(path, runs)
+    except ValueError as error:
+        advice = "look at the file that is named; when it is not needed any more, move it away"
+        return AnsibleFile(path, wrong=str(error), advice=advice)
+    return replace(_looked_at(path), kept=kept, original=original)
+
+
+def _looked_at(path: Path) -> AnsibleFile:
+    again = "mend it, or remove the field `ansible_inventory`; then run the same command again"
+    try:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
             return AnsibleFile(path, aside="it is a directory: several files make one inventory")
@@ -29,9 +38,6 @@ def read(path: Path, runs: Path) -> AnsibleFile:
         data = path.read_bytes()
     except OSError as error:
         return AnsibleFile(path, wrong=f"it cannot be read: {error.strerror or error}", advice=again)
-    except ValueError as error:
-        advice = "look at the file that is named; when it is not needed any more, move it away"
-        return AnsibleFile(path, wrong=str(error), advice=advice)
     text = data.decode("utf-8", "surrogateescape")
     if text.startswith(VAULT):
         return AnsibleFile(path, aside="it is encrypted (ansible-vault)")
@@ -46,7 +52,7 @@ def read(path: Path, runs: Path) -> AnsibleFile:
     mode, owner = f"{stat.S_IMODE(found.st_mode):o}", f"{found.st_uid}:{found.st_gid}"
     wrong = _unwritable(path, found)
     advice = "run as a user who may write it, or remove the field `ansible_inventory` and edit it by hand afterwards"
-    return AnsibleFile(path, text, mode, owner, wrong, advice if wrong else "", kept=kept, original=original)
+    return AnsibleFile(path, text, mode, owner, wrong, advice if wrong else "")
 
 
 def _kept(path: Path, runs: Path) -> tuple[Kept | None, str]:

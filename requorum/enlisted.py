@@ -214,6 +214,13 @@ def first_after(inventory: Inventory, file: AnsibleFile, leaving: Collection[str
     return (names[0], stay[0]) if names and stay and names[0] != stay[0] else ("", "")
 
 
+def first(inventory: Inventory, file: AnsibleFile) -> str:
+    """The first host of [etcd], by our name; empty where it is none of ours."""
+    present = Ansible(file.path, file.text)
+    ours = {name: host for host, name in places(inventory, present).names.items()}
+    return ours.get(present.hosts[0], "") if present.hosts else ""
+
+
 def _lines(ansible: Ansible, names: Collection[str]) -> str:
     return ", ".join(
         f"{name} (line {next(e.line for e in ansible.groups.of(GROUP) if name in e.hosts)})" for name in names

@@ -5,7 +5,7 @@ from __future__ import annotations
 from requorum import operations
 from requorum.ansible import AnsibleGroup
 from requorum.live import Cluster, EtcdMember
-from requorum.stages import ACTS, action, eventually, postcondition, proven, step
+from requorum.stages import ACTS, action, eventually, note, postcondition, proven, step
 
 
 @step(60, "Name all members in etcd.conf", on="whole", when=ACTS, parallel=True)
@@ -55,6 +55,8 @@ def test_rejoin_group(ansible: AnsibleGroup, cluster: Cluster) -> None:
         hand.make(ansible.put_back(cluster))
     with postcondition("every member that was taken out of the group is in it"):
         assert ansible.still_out(cluster) == []
+        if lacking := ansible.first_without_ca(cluster):
+            note(lacking)
 
 
 @step(69, "Strike the mark", on="touched", when=ACTS, parallel=True)

@@ -124,6 +124,8 @@ def test_a_group_of_groups_is_left_aside() -> None:
 def test_the_first_host_is_told() -> None:
     assert enlisted.first_after(OURS, file(PLAIN), names(0, 1)) == (name(0), name(2))
     assert enlisted.first_after(OURS, file(PLAIN), names(1)) == ("", "")
+    assert enlisted.first(OURS, file("[etcd]\nm0 etcd_ip=10.0.0.10\n")) == name(0)
+    assert enlisted.first(OURS, file("[etcd]\nx\n")) == ""
 
 
 def test_notes_name_who_is_missing_and_who_is_strange() -> None:

@@ -253,6 +253,14 @@ def test_yaml_that_lines_do_not_tell_apart(text: str, says: str) -> None:
         Inventory(PurePath("hosts.yml"), text)
 
 
+def test_secrets_of_the_others_stay_as_they_are() -> None:
+    secret = "      pw: !vault |\n        $ANSIBLE_VAULT;1.1;AES256\n        6162\n\n"
+    text = f"etcd:\n  hosts:\n    a:\n{secret}    # b\n    b:\n{secret}x:\n"
+    found = Inventory(PurePath("hosts.yml"), text)
+    assert found.without({"a"}) == f"etcd:\n  hosts:\n\n    # b\n    b:\n{secret}x:\n"
+    assert found.without({"b"}) == f"etcd:\n  hosts:\n    a:\n{secret}    # b\n\nx:\n"
+
+
 def test_a_line_with_an_anchor_that_is_needed_elsewhere_stays() -> None:
     found = Inventory(PurePath("hosts.yml"), "etcd:\n  hosts:\n    a: &v {x: 1}\n    b: *v\n")
     with pytest.raises(NotEditable):
