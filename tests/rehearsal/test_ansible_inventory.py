@@ -162,6 +162,22 @@ def test_two_stay_dead_and_come_back_later(lab3: Lab, tmp_path: Path) -> None:
 
 
 @pytest.mark.full
+def test_degraded(lab3: Lab, tmp_path: Path) -> None:
+    """With a quorum: the member that is removed leaves the group, and nobody else."""
+    both = Both(lab3, tmp_path, "hosts.yml", YAML)
+    declared_lost(lab3, ["etcd-1"], both.ours)
+    with both.ours.open("a", encoding="utf-8") as file:
+        file.write(f"ansible_inventory: {both.ansible}\n")
+    writes = broken(lab3, ["etcd-1"], "dead")
+    assert_told(run(lab3, inventory=both.ours), exit=0, outcome="recovered", verdict="degraded")
+    assert_left(both.before, Ansible(both.ansible), {"etcd-1.example.com"})
+    lab3.boot("etcd-1", wipe=True)
+    assert_told(run(lab3, inventory=both.ours), exit=0, outcome="recovered", verdict="unfinished")
+    both.assert_as_it_was()
+    assert_whole(lab3, writes)
+
+
+@pytest.mark.full
 def test_an_edit_that_is_owed_is_found_later(lab3: Lab, tmp_path: Path) -> None:
     """Another machine took the hosts in again; this one still has a group without them."""
     both = Both(lab3, tmp_path, "hosts", INI, lost=True)
