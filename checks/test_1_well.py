@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from requorum.ansible import AnsibleGroup
 from requorum.diagnosis import Verdict
 from requorum.live import Cluster, EtcdMember
-from requorum.stages import ALWAYS, ANSWERS, eventually, note, postcondition, precondition, step
+from requorum.stages import ALWAYS, ANSWERS, eventually, postcondition, precondition, step
 from requorum.wellness import CERTIFICATE_DAYS, left_behind, member_lists, not_at_boot
 
 DRY_RUN = (
@@ -86,19 +85,3 @@ def test_certificates(etcd: EtcdMember) -> None:
     with postcondition(f"certificates that are valid for {CERTIFICATE_DAYS} more days", otherwise="renew them"):
         ending = etcd.certificates_ending(CERTIFICATE_DAYS)
         assert not ending, "\n".join(ending)
-
-
-@step(19, "The Ansible inventory names the members", on="ansible", when=ANSWERS)
-def test_ansible_inventory(ansible: AnsibleGroup, cluster: Cluster) -> None:
-    """A playbook that finds another group [etcd] than there are members undoes what keeps the cluster well."""
-    if ansible.aside:
-        note(f"{ansible} is not looked at: {ansible.aside}")
-    with postcondition(
-        "one host in [etcd] for each member, and no other", otherwise=f"edit the group [etcd] in {ansible}"
-    ):
-        assert not ansible.disagreements(), "\n".join(ansible.disagreements())
-    with postcondition(
-        "a first host that holds the key of the CA, if any member does", otherwise="see docs/ansible.md"
-    ):
-        lacking = "" if ansible.surveyed.wrong else ansible.first_without_ca(cluster)
-        assert not lacking, lacking

@@ -64,7 +64,7 @@ def test_can_join(etcd: EtcdMember, cluster: Cluster) -> None:
         assert not here, f"{', '.join(here)} (of {etcd.name}) cannot be reached from {survivor.name}"
 
 
-@step(15, "Check the Ansible inventory", on="ansible", when=ACTS)
+@step(16, "Check the Ansible inventory", on="ansible", when=ACTS)
 def test_ansible_inventory(ansible: AnsibleGroup, cluster: Cluster) -> None:
     """The group [etcd] is to follow the member list, so that a later playbook does not undo the recovery."""
     with precondition("a group [etcd] in which every host that is to leave it can be told", otherwise=ansible.advice):

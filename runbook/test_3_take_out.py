@@ -37,7 +37,7 @@ def test_drop_others(etcd: EtcdMember) -> None:
         assert conf.initial_cluster == ((conf.name, conf.peer_urls[0]),)
 
 
-@step(33, "Take the hosts out of the Ansible inventory", on="ansible", when=ACTS)
+@step(34, "Take the hosts out of the Ansible inventory", on="ansible", when=ACTS)
 def test_leave_group(ansible: AnsibleGroup) -> None:
     """38.1.2: they leave the group [etcd], so that a playbook does not undo the recovery. No other byte changes."""
     with precondition("the file as this run found it", otherwise="run the same command again: it looks anew"):

@@ -48,7 +48,7 @@ def test_fresh_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
         proven(cluster.backup.snapshot("after"), copy, f"revision {revision}")
 
 
-@step(66, "Put the hosts back into the Ansible inventory", on="ansible", when=ACTS)
+@step(64, "Put the hosts back into the Ansible inventory", on="ansible", when=ACTS)
 def test_rejoin_group(ansible: AnsibleGroup, cluster: Cluster) -> None:
     """38.1.4: who is a member again is in the group [etcd] again; with all of them back the file is what it was."""
     with action("edit the group [etcd]") as hand:

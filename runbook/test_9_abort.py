@@ -103,7 +103,7 @@ def test_as_found(former: FormerHost) -> None:
 
 @step(99, "Put the Ansible inventory back", on="ansible", when=ABORT)
 def test_restore_group(ansible: AnsibleGroup) -> None:
-    """Undoes step 33, before the marks go: an abort that is cut off here is carried on."""
+    """Undoes step 34, before the marks go: an abort that is cut off here is carried on."""
     with action("put the group [etcd] back as it was found") as hand:
         hand.make(ansible.undo())
 
