@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from requorum.changes import Change, ChangeFailed
+from requorum.changes import Change, ChangeFailed, RemoveFile, Shell, WriteFile
 from requorum.facts.host import HostFacts
 from requorum.journal import Journal, JournalError
 from requorum.records import ChangeEnded, ChangeIntended, ChangeResult
-from requorum.remote import ConnectionLost, Remote, RemoteError
+from requorum.remote import ConnectionLost, RemoteError
 
 
 class Orphaned(Exception):
@@ -27,9 +27,13 @@ class ChangeStopped(Exception):
 
 @dataclass
 class Model:
-    """What the hosts would hold: in a plan, the place where changes are made."""
+    """What the hosts would hold: in a plan, the place where changes are made.
+
+    `written`: the files of the machine that runs this; None for one that is removed.
+    """
 
     facts: dict[str, HostFacts]
+    written: dict[str, str | None] = field(default_factory=dict)
 
 
 class Hand:
@@ -37,14 +41,14 @@ class Hand:
 
     def __init__(
         self,
-        remotes: Mapping[str, Remote],
+        shells: Mapping[str, Shell],
         journal: Journal,
         step: str,
         *,
         model: Model | None,
         alive: Callable[[], bool],
     ) -> None:
-        self._remotes, self._journal, self._step, self._model, self._alive = remotes, journal, step, model, alive
+        self._shells, self._journal, self._step, self._model, self._alive = shells, journal, step, model, alive
         self.began, self._closed = False, False
 
     def close(self) -> None:
@@ -85,8 +89,12 @@ class Hand:
         self._journal.add(ChangeEnded(self._step, change.host, change.identity, shown, result, detail))
 
     def _believe(self, change: Change, model: Model) -> None:
-        before = model.facts[change.host]
-        model.facts[change.host] = change.after(before)
+        if change.host in model.facts:
+            model.facts[change.host] = change.after(model.facts[change.host])
+        elif isinstance(change, WriteFile):
+            model.written[change.path] = change.content
+        elif isinstance(change, RemoveFile):
+            model.written[change.path] = None
         self._ended(change, "planned")
 
     def _make(self, change: Change) -> None:
@@ -95,7 +103,7 @@ class Hand:
         self._journal.add(ChangeIntended(self._step, change.host, change.identity, self._shown(change), change.seconds))
         self.began = True
         try:
-            done = change.do(self._remotes[change.host])
+            done = change.do(self._shells[change.host])
         except ConnectionLost as error:
             self._ended(change, "unknown", str(error))
             raise ChangeStopped(change, str(error)) from error

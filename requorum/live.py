@@ -149,6 +149,10 @@ class EtcdMember:
         script = f"cd {shlex.quote(str(copy))} && {{ sha256sum --quiet --check {SUMS} 2>&1 || [ $? -eq 1 ]; }}"
         return self._read(script, str.splitlines, seconds=300)
 
+    def holds_ca(self) -> bool:
+        """The key of the CA that signed the certificates lies here."""
+        return self._read("test -s /etc/etcd/ca/ca.key && echo yes || true", str.strip) == "yes"
+
     def peer_urls(self) -> set[str]:
         """The peer URLs that the member list has for this member."""
         own = self.status.member_id

@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import IO
 
 from requorum import __version__, hostlock
+from requorum.bastion import read
 from requorum.diagnosis import Diagnosis, diagnose
+from requorum.enlisted import owed
+from requorum.facts.ansible_file import AnsibleFile
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.mark import Mark
 from requorum.fitness import forced_by_hand
@@ -28,7 +31,7 @@ from requorum.journal import Journal, utc_now
 from requorum.locking import Lock, Locked
 from requorum.records import CommandRan, HostSurveyed, Mode, VerdictGiven
 from requorum.records import Run as RunRecord
-from requorum.remote import CommandEnded, Remote
+from requorum.remote import CommandEnded, Here, Remote
 from requorum.survey import Surveyor
 from requorum.undoing import Undoing, listed, undoing_of
 
@@ -56,6 +59,7 @@ class Run:
     survey: Mapping[str, HostFacts | Silent] = field(default_factory=dict)
     diagnosis: Diagnosis | None = None
     undoing: Undoing = field(default_factory=Undoing)
+    ansible: AnsibleFile | None = None
     recovery: str = ""
     token: str = field(default_factory=lambda: secrets.token_hex(6))
     since: str = field(default_factory=lambda: f"{utc_now()[:19]}Z")
@@ -161,6 +165,9 @@ class Run:
             if time.monotonic() - began >= patience:
                 break
             time.sleep(0.5)
+        if self.inventory.ansible_inventory:
+            self.ansible = read(self.inventory.ansible_inventory, self.folder.parent)
+            self.diagnosis = owed(self.inventory, self.ansible, self.diagnosis)
         self.recovery = max((m.recovery for m in self._marks()), default=self.name)
         if self.mode == "abort":
             self.undoing = undoing_of(self.inventory, self.survey)
@@ -191,6 +198,7 @@ class Run:
         unlisted = set(found.others)
         chosen: dict[str, set[str]] = {
             BASTION: {BASTION},
+            "ansible": {BASTION} if self.inventory.ansible_inventory else set(),
             "inventory": set(self.inventory.host_names),
             "reached": set(self.reached),
             "members": set(found.members),
@@ -222,7 +230,8 @@ class Run:
 
     def hand(self, step: str) -> Hand:
         """The writer for one step."""
-        return Hand(self.remotes, self.journal, step, model=self.model, alive=self.is_led)
+        here = Here(BASTION, self._command)
+        return Hand({**self.remotes, BASTION: here}, self.journal, step, model=self.model, alive=self.is_led)
 
     def is_led(self) -> bool:
         """The controller of this run still lives."""

@@ -6,6 +6,7 @@ Read-only, but for one thing: old peers of a cluster that was forced are fenced 
 from __future__ import annotations
 
 from requorum import operations
+from requorum.ansible import AnsibleGroup
 from requorum.fitness import cannot_join, unfit
 from requorum.live import Cluster, EtcdMember
 from requorum.stages import ACTS, ALWAYS, ANSWERS, action, eventually, note, postcondition, precondition, step
@@ -61,3 +62,13 @@ def test_can_join(etcd: EtcdMember, cluster: Cluster) -> None:
         there, here = etcd.unreached(survivor), survivor.unreached(etcd)
         assert not there, f"{', '.join(there)} (of {survivor.name}) cannot be reached from {etcd.name}"
         assert not here, f"{', '.join(here)} (of {etcd.name}) cannot be reached from {survivor.name}"
+
+
+@step(16, "Check the Ansible inventory", on="ansible", when=ACTS)
+def test_ansible_inventory(ansible: AnsibleGroup, cluster: Cluster) -> None:
+    """The group [etcd] is to follow the member list, so that a later playbook does not undo the recovery."""
+    with precondition("a group [etcd] in which every host that is to leave it can be told", otherwise=ansible.advice):
+        problems = ansible.problems()
+        assert not problems, "\n".join(problems)
+    for line in ansible.notes(cluster):
+        note(line)

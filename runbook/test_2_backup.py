@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 from requorum import operations
+from requorum.ansible import AnsibleGroup
 from requorum.live import Cluster, EtcdMember
 from requorum.stages import ACTS, LOST, QUORUM, action, postcondition, proven, step
 
@@ -51,3 +54,14 @@ def test_save_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
         revision = cluster.snapshot_revision(etcd, "before")
         copy = cluster.backup.fetched_copy(etcd.name, "snapshot-before")
         proven(cluster.backup.snapshot("before"), copy, f"revision {revision}")
+
+
+@step(24, "Keep the Ansible inventory", on="ansible", when=ACTS)
+def test_keep_ansible_inventory(ansible: AnsibleGroup) -> None:
+    """On the machine that runs this, in the run's folder, with its owner and mode."""
+    with action("copy the Ansible inventory") as hand:
+        hand.make(ansible.keep())
+    with postcondition("the copy holds every byte of it"):
+        assert ansible.aside or ansible.kept()
+        if not ansible.aside:
+            proven(PurePosixPath(ansible.surveyed.path), ansible.copy, "the Ansible inventory as found")

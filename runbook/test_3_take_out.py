@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from requorum import operations
+from requorum.ansible import AnsibleGroup
 from requorum.live import Cluster, EtcdMember
-from requorum.stages import ACTS, LOST, QUORUM, action, eventually, postcondition, step
+from requorum.stages import ACTS, LOST, QUORUM, action, eventually, postcondition, precondition, step
 
 
 @step(30, "Fence the host", on="others", when=ACTS, parallel=True)
@@ -34,3 +35,14 @@ def test_drop_others(etcd: EtcdMember) -> None:
     with postcondition("etcd.conf names the survivor alone"):
         conf = etcd.conf
         assert conf.initial_cluster == ((conf.name, conf.peer_urls[0]),)
+
+
+@step(34, "Take the hosts out of the Ansible inventory", on="ansible", when=ACTS)
+def test_leave_group(ansible: AnsibleGroup) -> None:
+    """38.1.2: they leave the group [etcd], so that a playbook does not undo the recovery. No other byte changes."""
+    with precondition("the file as this run found it", otherwise="run the same command again: it looks anew"):
+        assert not ansible.changed_since(), f"somebody has edited {ansible} since this run looked"
+    with action("edit the group [etcd]") as hand:
+        hand.make(ansible.take_out())
+    with postcondition("none of them is in the group"):
+        assert ansible.still_in() == []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from requorum import operations
+from requorum.ansible import AnsibleGroup
 from requorum.live import Cluster, EtcdMember
-from requorum.stages import ACTS, action, eventually, postcondition, proven, step
+from requorum.stages import ACTS, action, eventually, note, postcondition, proven, step
 
 
 @step(60, "Name all members in etcd.conf", on="whole", when=ACTS, parallel=True)
@@ -47,7 +48,18 @@ def test_fresh_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
         proven(cluster.backup.snapshot("after"), copy, f"revision {revision}")
 
 
-@step(64, "Strike the mark", on="touched", when=ACTS, parallel=True)
+@step(64, "Put the hosts back into the Ansible inventory", on="ansible", when=ACTS)
+def test_rejoin_group(ansible: AnsibleGroup, cluster: Cluster) -> None:
+    """38.1.4: who is a member again is in the group [etcd] again; with all of them back the file is what it was."""
+    with action("edit the group [etcd]") as hand:
+        hand.make(ansible.put_back(cluster))
+    with postcondition("every member that was taken out of the group is in it"):
+        assert ansible.still_out(cluster) == []
+        if lacking := ansible.first_without_ca(cluster):
+            note(lacking)
+
+
+@step(69, "Strike the mark", on="touched", when=ACTS, parallel=True)
 def test_strike(etcd: EtcdMember, cluster: Cluster) -> None:
     """Nothing is owed here any more."""
     with action("remove the mark of the recovery") as hand:

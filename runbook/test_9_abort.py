@@ -6,6 +6,7 @@ What cannot be undone is a change of the member list: step 42, or, with a quorum
 from __future__ import annotations
 
 from requorum import operations
+from requorum.ansible import AnsibleGroup
 from requorum.former import FormerHost
 from requorum.live import Cluster, EtcdMember
 from requorum.stages import ABORT, action, eventually, note, postcondition, precondition, step
@@ -22,6 +23,10 @@ def test_can_be_undone(cluster: Cluster) -> None:
     undoing = cluster.run.undoing
     with precondition("a recovery that can still be undone", otherwise="\n".join(undoing.advice)):
         assert not undoing.problems, "\n".join(undoing.problems)
+    if cluster.run.ansible is not None:
+        with precondition("an Ansible inventory that can be put back", otherwise=cluster.run.ansible.advice):
+            problems = AnsibleGroup(cluster.run).cannot_undo()
+            assert not problems, "\n".join(problems)
     for line in undoing.left:
         note(line)
 
@@ -96,7 +101,14 @@ def test_as_found(former: FormerHost) -> None:
         assert eventually(former.differences, within=30) == []
 
 
-@step(99, "Strike the mark", on="signed", when=ABORT, parallel=True)
+@step(99, "Put the Ansible inventory back", on="ansible", when=ABORT)
+def test_restore_group(ansible: AnsibleGroup) -> None:
+    """Undoes step 34, before the marks go: an abort that is cut off here is carried on."""
+    with action("put the group [etcd] back as it was found") as hand:
+        hand.make(ansible.undo())
+
+
+@step(100, "Strike the mark", on="signed", when=ABORT, parallel=True)
 def test_strike_after_abort(etcd: EtcdMember) -> None:
     """Undoes step 20: the recovery is over. The backups stay."""
     with action("remove the mark of the recovery") as hand:

@@ -3,6 +3,7 @@
 from requorum.changes.backup import CopyTree, FetchTree, SaveSnapshot
 from requorum.changes.change import Change, ChangeFailed, Shell
 from requorum.changes.files import MoveAside, RemoveFile, WriteFile
+from requorum.changes.here import CopyHere, EditHere
 from requorum.changes.log import Append, KeepTail, ProveOnCopy
 from requorum.changes.membership import AddMember, PromoteMember, RemoveMember, UpdatePeerUrls
 from requorum.changes.service import EnableEtcd, ReloadUnits, RunEtcd, StartEtcd, StopEtcd
@@ -13,7 +14,9 @@ __all__ = [
     "Append",
     "Change",
     "ChangeFailed",
+    "CopyHere",
     "CopyTree",
+    "EditHere",
     "EnableEtcd",
     "FetchTree",
     "KeepTail",

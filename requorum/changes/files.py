@@ -6,6 +6,7 @@ import base64
 import difflib
 import hashlib
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from requorum.changes.change import LABELLED, Change, quote
 from requorum.facts import etcd_conf, mark, unit
@@ -20,6 +21,8 @@ class WriteFile(Change):
     content: str
     before: str | None = None
     mode: str = "0644"
+
+    _TEMPORARY: ClassVar[str] = "$path.requorum.XXXXXX"
 
     def shown(self) -> str:
         old = (self.before or "").splitlines(keepends=True)
@@ -41,8 +44,8 @@ class WriteFile(Change):
 set -o pipefail
 [ -L "$path" ] && [ -f "$path" ] && path=$(readlink -f "$path")  # a link to a file stays a link
 mkdir -p "$(dirname "$path")" || return 1
-new=$(mktemp "$path.requorum.XXXXXX") || return 1
-printf %s {base64.b64encode(self.content.encode()).decode()} | base64 -d > "$new" || {{ rm -f "$new"; return 1; }}
+new=$(mktemp "{self._TEMPORARY}") || return 1
+printf %s {base64.b64encode(_bytes(self.content)).decode()} | base64 -d > "$new" || {{ rm -f "$new"; return 1; }}
 if [ -f "$path" ]; then
   chown --reference="$path" "$new" && chmod --reference="$path" "$new" || {{ rm -f "$new"; return 1; }}
   if {LABELLED} && [ "$(stat -c %C "$path")" != "$(stat -c %C "$new")" ]; then
@@ -127,4 +130,9 @@ mkdir "$pass" && chown --reference={data_dir} "$pass" && chmod --reference={data
 
 
 def _sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_bytes(text)).hexdigest()
+
+
+def _bytes(text: str) -> bytes:
+    """UTF-8; bytes of a file that were none when it was read (a comment in Latin-1) are what they were."""
+    return text.encode("utf-8", "surrogateescape")

@@ -25,12 +25,3 @@ def refuse_masters(value: Value) -> None:
         "edit etcdClientInfo.urls on every master and restart API and controllers by hand",
         "masters to be edited",
     )
-
-
-def refuse_ansible_inventory(value: Value) -> None:
-    """Note a problem: the Ansible inventory would go on naming members that are gone."""
-    value.complain(
-        "no Ansible inventory",
-        "this version does not edit it yet; remove the field, and after the recovery edit the group [etcd] by hand",
-        "an Ansible inventory to be edited",
-    )

@@ -55,14 +55,20 @@ def behind_forwarding(one: Ssh, other: Ssh) -> bool:
     return one.port is not None and other.port is not None and one.port != other.port
 
 
-def read_path(value: Value, folder: Path, expected: str, fix: str) -> Path | None:
-    """A path to a regular file on this machine that can be read: `~` stands for a home, else relative to `folder`."""
+def read_path(value: Value, folder: Path, expected: str, fix: str, *, folders: bool = False) -> Path | None:
+    """A path to a regular file on this machine that can be read: `~` stands for a home, else relative to `folder`.
+
+    `folders`: a folder will do, too.
+    """
     text = value.text(expected)
     if text is None:
         return None
     try:
         path = folder / Path(text).expanduser()
-        is_regular = stat.S_ISREG(path.stat().st_mode)
+        mode = path.stat().st_mode
+        if folders and stat.S_ISDIR(mode):
+            return path
+        is_regular = stat.S_ISREG(mode)
         if is_regular:  # opening a pipe would wait for its other end
             with path.open("rb") as file:
                 file.read(1)

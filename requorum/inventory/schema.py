@@ -226,8 +226,11 @@ def _masters(value: Value | None, login: Login, folder: Path) -> Masters | None:
 def _ansible(value: Value | None, folder: Path) -> Path | None:
     if value is None:
         return None
-    limits.refuse_ansible_inventory(value)
-    return read_path(value, folder, "the file of an Ansible inventory", "write its path, or remove the field")
+    fix = (
+        "write its path; where it lies on another machine, run there, or copy it here; or remove the field, and edit its "
+        "group [etcd] by hand afterwards"
+    )
+    return read_path(value, folder, "the file of an Ansible inventory", fix, folders=True)
 
 
 def _backup(value: Value | None) -> Backup:

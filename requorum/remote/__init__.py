@@ -11,6 +11,7 @@ from requorum.remote.errors import (
     UnknownHostKey,
     Unreachable,
 )
+from requorum.remote.here import Here
 from requorum.remote.redact import redact
 from requorum.remote.remote import Remote
 from requorum.remote.result import CommandEnded, OnCommand, Output, Result
@@ -21,6 +22,7 @@ __all__ = [
     "CommandEnded",
     "ConnectionLost",
     "DeadlinePassed",
+    "Here",
     "NotAdmitted",
     "OnCommand",
     "Output",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from requorum.ansible import AnsibleGroup
 from requorum.diagnosis import Diagnosis, Verdict
 from requorum.records import Confirmed
 from requorum.run import Run
@@ -29,6 +30,7 @@ def asked(run: Run) -> str:
 def _undoing(run: Run) -> list[str]:
     return [
         f"Cluster {run.inventory.cluster}: that recovery is undone, host by host as above.",
+        *([f"{run.ansible.path}: [etcd] is put back."] if run.ansible and AnsibleGroup(run).to_undo else []),
         *(f"Left as it is: {line}." for line in run.undoing.left),
         "The loss is then what it was; the backups stay.",
     ]
@@ -51,6 +53,9 @@ def _recovery(run: Run) -> list[str]:
         lines.append(f"Old peers: {old}. They are fenced first; what they wrote by themselves is shown, not merged.")
     if found.joiners:
         lines.append(f"Rejoining: {', '.join(found.joiners)}. Their old data is moved aside, never deleted.")
+    if run.ansible is not None and not run.ansible.wrong and not (group := AnsibleGroup(run)).aside and group.leaving:
+        names = ", ".join(group.leaving)
+        lines.append(f"Ansible:   {names} leave [etcd] in {group}, and return as members; a copy is kept.")
     return [*lines, _point_of_no_return(found)]
 
 

@@ -7,6 +7,7 @@ import warnings
 
 import pytest
 
+from requorum.ansible import AnsibleGroup
 from requorum.former import FormerHost
 from requorum.live import Cluster, EtcdMember
 from requorum.stages import barriers, options
@@ -75,6 +76,12 @@ def etcd(request: pytest.FixtureRequest, target: str) -> EtcdMember:
 def former(request: pytest.FixtureRequest, target: str) -> FormerHost:
     """The host that a step is for, as the recovery that is to be undone found it."""
     return FormerHost(run_of(request.config), target)
+
+
+@pytest.fixture
+def ansible(request: pytest.FixtureRequest) -> AnsibleGroup:
+    """The group [etcd] of the operator's Ansible inventory."""
+    return AnsibleGroup(run_of(request.config))
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "facts remote audit",
         "ranking fitness silence causes other_clusters fetched",
         "obstacles lineage",
-        "survey diagnosis changes wellness undoing",
-        "operations hand",
+        "bastion survey diagnosis changes wellness undoing",
+        "operations hand enlisted",
         "run",
         "live",
-        "former returning way_back",
+        "former returning way_back ansible",
         "stages",
         "runbook checks conftest",
     )
@@ -34,7 +34,7 @@ The parts of requorum go by their own names here.
 
 PURE = (
     "facts", "ranking", "fitness", "silence", "causes", "other_clusters", "obstacles", "lineage", "wellness", "diagnosis",
-    "operations", "undoing",
+    "operations", "undoing", "enlisted",
 )  # fmt: skip
 """No I/O in these: facts come in, values go out."""
 

@@ -1,0 +1,23 @@
+"""Do the other places that name the members agree with the member list? Read-only; of use every day."""
+
+from __future__ import annotations
+
+from requorum.ansible import AnsibleGroup
+from requorum.live import Cluster
+from requorum.stages import ANSWERS, note, postcondition, step
+
+
+@step(30, "The Ansible inventory names the members", on="ansible", when=ANSWERS)
+def test_ansible_inventory(ansible: AnsibleGroup, cluster: Cluster) -> None:
+    """A playbook that finds another group [etcd] than there are members undoes what keeps the cluster well."""
+    if ansible.aside:
+        note(f"{ansible} is not looked at: {ansible.aside}")
+    with postcondition(
+        "one host in [etcd] for each member, and no other", otherwise=f"edit the group [etcd] in {ansible}"
+    ):
+        assert not ansible.disagreements(), "\n".join(ansible.disagreements())
+    with postcondition(
+        "a first host that holds the key of the CA, if any member does", otherwise="see docs/ansible.md"
+    ):
+        lacking = "" if ansible.surveyed.wrong else ansible.first_without_ca(cluster)
+        assert not lacking, lacking
