@@ -99,7 +99,8 @@ def test_two_are_lost_and_back_empty(lab3: Lab, tmp_path: Path) -> None:
     stopped(lab3, "kill-group", killed, output=tmp_path / "killed.log", inventory=both.ours)
     both.assert_survivor_alone()
     undone = run(lab3, "--abort", inventory=both.ours)
-    assert_told(undone, exit=0, outcome="aborted", verdict=str(undone.summary["verdict"]))
+    back = f"{both.ansible}: [etcd] is put back."
+    assert_told(undone, exit=0, outcome="aborted", verdict=str(undone.summary["verdict"]), says=[back])
     both.assert_as_it_was()
     assert [line for line in checksums.changes(before, lab3.checksums()) if ": /backup" not in line] == []
 
@@ -109,6 +110,7 @@ def test_two_are_lost_and_back_empty(lab3: Lab, tmp_path: Path) -> None:
     done = run(lab3, inventory=both.ours)
     first = f"etcd-0.example.com, the first host of [etcd], leaves it until it is a member again; {SURVIVOR}"
     assert_told(done, exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members", first])
+    assert f"etcd-0.example.com, etcd-1.example.com leave [etcd] in {both.ansible}" in done.output
     both.assert_as_it_was()
     assert (done.journal.parent / "backup/ansible-inventory").read_bytes() == INI
     assert b"hush" not in done.journal.read_bytes()
