@@ -104,6 +104,7 @@ def test_a_list_from_memory_goes_stale_when_the_revision_goes_back(colocated: La
     assert listed(lab, host) == {"old"}
 
 
+@pytest.mark.full
 def test_an_explicit_list_of_servers_wins(colocated: Lab) -> None:
     lab, host = colocated, colocated.hosts[0]
     masters.edit_config(
