@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from requorum.ansible import AnsibleGroup
-from requorum.live import Cluster
+from requorum.live import Cluster, EtcdMember
+from requorum.masters import Masters
 from requorum.stages import ANSWERS, note, postcondition, step
 
 
@@ -21,3 +22,12 @@ def test_ansible_inventory(ansible: AnsibleGroup, cluster: Cluster) -> None:
     ):
         lacking = "" if ansible.surveyed.wrong else ansible.first_without_ca(cluster)
         assert not lacking, lacking
+
+
+@step(31, "The master names the members", on="masters", when=ANSWERS, parallel=True)
+def test_master_names_members(etcd: EtcdMember, masters: Masters) -> None:
+    """An API that knows too few members is gone with them; one that knows former members waits for them."""
+    advice = "edit master-config.yaml on that master, then master-restart api, and when it is there, controllers"
+    with postcondition("every member, and nobody else, in each list of master-config.yaml", otherwise=advice):
+        found = masters.disagreements(etcd)
+        assert not found, "\n".join(found)

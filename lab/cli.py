@@ -151,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--etcd-names", default="host", choices=spec.ETCD_NAMES, help="what ETCD_NAME is")
     up.add_argument("--quoted", action="store_true", help="values in etcd.conf stand in double quotes")
     up.add_argument("--exec-start", default="bash", choices=spec.EXEC_STARTS, help="shape of the unit's ExecStart")
-    up.add_argument("--topology", default="external", help="only: external")
+    up.add_argument("--topology", default="external", choices=spec.TOPOLOGIES, help="where etcd runs")
     etcd = "of Debian, and with it etcd: bullseye 3.3, bookworm 3.4 (default), trixie 3.5"
     up.add_argument("--release", default="bookworm", choices=spec.RELEASES, help=etcd)
     up.add_argument("--disk-mib", type=int, default=0, help="size of each host's disk; 0: it shares this machine's")

@@ -16,6 +16,7 @@ from lab import (
     inotify,
     inventory,
     machine,
+    masters,
     network,
     pki,
     provision,
@@ -77,8 +78,8 @@ class Lab:
                     )
                 lab._remove_all()  # what an interrupted `up` left
             inotify.require(spec.members)
-            say(f"root file system ({spec.release}): {rootfs.path_of(spec.release)}")
-            root = rootfs.build(spec.release)
+            say(f"root file system ({spec.release}): {rootfs.path_of(spec.release, spec.topology)}")
+            root = rootfs.build(spec.release, spec.topology)
             with state.locked(state.MACHINE_LOCK, "the list of networks"):
                 taken = {state.load(name).network for name in state.all_names()}
                 record = Record(spec=spec, network=network.free_number(taken), root=str(root))
@@ -86,6 +87,8 @@ class Lab:
                 network.bridge_up(record)
             lab = cls(record)
             pki.make_all(lab.secrets, lab.hosts, spec.user, spec.ssh_port)
+            if spec.topology == "colocated":
+                masters.make_certificates(lab.secrets, lab.hosts)
             for host in lab.hosts:
                 record.disk(host).mkdir(parents=True, exist_ok=True)
                 if spec.disk_mib:
@@ -97,6 +100,9 @@ class Lab:
             in_parallel(lambda host: machine.wait_reachable(record, host), lab.hosts)
             say("waiting for etcd")
             lab.wait_healthy()
+            if spec.topology == "colocated":
+                say("waiting for the masters")
+                masters.wait_ready(lab)
             lab.save(WHOLE)
             state.write_atomically(lab.inventory_path, inventory.text(record))
         return lab

@@ -9,6 +9,8 @@ def text(record: Record) -> str:
     """The inventory as YAML; every value is plain, so no library is needed to write it."""
     spec, directory = record.spec, record.directory
     hosts = "".join(f"    {host.name}: {{address: {host.address}}}\n" for host in record.hosts)
+    masters = "".join(f"    {host.name}: {{}}\n" for host in record.hosts)
+    masters = f"masters:\n  hosts:\n{masters}" if spec.topology == "colocated" else ""
     return (
         f"# Inventory of the lab {spec.name!r}, written by `python -m lab up`.\n"
         f"cluster: {spec.name}\n"
@@ -23,6 +25,7 @@ def text(record: Record) -> str:
         "  hosts:\n"
         f"{hosts}"
         "  survivor: auto\n"
+        f"{masters}"
         "backup: {directory: /backup, fetch: true}\n"
         "confirm: false\n"
     )

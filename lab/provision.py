@@ -8,7 +8,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import etcd_files
+from lab import etcd_files, masters
 from lab.errors import LabError
 from lab.spec import Host
 from lab.state import Record
@@ -86,6 +86,8 @@ def provision(record: Record, host: Host, secrets: Path) -> None:
     _ssh(record, host, secrets, disk)
     _etcd(record, host, secrets, disk)
     disk.directory("backup", 0o700, (0, 0))
+    if record.spec.topology == "colocated":
+        _master(record, host, secrets, disk)
 
 
 def _ssh(record: Record, host: Host, secrets: Path, disk: Disk) -> None:
@@ -118,6 +120,14 @@ def _etcd(record: Record, host: Host, secrets: Path, disk: Disk) -> None:
             disk.write(f"etc/etcd/ca/{path.name}", path.read_bytes(), 0o600, etcd)
     disk.directory("var/lib/etcd", 0o700, etcd)
     disk.directory(spec.data_dir.strip("/"), 0o700, etcd)
+
+
+def _master(record: Record, host: Host, secrets: Path, disk: Disk) -> None:
+    for one in masters.files(record, host, secrets):
+        disk.write(one.path, one.content, one.mode)
+    disk.directory(os.path.dirname(ETCD_WANTS))
+    for unit in masters.UNITS:
+        (disk.upper / os.path.dirname(ETCD_WANTS) / unit).symlink_to(f"/etc/systemd/system/{unit}")
 
 
 def empty_data(record: Record, host: Host) -> None:

@@ -26,6 +26,9 @@ PACKAGES = (
     "less",
 )
 
+# What the stand-ins on OpenShift masters need beside that (lab/standins).
+MASTER_PACKAGES = ("python3", "python3-yaml", "curl")
+
 # Not needed for the work, and each costs time at every boot.
 MASKED = (
     "systemd-logind.service",
@@ -84,14 +87,19 @@ SUDOERS = "ops ALL=(ALL:ALL) NOPASSWD: ALL\n"
 RECIPE = 2
 
 
-def path_of(release: str) -> Path:
+def packages(topology: str) -> tuple[str, ...]:
+    """What is installed on the hosts of a topology."""
+    return (*PACKAGES, *MASTER_PACKAGES) if topology == "colocated" else PACKAGES
+
+
+def path_of(release: str, topology: str = "external") -> Path:
     """Where the root file system of a Debian release lies, or will lie; another recipe, another path."""
-    recipe = "\n".join([str(RECIPE), release, *PACKAGES, *MASKED, SSHD, JOURNALD, SUDOERS])
+    recipe = "\n".join([str(RECIPE), release, *packages(topology), *MASKED, SSHD, JOURNALD, SUDOERS])
     return state.base() / f"rootfs-{release}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
 
 
-def build(release: str) -> Path:
-    """Build the root file system of `release` unless it is there; about half a minute.
+def build(release: str, topology: str = "external") -> Path:
+    """Build the root file system of `release` for a topology unless it is there; about half a minute.
 
     Returns:
         Its path.
@@ -99,7 +107,7 @@ def build(release: str) -> Path:
     Raises:
         LabError: mmdebstrap failed; its last lines are in the message.
     """
-    path = path_of(release)
+    path = path_of(release, topology)
     if path.is_dir():
         return path
     with state.locked(state.base() / "rootfs.lock", "the root file system") as lock:
@@ -112,7 +120,7 @@ def build(release: str) -> Path:
         keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
         if keyring.exists():
             command += [f"--keyring={keyring}"]
-        command += [*options, f"--include={','.join(PACKAGES)}", release, str(part)]
+        command += [*options, f"--include={','.join(packages(topology))}", release, str(part)]
         # In a process namespace of its own, so that all of it ends when this process is killed, and keeps the lock till
         # then: mmdebstrap itself does not heed SIGTERM while apt works (seen).
         enclosed = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]

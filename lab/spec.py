@@ -10,7 +10,7 @@ from lab.errors import LabError
 
 DOMAIN = "example.com"
 RELEASES = ("bullseye", "bookworm", "trixie")
-TOPOLOGIES = ("external",)
+TOPOLOGIES = ("external", "colocated")
 USERS = ("root", "ops")
 ETCD_NAMES = ("host", "short", "other")
 EXEC_STARTS = ("bash", "plain", "rhel")
@@ -33,7 +33,8 @@ class Spec:
         quoted: the values in etcd.conf stand in double quotes.
         exec_start: `bash` behind a shell, `plain` for /usr/bin/etcd alone, `rhel` as RHEL 7 has it: a shell, and three
             flags that repeat variables, which etcd from 3.4 on refuses.
-        topology: how etcd runs; only `external` (a service on hosts of its own) for now.
+        topology: how etcd runs: `external`, a service on hosts of its own; `colocated`, a service on OpenShift masters,
+            whose API, controllers and tools are stand-ins (`lab.standins`).
         release: of Debian; decides etcd's version: bullseye 3.3.25, bookworm 3.4.23, trixie 3.5.16.
         disk_mib: size of each host's disk; 0: it shares that of this machine, and cannot be filled.
     """
@@ -66,12 +67,14 @@ class Spec:
         for field, value, allowed in choices:
             if value not in allowed:
                 wrong.append(f"{field} {value!r}: this lab can only do {', '.join(map(str, allowed))}")
-        if not 1 <= self.ssh_port <= 65535 or self.ssh_port in (2379, 2380):
-            wrong.append(f"ssh_port {self.ssh_port}: a port from 1 to 65535 that etcd does not use")
+        if not 1 <= self.ssh_port <= 65535 or self.ssh_port in (2379, 2380, 8443, 8444):
+            wrong.append(f"ssh_port {self.ssh_port}: a port from 1 to 65535 that neither etcd nor a master uses")
         if self.exec_start == "rhel" and self.release != "bullseye":
             wrong.append(
                 f"exec_start 'rhel': etcd of {self.release} refuses flags that repeat variables; only bullseye's"
             )
+        if self.topology == "colocated" and self.release != "bookworm":
+            wrong.append(f"topology 'colocated': its stand-ins reach etcd as bookworm has it, not {self.release}'s")
         if self.disk_mib and self.disk_mib < LEAST_DISK_MIB:
             wrong.append(f"disk_mib {self.disk_mib}: 0, or at least {LEAST_DISK_MIB}")
         path = PurePosixPath(self.data_dir)
@@ -112,9 +115,9 @@ class Host:
 
 def hosts_of(spec: Spec, network: int) -> tuple[Host, ...]:
     """The hosts of a lab that was given 10.213.<network>.0/24; addresses begin at .10."""
-    hosts = []
+    hosts, prefix = [], "master" if spec.topology == "colocated" else "etcd"
     for index in range(spec.members):
-        short = f"etcd-{index}"
+        short = f"{prefix}-{index}"
         name = f"{short}.{DOMAIN}"
         etcd_name = {"host": name, "short": short, "other": f"m{index}"}[spec.etcd_names]
         hosts.append(Host(index, name, short, f"10.213.{network}.{10 + index}", etcd_name))

@@ -16,6 +16,7 @@ from requorum.facts.members import Member, MemberList
 from requorum.fitness import forced_by_hand
 from requorum.inventory import Inventory
 from requorum.lineage import ONE_OF_TWO, forced_here, half_forced, outlived, own_id, told_of_old_peer, way_back_begun
+from requorum.naming import owed_on_masters
 from requorum.obstacles import obstacles, other_recovery
 from requorum.other_clusters import beside_a_quorum, on_disk
 from requorum.ranking import Candidate, best, candidates, loss_of, tail_of
@@ -114,11 +115,7 @@ def _may_join(inventory: Inventory, name: str) -> bool:
 
 
 def _with_quorum(
-    inventory: Inventory,
-    survey: Survey,
-    reached: list[HostFacts],
-    answering: list[HostFacts],
-    old: Mapping[str, str],
+    inventory: Inventory, survey: Survey, reached: list[HostFacts], answering: list[HostFacts], old: Mapping[str, str]
 ) -> Diagnosis:
     views = {f.name: f.api.members for f in answering if f.api.members is not None}
     lists = {(v.cluster_id, frozenset(m.id for m in v.members)) for v in views.values()}
@@ -183,6 +180,7 @@ def _with_quorum(
     healthy = {f.name for f in answering}
     missing = {h.name for h in inventory.etcd.hosts} - healthy - joining
     owed = _owed(reached, joining, in_list, listed)
+    owed += owed_on_masters(inventory, survey, listed, whole=not missing)
     owed += [f"{f.name} is to be fenced" for f in reached if f.name in old and not f.fenced and f.name not in joining]
     owed += [f"{f.name} remembers that it was forced" for f in reached if f.forced_by and not missing]
     roles = Diagnosis(

@@ -7,11 +7,13 @@ from pathlib import PurePosixPath
 
 from requorum import operations
 from requorum.changes import WriteFile
-from requorum.facts import etcd_conf
+from requorum.facts import etcd_conf, master_config
 from requorum.facts.etcd_conf import EtcdConf
 from requorum.facts.host import MissingFact
 from requorum.facts.mark import Found
+from requorum.facts.master import FOUND
 from requorum.live import EtcdMember
+from requorum.masters import Masters
 from requorum.operations.backup import BackupPlace
 from requorum.remote import RemoteError
 from requorum.run import Run
@@ -21,6 +23,7 @@ class FormerHost:
     """What `--abort` goes back to on one host."""
 
     def __init__(self, run: Run, name: str) -> None:
+        self._masters = Masters(run)
         self._member, self._facts = EtcdMember(run, name), EtcdMember(run, name).surveyed
         recovery = self._facts.mark.recovery if self._facts.mark else ""
         self.place = BackupPlace(run.inventory.backup.directory, recovery, None)
@@ -41,7 +44,14 @@ class FormerHost:
 
     def problems(self) -> list[str]:
         """Why something would have to be guessed, or cannot be put back; empty where all can."""
-        return [*self._log_problems(), *self._conf_problems()]
+        return [*self._log_problems(), *self._conf_problems(), *self._master_problems()]
+
+    def _master_problems(self) -> list[str]:
+        if not operations.masters.somebody_edited(self._facts, self._masters.urls, self._masters.places):
+            return []
+        return [
+            f"{master_config.PATH} is not what the recovery made of it: somebody else has edited it (as found: {FOUND})"
+        ]
 
     def _log_problems(self) -> list[str]:
         kept = operations.etcd.kept_aside(self._facts)

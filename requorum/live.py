@@ -207,7 +207,7 @@ ctl del "$key" >&2
     def keys_at(self, revision: int) -> dict[bytes, int]:
         """Every key at a revision, with the revision that wrote it."""
         script = f"{CTL}PATIENCE=120s ctl get '' --prefix --keys-only --rev={revision} -w json"
-        return self._read(script, _mod_revisions, seconds=150)
+        return self._read(script, mod_revisions, seconds=150)
 
     def snapshot_revision(self, path: str) -> int:
         """The revision of a snapshot, or of a copied database, as etcd's own tool reads it."""
@@ -386,7 +386,8 @@ def _snapshot_revision(output: str) -> int:
     return max(1, int(json.loads(output)["revision"]))
 
 
-def _mod_revisions(output: str) -> dict[bytes, int]:
+def mod_revisions(output: str) -> dict[bytes, int]:
+    """Each key in etcdctl's JSON, with the revision that wrote it. Raises ValueError."""
     try:
         return {base64.b64decode(kv["key"]): int(kv["mod_revision"]) for kv in json.loads(output).get("kvs", [])}
     except (KeyError, TypeError, AttributeError) as error:

@@ -72,7 +72,8 @@ class Run:
         self.journal = Journal(self.folder / "journal.jsonl")
         hosts = self.inventory.etcd.hosts
         self.remotes = {h.name: Remote(h, on_command=self._command, owner=self.token) for h in hosts}
-        self.surveyor = Surveyor(self.remotes, str(self.inventory.backup.directory))
+        masters = frozenset(self.inventory.master_names)
+        self.surveyor = Surveyor(self.remotes, str(self.inventory.backup.directory), masters)
         self.model: Model | None = None
         self.lock: IO[str] | None = None
 
@@ -211,6 +212,7 @@ class Run:
             "newcomers": set(found.joiners) & unlisted,
             "touched": {found.survivor, *found.others, *found.joiners, *self._marked()},
             "whole": {found.survivor, *found.members, *found.joiners},
+            "masters": {name for name, facts in self.reached.items() if facts.master},
             "signed": set(self.undoing.hosts),
             "kept": set(self.undoing.hosts) & {self.undoing.survivor},
             "set aside": set(self.undoing.hosts) - {self.undoing.survivor},
@@ -333,6 +335,8 @@ def _told(facts: HostFacts | Silent) -> tuple[tuple[str, str], ...]:
         told.append(("member list", ", ".join(f"{m.hex_id} {m.name}" for m in facts.api.members.members)))
     if facts.data is not None:
         told.append(("on disk", facts.data.error or facts.data.words))
+    if facts.master is not None:
+        told.append(("master", f"names {', '.join(facts.master.config.urls)}"))
     if facts.lock.run:
         told.append(("lock", f"{facts.lock.words}; it {'lives' if facts.lock.alive else 'has ended'}"))
     if facts.forced_by:

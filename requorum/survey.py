@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from requorum import hostlock
-from requorum.facts import certificates, contact, etcd_conf, machine, mark, members, neighbours, process, unit
+from requorum.facts import certificates, contact, etcd_conf, machine, mark, master, members, neighbours, process, unit
 from requorum.facts.bolt import Db, read_db
 from requorum.facts.data_dir import DataDir, unreadable
 from requorum.facts.data_error import DataError
@@ -29,10 +29,14 @@ class Unexpected(RemoteError):
 
 @dataclass(frozen=True)
 class Surveyor:
-    """Reads hosts through their remotes; `backup_directory` is where room for the backup is looked for."""
+    """Reads hosts through their remotes; `backup_directory` is where room for the backup is looked for.
+
+    `masters` names the hosts that are OpenShift masters, too.
+    """
 
     remotes: Mapping[str, Remote]
     backup_directory: str
+    masters: frozenset[str] = frozenset()
 
     def all(self, known: Mapping[str, HostFacts | Silent] | None = None) -> dict[str, HostFacts | Silent]:
         """Every host; of one that is known, what can have changed.
@@ -63,12 +67,12 @@ class Surveyor:
 
     def one(self, name: str) -> HostFacts:
         """The facts of one host, without its data. Raises RemoteError where it cannot be asked or read."""
-        wanted = commands(self.backup_directory)
+        wanted = commands(self.backup_directory, is_master=name in self.masters)
         return _parsed(name, self.remotes[name].batch(wanted))
 
     def again(self, facts: HostFacts, *nouns: Noun) -> HostFacts:
         """The facts of a host with these read again (none given: all that can change); raises RemoteError."""
-        wanted = commands(self.backup_directory, again=True)
+        wanted = commands(self.backup_directory, again=True, is_master=facts.name in self.masters)
         chosen = {noun: wanted[noun] for noun in nouns or wanted}
         return _parsed(facts.name, self.remotes[facts.name].batch(chosen), facts)
 
@@ -187,6 +191,10 @@ def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None =
         if "Permission denied" in found:
             advice = "log in as root, or set `sudo: true` under ssh in the inventory"
         raise Unexpected(name, expected=f"etcd's configuration in {etcd_conf.PATH}", found=found, advice=advice)
+    if "master" in outputs and outputs["master"].exit != 0:
+        advice = "is this a master? If it is none, remove it from `masters` in the inventory"
+        said = outputs["master"].stderr.strip()
+        raise Unexpected(name, expected="the configuration of an OpenShift master", found=said, advice=advice)
     versions = known.machine if known else None
     here, forced_by = read("mark", mark.parse_both, lambda facts: (facts.mark, facts.forced_by))
     return HostFacts(
@@ -200,4 +208,9 @@ def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None =
         mark=here,
         forced_by=forced_by,
         lock=read("lock", hostlock.parse, lambda facts: facts.lock),
+        master=_master(known) if "master" not in outputs else read("master", master.parse, _master),
     )
+
+
+def _master(known: HostFacts | None) -> master.Master | None:
+    return known.master if known else None

@@ -9,13 +9,14 @@ from requorum import operations
 from requorum.ansible import AnsibleGroup
 from requorum.fitness import cannot_join, unfit
 from requorum.live import Cluster, EtcdMember
+from requorum.masters import Masters
 from requorum.stages import ACTS, ALWAYS, ANSWERS, action, eventually, note, postcondition, precondition, step
 
 OPEN = "open port 2380 between the hosts, in both directions; then run the same command again"
 
 
 @step(10, "Prove the verdict", on="bastion", when=ALWAYS)
-def test_verdict(cluster: Cluster) -> None:
+def test_verdict(cluster: Cluster, masters: Masters) -> None:
     """38: the verdict, from every host's facts, allows the runbook to go on."""
     found = cluster.diagnosis
     with precondition(
@@ -24,6 +25,10 @@ def test_verdict(cluster: Cluster) -> None:
         assert found.path, "\n".join(found.proof)
     if found.acts:
         note(f"survivor {found.survivor}; loss: {found.loss}")
+        for name in masters.silent:
+            note(
+                f"the master {name} is silent: its master-config.yaml is edited when the host is back, by this command"
+            )
 
 
 @step(14, "Compare the members that answer", on="bastion", when=ANSWERS)
@@ -62,6 +67,16 @@ def test_can_join(etcd: EtcdMember, cluster: Cluster) -> None:
         there, here = etcd.unreached(survivor), survivor.unreached(etcd)
         assert not there, f"{', '.join(there)} (of {survivor.name}) cannot be reached from {etcd.name}"
         assert not here, f"{', '.join(here)} (of {etcd.name}) cannot be reached from {survivor.name}"
+
+
+@step(15, "Check that the master may be changed", on="masters", when=ACTS, parallel=True)
+def test_master(etcd: EtcdMember, masters: Masters) -> None:
+    """38.1.2: what names members in its configuration is understood, and what its API is asked with is there."""
+    with precondition("a master whose configuration names hosts of the inventory, with its tools"):
+        problems = masters.problems(etcd.name)
+        assert not problems, "\n".join(problems)
+    for line in masters.notes(etcd.name):
+        note(line)
 
 
 @step(16, "Check the Ansible inventory", on="ansible", when=ACTS)

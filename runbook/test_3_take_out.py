@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from requorum import operations
 from requorum.ansible import AnsibleGroup
+from requorum.diagnosis import Verdict
 from requorum.live import Cluster, EtcdMember
+from requorum.masters import Masters
 from requorum.stages import ACTS, LOST, QUORUM, action, eventually, postcondition, precondition, step
 
 
@@ -35,6 +37,20 @@ def test_drop_others(etcd: EtcdMember) -> None:
     with postcondition("etcd.conf names the survivor alone"):
         conf = etcd.conf
         assert conf.initial_cluster == ((conf.name, conf.peer_urls[0]),)
+
+
+@step(33, "Name the remaining members in master-config.yaml", on="masters", when=ACTS, parallel=True)
+def test_name_remaining(etcd: EtcdMember, cluster: Cluster, masters: Masters) -> None:
+    """38.1.2: etcdClientInfo.urls, and etcd-servers where that is set. The restart follows when there is a quorum."""
+    lost = cluster.diagnosis.verdict is Verdict.LOST
+    with action("edit master-config.yaml; note that API and controllers are to be restarted") as hand:
+        hand.make(
+            operations.masters.name_members(
+                etcd.now("master"), masters.remaining, masters.urls, masters.places, restart=lost
+            )
+        )
+    with postcondition("it names the remaining members, and nobody else"):
+        assert masters.named(etcd) == set(masters.remaining)
 
 
 @step(34, "Take the hosts out of the Ansible inventory", on="ansible", when=ACTS)

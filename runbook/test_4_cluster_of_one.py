@@ -5,6 +5,7 @@ from __future__ import annotations
 from requorum import operations
 from requorum.diagnosis import Verdict
 from requorum.live import WITHOUT_TAIL, Cluster, EtcdMember
+from requorum.masters import MEND, Masters
 from requorum.records import WRITABLE
 from requorum.returning import returned, told_apart
 from requorum.stages import ACTS, LOST, action, eventually, note, postcondition, precondition, step
@@ -122,3 +123,24 @@ def test_old_peer(etcd: EtcdMember, cluster: Cluster) -> None:
     """Whether it took writes of its own while the survivor was away is shown; nothing is merged."""
     with postcondition("its data is compared with the survivor's, key by key"):
         note(told_apart(cluster, etcd))
+
+
+@step(48, "Restart the API", on="masters", when=ACTS)
+def test_restart_api(etcd: EtcdMember, masters: Masters) -> None:
+    """38.1.2, now that there is an etcd to connect to; one master at a time, each proven by a write before the next.
+
+    Without a restart it goes on watching from revisions that the survivor may never have had.
+    """
+    with action("restart the API; write, read and delete through it", otherwise=MEND) as hand:
+        hand.make(operations.masters.restart(etcd.now("master"), "api"))
+    with postcondition("what it lists from its memory is what etcd holds", otherwise=MEND):
+        assert eventually(lambda: masters.stale(etcd), within=30) == []
+
+
+@step(49, "Restart the controllers", on="masters", when=ACTS)
+def test_restart_controllers(etcd: EtcdMember, masters: Masters) -> None:
+    """38.1.2; one master at a time."""
+    with action("restart the controllers, and wait until they are well", otherwise=MEND) as hand:
+        hand.make(operations.masters.restart(etcd.now("master"), "controllers"))
+    with postcondition("no restart is owed", otherwise=MEND):
+        assert masters.now(etcd).owes == ()

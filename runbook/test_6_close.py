@@ -5,6 +5,7 @@ from __future__ import annotations
 from requorum import operations
 from requorum.ansible import AnsibleGroup
 from requorum.live import Cluster, EtcdMember
+from requorum.masters import MEND, Masters
 from requorum.stages import ACTS, action, eventually, note, postcondition, proven, step
 
 
@@ -66,3 +67,41 @@ def test_strike(etcd: EtcdMember, cluster: Cluster) -> None:
         hand.make(operations.marking.strike(etcd.now("mark"), whole=cluster.whole))
     with postcondition("no mark is left"):
         assert etcd.mark is None
+
+
+@step(65, "Name all members in master-config.yaml", on="masters", when=ACTS, parallel=True)
+def test_name_all_in_master_config(etcd: EtcdMember, masters: Masters) -> None:
+    """What the chapter forgets: every member is named again, in the order that each master had."""
+    with action("edit master-config.yaml; note that API and controllers are to be restarted") as hand:
+        hand.make(operations.masters.name_members(etcd.now("master"), masters.listed(), masters.urls, masters.places))
+    with postcondition("it names every member, and nobody else"):
+        assert masters.disagreements(etcd) == []
+
+
+@step(66, "Restart the API again", on="masters", when=ACTS)
+def test_restart_api_again(etcd: EtcdMember, masters: Masters) -> None:
+    """With all members; one master at a time, each proven by a write before the next."""
+    with action("restart the API; write, read and delete through it", otherwise=MEND) as hand:
+        hand.make(operations.masters.restart(etcd.now("master"), "api"))
+    with postcondition("it writes, reads and deletes, whether it was restarted or not", otherwise=MEND):
+        assert eventually(lambda: masters.writes(etcd), within=30) == ""
+    with postcondition("what it lists from its memory is what etcd holds", otherwise=MEND):
+        assert eventually(lambda: masters.stale(etcd), within=30) == []
+
+
+@step(67, "Restart the controllers again", on="masters", when=ACTS)
+def test_restart_controllers_again(etcd: EtcdMember, masters: Masters) -> None:
+    """One master at a time."""
+    with action("restart the controllers, and wait until they are well", otherwise=MEND) as hand:
+        hand.make(operations.masters.restart(etcd.now("master"), "controllers"))
+    with postcondition("no restart is owed", otherwise=MEND):
+        assert masters.now(etcd).owes == ()
+
+
+@step(68, "Forget how master-config.yaml was found", on="masters", when=ACTS, parallel=True)
+def test_forget_found(etcd: EtcdMember, cluster: Cluster, masters: Masters) -> None:
+    """While a host is still missing the note stays: each master's own order of members is in it."""
+    with action("remove the note, if every host is a member") as hand:
+        hand.make(operations.masters.forget_found(etcd.now("master"), whole=cluster.whole))
+    with postcondition("no note is left, if every host is a member"):
+        assert not cluster.whole or masters.now(etcd).found is None

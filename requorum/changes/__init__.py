@@ -2,9 +2,10 @@
 
 from requorum.changes.backup import CopyTree, FetchTree, SaveSnapshot
 from requorum.changes.change import Change, ChangeFailed, Shell
-from requorum.changes.files import MoveAside, RemoveFile, WriteFile
+from requorum.changes.files import EditFile, MoveAside, RemoveFile, WriteFile
 from requorum.changes.here import CopyHere, EditHere
 from requorum.changes.log import Append, KeepTail, ProveOnCopy
+from requorum.changes.masters import KeepFound, RestartMaster
 from requorum.changes.membership import AddMember, PromoteMember, RemoveMember, UpdatePeerUrls
 from requorum.changes.service import EnableEtcd, ReloadUnits, RunEtcd, StartEtcd, StopEtcd
 from requorum.changes.undo import MoveBack, PutLogBack, RestoreFile
@@ -16,9 +17,11 @@ __all__ = [
     "ChangeFailed",
     "CopyHere",
     "CopyTree",
+    "EditFile",
     "EditHere",
     "EnableEtcd",
     "FetchTree",
+    "KeepFound",
     "KeepTail",
     "MoveAside",
     "MoveBack",
@@ -28,6 +31,7 @@ __all__ = [
     "ReloadUnits",
     "RemoveFile",
     "RemoveMember",
+    "RestartMaster",
     "RestoreFile",
     "RunEtcd",
     "SaveSnapshot",

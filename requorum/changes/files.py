@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from requorum.changes.change import LABELLED, Change, quote
-from requorum.facts import etcd_conf, mark, unit
+from requorum.facts import etcd_conf, mark, master, master_config, unit
 from requorum.facts.host import HostFacts
 
 
@@ -45,7 +45,7 @@ set -o pipefail
 [ -L "$path" ] && [ -f "$path" ] && path=$(readlink -f "$path")  # a link to a file stays a link
 mkdir -p "$(dirname "$path")" || return 1
 new=$(mktemp "{self._TEMPORARY}") || return 1
-printf %s {base64.b64encode(_bytes(self.content)).decode()} | base64 -d > "$new" || {{ rm -f "$new"; return 1; }}
+{self._written()} > "$new" || {{ rm -f "$new"; return 1; }}
 if [ -f "$path" ]; then
   chown --reference="$path" "$new" && chmod --reference="$path" "$new" || {{ rm -f "$new"; return 1; }}
   if {LABELLED} && [ "$(stat -c %C "$path")" != "$(stat -c %C "$new")" ]; then
@@ -57,6 +57,10 @@ fi
 sync "$new" && mv -fT "$new" "$path" && sync "$(dirname "$path")" || {{ rm -f "$new"; return 1; }}
 """
 
+    def _written(self) -> str:
+        """Shell: says the content."""
+        return f"printf %s {_base64(_bytes(self.content))} | base64 -d"
+
     def after(self, facts: HostFacts) -> HostFacts:
         if self.path == etcd_conf.PATH:
             return replace(facts, conf=etcd_conf.parse(self.content))
@@ -64,7 +68,26 @@ sync "$new" && mv -fT "$new" "$path" && sync "$(dirname "$path")" || {{ rm -f "$
             return replace(facts, mark=mark.parse(self.content))
         if self.path == mark.FORCED_PATH:
             return replace(facts, forced_by=mark.parse(self.content))
+        if facts.master and self.path == master_config.PATH:
+            return replace(facts, master=replace(facts.master, config=master_config.parse(self.content)))
+        if facts.master and self.path in master.OWED:
+            return replace(facts, master=facts.master.owing(master.OWED[self.path]))
         return facts  # a drop-in counts once systemd has read it: ReloadUnits
+
+
+@dataclass(frozen=True)
+class EditFile(WriteFile):
+    """Write a file whole, of which only what differs is sent: the rest may hold secrets, and a command is written down."""
+
+    def _written(self) -> str:
+        old, new = _bytes(self.before or ""), _bytes(self.content)
+        same = _alike(old, new)
+        behind = _alike(old[same:][::-1], new[same:][::-1])
+        middle = _base64(new[same : len(new) - behind])
+        return (
+            f'{{ head -c {same} "$path" && printf %s {middle!r} | base64 -d && '
+            f'tail -c +{len(old) - behind + 1} "$path"; }}'
+        )
 
 
 @dataclass(frozen=True)
@@ -90,6 +113,10 @@ return 0"""
             return replace(facts, unit=replace(facts.unit, force_file=False))
         if self.path == mark.FORCED_PATH:
             return replace(facts, forced_by=None)
+        if facts.master and self.path == master.FOUND:
+            return replace(facts, master=replace(facts.master, found=None))
+        if facts.master and self.path in master.OWED:
+            return replace(facts, master=facts.master.settled(master.OWED[self.path]))
         return replace(facts, mark=None) if self.path == mark.PATH else facts
 
 
@@ -127,6 +154,16 @@ mkdir "$pass" && chown --reference={data_dir} "$pass" && chmod --reference={data
     def after(self, facts: HostFacts) -> HostFacts:
         machine = replace(facts.machine, data_entries=(), data_has_wal=False, data_used=0)
         return replace(facts, machine=machine, data=None)
+
+
+def _alike(one: bytes, other: bytes) -> int:
+    """How many bytes both begin with."""
+    shorter = min(len(one), len(other))
+    return next((at for at in range(shorter) if one[at] != other[at]), shorter)
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def _sha(text: str) -> str:

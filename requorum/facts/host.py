@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from requorum import hostlock
-from requorum.facts import certificates, etcd_conf, machine, mark, members, process, unit
+from requorum.facts import certificates, etcd_conf, machine, mark, master, members, process, unit
 from requorum.facts.certificates import Certificates
 from requorum.facts.data_dir import DataDir
 from requorum.facts.etcd_conf import EtcdConf
 from requorum.facts.machine import Machine
 from requorum.facts.mark import Mark
+from requorum.facts.master import Master
 from requorum.facts.members import Api, Member
 from requorum.facts.process import Process
 from requorum.facts.unit import Unit
@@ -44,6 +45,7 @@ class HostFacts:
 
     `heard`: the URLs of members, on hosts that SSH does not reach, at which something listens as seen from here.
     `forced_by`: the recovery that made a cluster of one of this member, while a host that it removed is still missing.
+    `master`: what was read where the inventory says that the host is an OpenShift master.
     """
 
     name: str
@@ -58,6 +60,7 @@ class HostFacts:
     heard: tuple[str, ...] = ()
     lock: HostLock = FREE
     forced_by: Mark | None = None
+    master: Master | None = None
 
     @property
     def forced(self) -> bool:
@@ -89,10 +92,10 @@ class HostFacts:
         return self.api.status.member_id
 
 
-Noun = Literal["conf", "unit", "process", "machine", "certificates", "mark", "api", "lock"]
+Noun = Literal["conf", "unit", "process", "machine", "certificates", "mark", "api", "lock", "master"]
 
 
-def commands(backup_directory: str, *, again: bool = False) -> dict[Noun, str]:
+def commands(backup_directory: str, *, again: bool = False, is_master: bool = False) -> dict[Noun, str]:
     """The commands of one batch, by noun; `again`: without what a recovery does not change, and what costs most."""
     found: dict[Noun, str] = {
         "conf": etcd_conf.COMMAND,
@@ -104,6 +107,8 @@ def commands(backup_directory: str, *, again: bool = False) -> dict[Noun, str]:
         "api": members.API_COMMAND,
         "lock": hostlock.COMMAND,
     }
+    if is_master:
+        found["master"] = master.COMMAND
     if again:
         del found["certificates"]
     return found

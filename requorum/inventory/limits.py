@@ -17,11 +17,11 @@ def refuse_runtime(value: Value, runtime: str) -> None:
         )
 
 
-def refuse_masters(value: Value) -> None:
-    """Note a problem: the masters would go on asking members that are gone."""
+def refuse_separate_master(value: Value) -> None:
+    """Note a problem with a master that runs no member: it would go on asking members that are gone."""
     value.complain(
-        "no masters",
-        "this version does not edit master-config.yaml yet; remove the field, and after the recovery "
-        "edit etcdClientInfo.urls on every master and restart API and controllers by hand",
-        "masters to be edited",
+        "masters that are also in etcd.hosts",
+        "this version edits master-config.yaml only where etcd runs on the masters; remove the field, and after the "
+        "recovery edit etcdClientInfo.urls on every master and restart API and controllers by hand",
+        "a master that is no host of etcd",
     )

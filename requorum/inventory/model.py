@@ -37,7 +37,7 @@ class EtcdHost:
 
 @dataclass(frozen=True, slots=True)
 class MasterHost:
-    """A host that runs an OpenShift master."""
+    """A host of etcd that runs an OpenShift master, too; it is reached as the host of etcd is."""
 
     name: str
     address: str
@@ -93,6 +93,11 @@ class Inventory:
     def host_names(self) -> tuple[str, ...]:
         """The etcd hosts' names, in the order of the file."""
         return tuple(host.name for host in self.etcd.hosts)
+
+    @property
+    def master_names(self) -> tuple[str, ...]:
+        """The masters' names, in the order of the file; none where it names no masters."""
+        return tuple(host.name for host in self.masters.hosts) if self.masters else ()
 
     def host(self, name: str) -> EtcdHost:
         """The etcd host of this name; KeyError where there is none."""

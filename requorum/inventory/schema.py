@@ -43,7 +43,7 @@ def read_inventory(path: Path, sha256: str, root: yaml.Node) -> Inventory:
     login = read_login(fields.get("ssh"), folder)
     cluster = _cluster(_needed(top, fields, "cluster", "name it: `cluster: prod`"))
     etcd = _etcd(_needed(top, fields, "etcd", "write `etcd:` with the members' hosts below it"), login, folder)
-    masters = _masters(fields.get("masters"), login, folder)
+    masters = _masters(fields.get("masters"), etcd, login, folder)
     ansible = _ansible(fields.get("ansible_inventory"), folder)
     backup = _backup(fields.get("backup"))
     confirm = _truth(fields, "confirm", default=True)
@@ -214,13 +214,32 @@ def _nearest(name: str, known: tuple[str, ...], otherwise: str) -> str:
     return f"did you mean {shown(near[0])}?" if near else otherwise
 
 
-def _masters(value: Value | None, login: Login, folder: Path) -> Masters | None:
+def _masters(value: Value | None, etcd: Etcd | None, login: Login, folder: Path) -> Masters | None:
+    """A master that is a host of etcd is reached as that: its address and login are said there."""
     fields = value.fields(("hosts",)) if value else None
     if value is None or fields is None:
         return None
     declared = _hosts(_needed(value, fields, "hosts", _HOSTS_FIX), login, folder, with_lost=False)
-    limits.refuse_masters(value)
-    return Masters(tuple(MasterHost(host.name, host.address, host.ssh, host.value.line) for host in declared))
+    if etcd is None:
+        return None
+    members = {host.name: host for host in etcd.hosts}
+    found = []
+    for host in declared:
+        member = members.get(host.name)
+        if member is None:
+            limits.refuse_separate_master(host.value)
+            continue
+        node = host.value.node
+        keys = [key for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+        said = {key.value for key in keys if isinstance(key, yaml.ScalarNode)}
+        if "address" in said and same_place(host.address) != same_place(member.address):
+            fix = "correct one of them, or write {}: the address in etcd.hosts counts"
+            host.value.complain(f"{shown(member.address)}, as in line {member.line}", fix, shown(host.address))
+        if "ssh" in said:
+            fix = f"say how to log in to this host in line {member.line}, and write {{}} here"
+            host.value.complain("no field 'ssh' for a host that is in etcd.hosts", fix, "a login of its own")
+        found.append(MasterHost(host.name, member.address, member.ssh, host.value.line))
+    return Masters(tuple(found))
 
 
 def _ansible(value: Value | None, folder: Path) -> Path | None:

@@ -23,7 +23,8 @@ _VARIABLE = re.compile(
 )
 _ETCDCTL_USER = re.compile(r"(\bETCDCTL_USER\s*=\s*['\"]?[^\s\0:'\"]+:)[^\s\0'\"]+")
 _YAML = re.compile(
-    r"(^\s*-?\s*['\"]?(?:password|token|clientSecret|client-secret)['\"]?\s*:\s+)\S.*$", re.IGNORECASE | re.MULTILINE
+    r"(^\s*-?\s*['\"]?(?:password|token|clientSecret|client-secret|bindPassword)['\"]?\s*:\s+)\S.*$",
+    re.IGNORECASE | re.MULTILINE,
 )
 _BEARER = re.compile(r"(Authorization:\s*(?:Bearer|Basic)\s+)[^\s'\"]+", re.IGNORECASE)
 _URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]+:)[^\s/@]+@", re.IGNORECASE)

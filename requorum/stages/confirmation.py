@@ -53,6 +53,9 @@ def _recovery(run: Run) -> list[str]:
         lines.append(f"Old peers: {old}. They are fenced first; what they wrote by themselves is shown, not merged.")
     if found.joiners:
         lines.append(f"Rejoining: {', '.join(found.joiners)}. Their old data is moved aside, never deleted.")
+    if masters := run.hosts("masters"):
+        what = "master-config.yaml is edited; API and controllers are restarted, one master at a time"
+        lines.append(f"Masters:   {', '.join(masters)}: {what}.")
     if run.ansible is not None and not run.ansible.wrong and not (group := AnsibleGroup(run)).aside and group.leaving:
         names = ", ".join(group.leaving)
         lines.append(f"Ansible:   {names} leave [etcd] in {group}, and return as members; a copy is kept.")

@@ -10,6 +10,7 @@ import pytest
 from requorum.ansible import AnsibleGroup
 from requorum.former import FormerHost
 from requorum.live import Cluster, EtcdMember
+from requorum.masters import Masters
 from requorum.stages import barriers, options
 from requorum.stages.active import RUN, run_of
 from requorum.stages.controller import HANDED, Controller
@@ -88,3 +89,9 @@ def ansible(request: pytest.FixtureRequest) -> AnsibleGroup:
 def cluster(request: pytest.FixtureRequest) -> Cluster:
     """Every host at once."""
     return Cluster(run_of(request.config))
+
+
+@pytest.fixture
+def masters(request: pytest.FixtureRequest) -> Masters:
+    """The OpenShift masters that use this etcd."""
+    return Masters(run_of(request.config))

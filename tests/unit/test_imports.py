@@ -16,13 +16,14 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "__init__ records",
         "journal inventory locking hostlock",
         "facts remote audit",
-        "ranking fitness silence causes other_clusters fetched",
+        "ranking fitness silence causes other_clusters fetched naming",
         "obstacles lineage",
         "bastion survey diagnosis changes wellness undoing",
         "operations hand enlisted",
         "run",
         "live",
-        "former returning way_back ansible",
+        "returning way_back ansible masters",
+        "former",
         "stages",
         "runbook checks conftest",
     )
@@ -34,7 +35,7 @@ The parts of requorum go by their own names here.
 
 PURE = (
     "facts", "ranking", "fitness", "silence", "causes", "other_clusters", "obstacles", "lineage", "wellness", "diagnosis",
-    "operations", "undoing", "enlisted",
+    "operations", "undoing", "enlisted", "naming",
 )  # fmt: skip
 """No I/O in these: facts come in, values go out."""
 

@@ -51,5 +51,5 @@ def test_a_member_that_runs_and_does_not_answer_is_not_ahead_by_what_it_got_mean
     deaf = facts(0, processes=(process(),))
     first = survey(deaf, at(50, healthy(1)), at(50, healthy(2)))
     then = {name(n): at(60, healthy(n)) for n in (1, 2)} if later is None else later
-    surveyor = Scripted(dict.fromkeys(first), "/backup", first, then, data(0, revision=55))  # type: ignore[arg-type]
+    surveyor = Scripted(dict.fromkeys(first), "/backup", first=first, later=then, on_disk=data(0, revision=55))  # type: ignore[arg-type]
     assert diagnose(inventory(), surveyor.all()).verdict is verdict

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from requorum.inventory import Backup, Etcd, EtcdHost, Inventory, Ssh, load
+from requorum.inventory import Backup, Etcd, EtcdHost, Inventory, MasterHost, Masters, Ssh, load
 
 GOOD = Path(__file__).parent / "good"
 EXAMPLES = Path(__file__).parents[3] / "inventories"
@@ -42,6 +42,14 @@ def test_yaml_of_every_kind() -> None:
         EtcdHost("192.0.2.4", "192.0.2.4", lost=False, ssh=ops),
     )
     assert [host.line for host in inventory.etcd.hosts] == [11, 14, 15, 16]
+
+
+def test_a_master_is_reached_as_the_host_of_etcd_is() -> None:
+    inventory = load(GOOD / "masters.yaml")
+    one = MasterHost("b.example.com", "2001:db8::2", Ssh("ops"))
+    assert inventory.masters == Masters((one, MasterHost("a.example.com", "192.0.2.1", Ssh("ops", 2222))))
+    assert inventory.master_names == ("b.example.com", "a.example.com")
+    assert load(GOOD / "smallest.yaml").master_names == ()
 
 
 def test_hosts_are_found_by_name() -> None:

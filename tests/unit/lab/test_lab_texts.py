@@ -11,7 +11,20 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab import LabError, Spec, checksums, cli, etcd_files, inotify, inventory, requirements, state, writer
+from lab import (
+    LabError,
+    Spec,
+    checksums,
+    cli,
+    etcd_files,
+    inotify,
+    inventory,
+    masters,
+    requirements,
+    rootfs,
+    state,
+    writer,
+)
 from lab.client import KeyValue
 from lab.spec import hosts_of
 
@@ -77,6 +90,63 @@ def test_shapes_of_exec_start() -> None:
 def test_flags_beside_their_variables_are_for_etcd_before_3_4(release: str) -> None:
     with pytest.raises(LabError, match=f"etcd of {release} refuses flags that repeat variables"):
         Spec(exec_start="rhel", release=release).validate()
+
+
+def test_masters_are_hosts_of_etcd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUORUM_LAB_STATE", str(tmp_path))
+    record = state.Record(spec=Spec(topology="colocated"), network=9, root="/nowhere")
+    written = yaml.safe_load(inventory.text(record))
+    assert list(written["masters"]["hosts"]) == list(written["etcd"]["hosts"])
+    assert [host.short for host in record.hosts] == ["master-0", "master-1", "master-2"]
+    assert "masters" not in yaml.safe_load(inventory.text(state.Record(Spec(), 9, "/nowhere")))
+
+
+def test_only_masters_have_a_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runbook may not need one; a host of etcd alone keeps its root file system."""
+    monkeypatch.setenv("REQUORUM_LAB_STATE", str(tmp_path))
+    assert "python3" not in rootfs.packages("external")
+    assert "python3" in rootfs.packages("colocated")
+    assert rootfs.path_of("bookworm") != rootfs.path_of("bookworm", "colocated")
+
+
+def test_master_config_has_the_installers_shapes() -> None:
+    hosts = hosts_of(Spec(topology="colocated"), 3)
+    template, yedit = (masters.config(hosts, host) for host in hosts[:2])
+    assert "  urls:\n    - https://master-0.example.com:2379\n" in template
+    assert "  urls:\n  - https://master-1.example.com:2379\n  - https://master-0.example.com:2379\n" in yedit
+    for said in map(yaml.safe_load, (template, yedit)):
+        info = said["etcdClientInfo"]
+        assert (info["ca"], info["certFile"]) == ("master.etcd-ca.crt", "master.etcd-client.crt")
+        assert said["servingInfo"]["bindAddress"] == "0.0.0.0:8443"
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "stderr"),
+    [
+        ([], 1, "must be specified"),
+        (["api"], 0, ""),
+        (["api", "controllers"], 0, ""),
+        (["etcd"], 0, "Component etcd is already stopped"),
+        (["controller"], 0, "Component controller is already stopped"),
+    ],
+)
+def test_master_restart_reads_its_first_word_only(
+    tmp_path: Path, words: list[str], exit_code: int, stderr: str
+) -> None:
+    asked = tmp_path / "asked"
+    systemctl = tmp_path / "systemctl"
+    known = '[ "$1" = cat ] && case "$2" in origin-master-api.service) exit 0;; *) exit 1;; esac'
+    systemctl.write_text(f'#!/bin/bash\n{known}\necho "$*" >> {asked}\n')
+    systemctl.chmod(0o755)
+    script = PROJECT / "lab/standins/master-restart"
+    done = subprocess.run(
+        ["bash", script, *words], capture_output=True, text=True, check=False, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    )
+    assert done.returncode == exit_code
+    assert stderr in done.stderr
+    assert (asked.read_text() if asked.exists() else "") == (
+        "restart origin-master-api.service\n" if words[:1] == ["api"] else ""
+    )
 
 
 def test_the_inventory_is_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

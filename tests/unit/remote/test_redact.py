@@ -27,6 +27,8 @@ KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIsecret\nsecret\n-----END RSA PRIVATE 
         "ETCD_SOME_TOKEN='secret words' x",
         "A=1\0DB_PASSWORD=secret\0B=2",
         "  password: secret",
+        "      bindPassword: secret",
+        "      clientSecret: 'secret'",
         "Authorization: Bearer secret",
         "https://user:secret@host:2379/x",
     ],

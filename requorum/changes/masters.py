@@ -1,0 +1,88 @@
+"""Changes of an OpenShift master's processes, and the note of how its configuration was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from requorum.changes.change import Change
+from requorum.facts import master, master_config
+from requorum.facts.host import HostFacts
+from requorum.facts.master import Component
+from requorum.facts.master_api import CONTROLLERS_PORT, PROBE, here
+
+_PATIENCE = {"api": 120, "controllers": 60}
+"""Seconds. The API gives etcd 30 s at its start, and the next start after a failed one may be put off."""
+
+
+@dataclass(frozen=True)
+class KeepFound(Change):
+    """Keep master-config.yaml as it was found, owner and mode too, until every member is named again."""
+
+    def shown(self) -> str:
+        return f"cp -a {master_config.PATH} {master.FOUND}"
+
+    def test(self) -> str:
+        return f"[ -f {master.FOUND} ]"
+
+    def act(self) -> str:
+        return f"""mkdir -p "$(dirname {master.FOUND})" || return 1
+new=$(mktemp {master.FOUND}.XXXXXX) || return 1
+cp -a -L -T {master_config.PATH} "$new" && sync "$new" && mv -fT "$new" {master.FOUND} &&
+  sync "$(dirname {master.FOUND})" || {{ rm -f "$new"; return 1; }}"""
+
+    def after(self, facts: HostFacts) -> HostFacts:
+        if facts.master is None or facts.master.found:
+            return facts
+        return replace(facts, master=replace(facts.master, found=facts.master.config))
+
+
+@dataclass(frozen=True)
+class RestartMaster(Change):
+    """Restart the API or the controllers of one master, and prove that what answers is a new process that works.
+
+    The exit code of master-restart proves nothing, and /healthz of the API proves no quorum: a write, a read and a
+    delete through this very API do. Only then the note goes that says that the restart is owed.
+    """
+
+    component: Component
+    server: str
+    port: int
+
+    @property
+    def seconds(self) -> float:
+        return _PATIENCE[self.component] + 60
+
+    def shown(self) -> str:
+        return f"master-restart {self.component}"
+
+    def test(self) -> str:
+        return f"[ ! -e {master.owed_path(self.component)} ]"
+
+    def act(self) -> str:
+        owed = master.owed_path(self.component)
+        port = self.port if self.component == "api" else CONTROLLERS_PORT
+        up = '[ "$(here get --raw /healthz/ready 2>&1)" = ok ]'
+        if self.component == "controllers":
+            up = f'[ "$(curl -ksS --max-time 5 https://127.0.0.1:{port}/healthz 2>&1)" = ok ]'
+        return f"""{here(self.server)}
+listening() {{ ss -Hltnp 'sport = :{port}' | grep -o 'pid=[0-9]*' | sort; }}
+before=$(listening)
+for name in atomic-openshift origin; do  # what failed again and again is started at once
+  systemctl reset-failed "$name-master-{self.component}.service" 2>/dev/null
+done
+said=$(master-restart {self.component} 2>&1); code=$?
+end=$((SECONDS + {_PATIENCE[self.component]}))
+until now=$(listening) && [ -n "$now" ] && [ "$now" != "$before" ] && {up}; do
+  if [ $SECONDS -ge $end ]; then
+    echo "expected another process of the {self.component} than before on port {port}, and that it says ok, within" \\
+      "{_PATIENCE[self.component]} s; found: before ${{before:-none}}, now ${{now:-none}}; master-restart said (exit $code):" \\
+      "${{said:-nothing}}" >&2
+    return 1
+  fi
+  sleep 0.3
+done
+{PROBE if self.component == "api" else ""}
+rm -f {owed} && sync "$(dirname {owed})" """
+
+    def after(self, facts: HostFacts) -> HostFacts:
+        return replace(facts, master=facts.master.settled(self.component)) if facts.master else facts

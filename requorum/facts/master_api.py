@@ -1,0 +1,44 @@
+"""Shell words and parsers for a master's own API, asked on that master with the administrator's certificate."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+from requorum.facts.master import KUBECONFIG
+
+CONTROLLERS_PORT = 8444
+NAMESPACE = "default"
+
+
+def here(server: str) -> str:
+    """Shell: `here WORDS…` is oc against the API of this host and no other; `server` is its url."""
+    return f"""
+PATH=$PATH:/usr/local/bin
+here() {{ oc --config={KUBECONFIG} --server={shlex.quote(server)} --request-timeout=15s "$@"; }}
+"""
+
+
+PROBE = f"""
+probe=requorum-probe-$(uname -n | tr '[:upper:].' '[:lower:]-')
+here delete configmap "$probe" -n {NAMESPACE} < /dev/null > /dev/null 2>&1  # of a run that was killed
+failed() {{ echo "the API of this master does not $1 with quorum: ${{2:-no answer}}" >&2; }}
+object='{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"%s","namespace":"{NAMESPACE}"}},"data":{{"probe":"%s"}}}}'
+said=$(printf "$object" "$probe" "$(uname -n)" | here create -f - 2>&1) || {{ failed write "$said"; return 1; }}
+said=$(here get configmap "$probe" -n {NAMESPACE} -o 'jsonpath={{.data.probe}}' < /dev/null 2>&1)
+[ "$said" = "$(uname -n)" ] || {{ failed read "$said"; return 1; }}
+said=$(here delete configmap "$probe" -n {NAMESPACE} < /dev/null 2>&1) || {{ failed delete "$said"; return 1; }}
+"""
+"""In a function, after `here`: a ConfigMap is written, read and deleted through this API; returns 1 where one fails."""
+
+LIST = f"here get --raw '/api/v1/namespaces/{NAMESPACE}/configmaps?resourceVersion=0' < /dev/null"
+"""What the API lists from its memory, without asking etcd."""
+
+
+def parse_list(output: str) -> dict[str, int]:
+    """Name and revision of each ConfigMap in the output of LIST. Raises ValueError."""
+    try:
+        found = [item["metadata"] for item in json.loads(output)["items"]]
+        return {str(one["name"]): int(one["resourceVersion"]) for one in found}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"expected a list of ConfigMaps in JSON, found {output[:200]!r} ({error})") from None

@@ -1,0 +1,144 @@
+"""What a step may ask of the OpenShift masters and of their APIs. Reads only, but for the proof that an API writes."""
+
+from __future__ import annotations
+
+import shlex
+
+from requorum.facts import master, master_api
+from requorum.facts.host import HostFacts, MissingFact, Silent
+from requorum.facts.master import Master
+from requorum.facts.shell import CTL
+from requorum.live import Cluster, EtcdMember, mod_revisions
+from requorum.naming import Places, disagreements, hosts_of, place_of, places, strangers
+from requorum.run import Run
+from requorum.survey import Unexpected
+
+MEND = (
+    "look at it on that master: systemctl status origin-master-api origin-master-controllers (or atomic-openshift-…), "
+    "master-logs api api; mend what is named, then run the same command again"
+)
+
+
+class Masters:
+    """The masters of the inventory, and the members that their configuration is to name."""
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._cluster = run, Cluster(run)
+        self.silent = [n for n in run.inventory.master_names if isinstance(run.survey[n], Silent)]
+
+    def __repr__(self) -> str:
+        return f"the masters of {self._cluster}"
+
+    @property
+    def places(self) -> Places:
+        """By which names and addresses each host is known."""
+        return places(self._run.inventory, self._run.survey)
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """What to write for a host that a configuration has never named: where its member tells clients to go."""
+        return {facts.name: facts.conf.client_urls[0] for facts in self._cluster.reached if facts.conf.client_urls}
+
+    @property
+    def remaining(self) -> tuple[str, ...]:
+        """The hosts of the members that are left while others are away."""
+        return self._cluster.diagnosis.members
+
+    def listed(self) -> tuple[str, ...]:
+        """The hosts of the members as the survivor lists them now; in a plan, as the changes so far leave them."""
+        found = hosts_of(self._cluster.survivor.now("api").members, self.places)
+        return tuple(name for name in self._run.inventory.host_names if name in found)
+
+    def surveyed(self, name: str) -> Master:
+        """What the survey read on a master. Raises MissingFact for a host that was not read as one."""
+        facts = self._run.survey[name]
+        if not isinstance(facts, HostFacts) or facts.master is None:
+            raise MissingFact(name, "a master", "a host that was not read as one")
+        return facts.master
+
+    def now(self, etcd: EtcdMember) -> Master:
+        """A master, now. Raises MissingFact for a host that is none."""
+        found = etcd.now("master").master
+        if found is None:
+            raise MissingFact(etcd.name, "a master", "a host that was not read as one")
+        return found
+
+    def problems(self, name: str) -> list[str]:
+        """What keeps a master from being changed safely; empty where it may."""
+        found = self.surveyed(name)
+        lines = [f"{what} is not there: a master needs it" for what in found.missing]
+        return lines + [
+            f"master-config.yaml names {url}, which is no host of the inventory: is it a member? Then add its host to "
+            "etcd.hosts; if it is another name of one, write that host's name in the file"
+            for url in strangers(name, found, self.places)
+        ]
+
+    def notes(self, name: str) -> list[str]:
+        """What names members on a master and is not edited, with what to do."""
+        found, known = self.surveyed(name), self.places
+        away = {n for n in self._run.inventory.host_names if n not in self.remaining}
+        lines = [
+            f"etcd-servers-overrides says {value}: it is not edited; take members that are gone out of it by hand, then "
+            "master-restart api"
+            for value in found.config.overrides
+        ]
+        named = [one for one in found.no_proxy if known.get(one.lower()) in away]
+        if named:
+            lines.append(f"NO_PROXY in {master.ENVIRONMENT} names {', '.join(named)}: harmless; it is not edited")
+        return lines
+
+    def named(self, etcd: EtcdMember) -> set[str]:
+        """The hosts that every list of a master's configuration names now, and the urls that mean none of them."""
+        found = self.now(etcd).config
+        return {place_of(url, etcd.name, self.places) or url for url in found.urls}
+
+    def disagreements(self, etcd: EtcdMember) -> list[str]:
+        """How a master's configuration differs now from the member list; empty where it agrees."""
+        return disagreements(etcd.name, self.now(etcd), frozenset(self.listed()), self.places)
+
+    def writes(self, etcd: EtcdMember) -> str:
+        """Write, read and delete a ConfigMap through this master's API; empty where it does, else what it said.
+
+        Raises RuntimeError in a mode that changes nothing: this is a write that is no change.
+        """
+        if self._run.mode != "recovery":
+            raise RuntimeError(f"a write in a run that changes nothing ({self._run.mode})")
+        script = f"{self._here(etcd)}probed() {{\n{master_api.PROBE}\n}}\nprobed"
+        answer = self._run.remotes[etcd.name].run(script, seconds=60)
+        return "" if answer.exit == 0 else answer.stderr.strip() or f"exit {answer.exit}"
+
+    def stale(self, etcd: EtcdMember) -> list[str]:
+        """What this master's API lists from its memory and etcd does not hold, or the other way round."""
+        listed, held = self._from_memory(etcd), self._in_etcd(etcd)
+        return sorted(
+            f"{name}: the API lists revision {listed.get(name, 'none')}, etcd holds {held.get(name, 'none')}"
+            for name in listed.keys() | held.keys()
+            if listed.get(name) != held.get(name)
+        )
+
+    def _here(self, etcd: EtcdMember) -> str:
+        return master_api.here(f"https://{etcd.surveyed.machine.hostname}:{self.surveyed(etcd.name).config.port}")
+
+    def _from_memory(self, etcd: EtcdMember) -> dict[str, int]:
+        script = self._here(etcd) + master_api.LIST
+        answer = self._run.remotes[etcd.name].run(script, seconds=30)
+        try:
+            if answer.exit != 0:
+                raise ValueError(answer.stderr.strip() or f"exit {answer.exit}")
+            return master_api.parse_list(answer.stdout)
+        except ValueError as error:
+            raise Unexpected(etcd.name, expected="a list by its API", found=str(error), advice=MEND) from None
+
+    def _in_etcd(self, etcd: EtcdMember) -> dict[str, int]:
+        """The ConfigMaps of the same namespace, from the survivor, with a quorum."""
+        prefix = f"/{self.surveyed(etcd.name).config.prefix}/configmaps/{master_api.NAMESPACE}/"
+        script = f"{CTL}ctl get {shlex.quote(prefix)} --prefix --keys-only -w json"
+        survivor = self._cluster.survivor
+        answer = self._run.remotes[survivor.name].run(script, seconds=30)
+        try:
+            if answer.exit != 0:
+                raise ValueError(answer.stderr.strip() or f"exit {answer.exit}")
+            found = mod_revisions(answer.stdout)
+        except ValueError as error:
+            raise Unexpected(survivor.name, expected="keys in JSON", found=str(error), advice="look at etcd") from None
+        return {key.decode(errors="replace").removeprefix(prefix): revision for key, revision in found.items()}

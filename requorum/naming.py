@@ -1,0 +1,73 @@
+"""Which host a url means, as the masters' configuration names members: by host name or by address. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from requorum.facts.host import HostFacts, Silent
+from requorum.facts.master import Master
+from requorum.facts.master_config import host_of
+from requorum.facts.members import Member, MemberList
+from requorum.inventory import Inventory
+
+Places = Mapping[str, str]
+"""From a name or an address, as it stands in a url, to the inventory's name of the host."""
+
+_OWN = ("localhost", "127.0.0.1", "::1")
+
+
+def places(inventory: Inventory, survey: Mapping[str, HostFacts | Silent]) -> Places:
+    """Every name and address by which a host of the inventory is known."""
+    found: dict[str, str] = {}
+    for host in inventory.etcd.hosts:
+        facts = survey.get(host.name)
+        known = {host.name, host.address}
+        if isinstance(facts, HostFacts):
+            known |= {facts.machine.hostname, *map(host_of, (*facts.conf.client_urls, *facts.conf.peer_urls))}
+        found |= {name.lower(): host.name for name in known if name}
+    return found
+
+
+def place_of(url: str, on: str, known: Places) -> str:
+    """The host that a url means in the configuration of the host `on`; empty for one that nobody knows."""
+    name = host_of(url)
+    return on if name in _OWN else known.get(name, "")
+
+
+def hosts_of(members: Iterable[Member], known: Places) -> frozenset[str]:
+    """The hosts of these members, as far as they are known."""
+    urls = (url for member in members for url in (*member.peer_urls, *member.client_urls))
+    return frozenset(filter(None, (known.get(host_of(url), "") for url in urls)))
+
+
+def strangers(name: str, master: Master, known: Places) -> list[str]:
+    """The urls in a master's configuration that mean no host of the inventory."""
+    return [url for url in master.config.urls if not place_of(url, name, known)]
+
+
+def disagreements(name: str, master: Master, wanted: frozenset[str], known: Places) -> list[str]:
+    """How each list of a master's configuration differs from the hosts of the members; empty where none does."""
+    found = []
+    for one in master.config.lists:
+        named = {place_of(url, name, known) or url for url in one.urls}
+        told = [f"names {other}, which is no member" for other in sorted(named - wanted)]
+        told += [f"does not name {other}, which is one" for other in sorted(wanted - named)]
+        found += [f"{name}: {one.field} {words}" for words in told]
+    return found
+
+
+def owed_on_masters(
+    inventory: Inventory, survey: Mapping[str, HostFacts | Silent], listed: MemberList, *, whole: bool
+) -> list[str]:
+    """What a recovery left undone on the masters, in words; `whole`: no host of the inventory is missing."""
+    found: list[str] = []
+    known = places(inventory, survey)
+    wanted = hosts_of(listed.members, known)
+    for facts in survey.values():
+        if not isinstance(facts, HostFacts) or facts.master is None:
+            continue
+        found += disagreements(facts.name, facts.master, wanted, known)
+        found += [f"the {component} of the master {facts.name} is to be restarted" for component in facts.master.owes]
+        if whole and facts.master.found:
+            found.append(f"the master {facts.name} remembers how its configuration was found")
+    return found

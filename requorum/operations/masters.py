@@ -1,0 +1,102 @@
+"""Operations on the configuration of an OpenShift master, and on its processes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from requorum.changes import Change, EditFile, KeepFound, RemoveFile, RestartMaster, WriteFile
+from requorum.facts import master, master_config
+from requorum.facts.host import HostFacts, MissingFact
+from requorum.facts.master import COMPONENTS, Component, Master
+from requorum.facts.master_config import MasterConfig
+from requorum.naming import Places, place_of
+
+_OWED = "Requorum has edited master-config.yaml, and restarts this component. See its report.\n"
+
+
+def name_members(
+    facts: HostFacts, wanted: Collection[str], urls: Mapping[str, str], known: Places, *, restart: bool = False
+) -> list[Change]:
+    """38.1.2 and stage 6: every list of members in master-config.yaml names the hosts `wanted`, and no other.
+
+    Each master keeps an order of its own, so the file is edited from what the recovery found first. `urls` says what is
+    written for a host that a list has never named. `restart`: API and controllers are to be restarted in any case.
+    Raises MissingFact where the host was not read as a master.
+    """
+    found = _master(facts)
+    text = _edited(_base(facts.name, found, urls, known), facts.name, wanted, urls, known)
+    differs = text != found.config.text
+    if not differs and not restart:
+        return []
+    # First: a run that is killed after the edit must not forget the restart, nor how the file was.
+    changes: list[Change] = [KeepFound(facts.name)] if differs and not found.found else []
+    changes += [WriteFile(facts.name, master.owed_path(one), _OWED, mode="0600") for one in COMPONENTS]
+    return changes + ([EditFile(facts.name, master_config.PATH, text, found.config.text)] if differs else [])
+
+
+def restart(facts: HostFacts, component: Component) -> list[Change]:
+    """Restart a component that still runs with another configuration; nothing where that is not owed."""
+    found = _master(facts)
+    if component not in found.owes:
+        return []
+    return [_restart(facts, found, component)]
+
+
+def _restart(facts: HostFacts, found: Master, component: Component) -> Change:
+    port = found.config.port
+    return RestartMaster(facts.name, component, f"https://{facts.machine.hostname}:{port}", port)
+
+
+def forget_found(facts: HostFacts, *, whole: bool) -> list[Change]:
+    """Every member is named again: how the file was found is not needed any more."""
+    return [RemoveFile(facts.name, master.FOUND)] if whole and _master(facts).found else []
+
+
+def put_back(facts: HostFacts) -> list[Change]:
+    """Undo `name_members`: master-config.yaml as the recovery found it, and what was restarted with the other one is again.
+
+    Before the force nothing was, since there was no etcd to connect to; with a quorum everything may have been.
+    """
+    found = facts.master
+    if found is None or found.found is None:
+        return []
+    written = EditFile(facts.name, master_config.PATH, found.found.text, found.config.text)
+    changes: list[Change] = [written] if found.found.text != found.config.text else []
+    for component in COMPONENTS:
+        path = master.owed_path(component)
+        if component in found.owes:
+            changes.append(RemoveFile(facts.name, path))
+        else:
+            changes += [WriteFile(facts.name, path, _OWED, mode="0600"), _restart(facts, found, component)]
+    return [*changes, RemoveFile(facts.name, master.FOUND)]
+
+
+def somebody_edited(facts: HostFacts, urls: Mapping[str, str], known: Places) -> bool:
+    """The file is neither what a recovery found nor what it made of that."""
+    found = facts.master
+    if found is None or found.found is None:
+        return False
+    return found.config.text != found.found.text and _base(facts.name, found, urls, known) is not found.found
+
+
+def _master(facts: HostFacts) -> Master:
+    if facts.master is None:
+        raise MissingFact(facts.name, "a master", "a host that was not read as one")
+    return facts.master
+
+
+def _base(name: str, found: Master, urls: Mapping[str, str], known: Places) -> MasterConfig:
+    """What is edited: the file as it was found first, unless somebody else has edited it since."""
+    if found.found is None:
+        return found.config
+    named = {place_of(url, name, known) for url in found.config.urls}
+    ours = _edited(found.found, name, named, urls, known) == found.config.text
+    return found.found if ours else found.config
+
+
+def _edited(config: MasterConfig, on: str, wanted: Collection[str], urls: Mapping[str, str], known: Places) -> str:
+    def added(kept: Collection[str]) -> list[str]:
+        there = {place_of(url, on, known) for url in kept}
+        return [urls[name] for name in wanted if name not in there and name in urls]
+
+    return config.edited(lambda url: place_of(url, on, known) in wanted, added)

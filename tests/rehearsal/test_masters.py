@@ -1,0 +1,187 @@
+"""Etcd on OpenShift masters: the recovery takes their configuration, their APIs and their controllers along."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from runbook_runs import (
+    assert_told,
+    assert_whole,
+    broken,
+    chance,
+    declared_lost,
+    left_behind,
+    run,
+    written,
+)
+from sabotage import sabotaged
+
+from lab import Lab, checksums, masters
+from lab.parallel import in_parallel
+from lab.spec import Host
+
+Labs = Callable[..., Lab]
+NOTES = "ls /var/lib/requorum 2>/dev/null || true"
+
+
+@pytest.fixture
+def colocated(labs: Labs) -> Lab:
+    lab = labs(topology="colocated")
+    masters.wait_ready(lab)
+    return lab
+
+
+def lost_hosts(lab: Lab) -> list[str]:
+    short = [host.short for host in lab.hosts]
+    return sorted(chance("lost masters", len(short)).sample(short, 2))
+
+
+def configs(lab: Lab) -> dict[str, str]:
+    return {host.short: lab.run(host, f"sha256sum {masters.CONFIG}; stat -c '%U %a' {masters.CONFIG}").stdout
+            for host in lab.hosts if lab.is_on(host)}  # fmt: skip
+
+
+def create(lab: Lab, host: Host, name: str) -> None:
+    """A ConfigMap through this master's own API; it must be acknowledged."""
+    metadata = {"name": name, "namespace": "default"}
+    body = json.dumps({"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata, "data": {"by": host.short}})
+    lab.run(host, masters.oc(host, "create -f -"), stdin=body)
+
+
+def listed(lab: Lab, host: Host) -> list[str]:
+    """The ConfigMaps of `default` as this API has them in its memory."""
+    path = "/api/v1/namespaces/default/configmaps?resourceVersion=0"
+    items = json.loads(lab.run(host, masters.oc(host, f"get --raw '{path}'")).stdout)["items"]
+    return sorted(item["metadata"]["name"] for item in items)
+
+
+def named(lab: Lab, host: Host) -> list[str]:
+    found = lab.run(host, f"sed -n '/^  urls:/,/^etcdStorage/p' {masters.CONFIG} | grep -o 'https://[^ ]*'").stdout
+    return found.split()
+
+
+def assert_masters_serve(lab: Lab, hosts: list[Host], kept: list[str], tag: str) -> None:
+    """API and controllers are well; each API writes; what it lists is what was acknowledged."""
+    masters.wait_ready(lab, hosts, within=15)
+    new = [f"{tag}-{host.short}" for host in hosts]
+    for host in hosts:
+        create(lab, host, f"{tag}-{host.short}")
+    kept += new
+    for host in hosts:
+        assert listed(lab, host) == sorted(kept)
+
+
+def test_two_of_three_masters_lose_power_and_data(colocated: Lab) -> None:
+    """One of them has an explicit list of servers, too, which wins over etcdClientInfo."""
+    lab, explicit = colocated, colocated.host(lost_hosts(colocated)[0])
+    servers = ",".join(f"https://{host.address}:2379" for host in lab.hosts)
+    masters.edit_config(
+        lab, explicit, f"c['kubernetesMasterConfig']['apiServerArguments']['etcd-servers'] = ['{servers}']"
+    )
+    before, kept = configs(lab), ["before"]
+    create(lab, lab.hosts[0], "before")
+    writes = broken(lab, lost_hosts(lab), "destroyed")
+    planned = run(lab, "--plan")
+    assert planned.exit == 0, planned.output
+    for words in (f"-    - {servers}", "master-restart api", "master-restart controllers"):
+        assert words in planned.report.read_text(encoding="utf-8")
+    done = run(lab)
+    assert_told(done, exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members"])
+    assert_whole(lab, writes)
+    assert left_behind(lab) == []
+    assert configs(lab) == before
+    assert_masters_serve(lab, list(lab.hosts), kept, "after")
+    assert in_parallel(lambda host: lab.run(host, NOTES).stdout, lab.hosts) == ["", "", ""]
+    journal = done.journal.read_text(encoding="utf-8")
+    assert "bindPassword" in journal
+    assert "not-a-real-password" not in journal
+
+    checked = run(lab, "checks/")
+    assert checked.exit == 0, checked.output
+
+
+@pytest.mark.full
+def test_two_masters_stay_dead_and_come_back_later(colocated: Lab, tmp_path: Path) -> None:
+    """Declared lost: the survivor's API writes, and knows of no other member; later all is as it was."""
+    lab, lost = colocated, lost_hosts(colocated)
+    before, kept = configs(lab), ["before"]
+    survivor = next(host for host in lab.hosts if host.short not in lost)
+    create(lab, survivor, "before")
+    inventory = declared_lost(lab, lost, tmp_path / "inventory.yaml")
+    writes = broken(lab, lost, "dead")
+    alone = run(lab, inventory=inventory)
+    told = [f"the master {lab.host(one).name} is silent" for one in lost]
+    assert_told(alone, exit=0, outcome="recovered", verdict="lost", says=["1 of 3 members", *told])
+    assert named(lab, survivor) == [f"https://{survivor.name}:2379"]
+    assert_masters_serve(lab, [survivor], kept, "alone")
+    writes += written(lab, 20, [survivor.short])
+
+    again = run(lab, inventory=inventory)  # while they are still away
+    assert_told(again, exit=0, outcome="healthy", verdict="healthy", says=["1 of 3 members"])
+
+    lab.boot(*lost, wipe=True)
+    done = run(lab, "-n", "3", inventory=inventory)
+    assert_told(done, exit=0, outcome="recovered", verdict="unfinished", says=["3 of 3 members"])
+    assert_whole(lab, writes)
+    assert configs(lab) == before
+    assert_masters_serve(lab, list(lab.hosts), kept, "back")
+    assert in_parallel(lambda host: lab.run(host, NOTES).stdout, lab.hosts) == ["", "", ""]
+
+
+@pytest.mark.full
+def test_a_recovery_is_undone_before_the_force(colocated: Lab) -> None:
+    lab, lost = colocated, lost_hosts(colocated)
+    survivor = next(host.name for host in lab.hosts if host.short not in lost)
+    broken(lab, lost, "destroyed")
+    before = lab.checksums()
+    killed = sabotaged(lab, {"point": f"test_stop_survivor[{survivor}] change 1", "how": "after"})
+    assert killed.returncode == -9, killed.stdout
+    assert [line for line in checksums.changes(before, lab.checksums()) if "master-config.yaml" in line]
+    done = run(lab, "--abort")
+    assert_told(done, exit=0, outcome="aborted", verdict=str(done.summary["verdict"]), says=["as it was found"])
+    assert [line for line in checksums.changes(before, lab.checksums()) if ": /backup" not in line] == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "point",
+    [
+        "test_name_remaining[{last}] change 3",
+        "test_restart_api[{last}] change 1",
+        "test_name_all_in_master_config[{last}] change 2",
+        "test_restart_controllers_again[{last}] change 1",
+    ],
+)
+@pytest.mark.parametrize("how", ["before", "after"])
+def test_a_killed_run_forgets_no_master(colocated: Lab, point: str, how: str) -> None:
+    """Typed again, the same command restarts what has to be restarted, and puts every configuration together again."""
+    lab, lost = colocated, lost_hosts(colocated)
+    writes = broken(lab, lost, "destroyed")
+    before = configs(lab)
+    killed = sabotaged(lab, {"point": point.format(last=lab.hosts[-1].name), "how": how})
+    assert killed.returncode == -9, killed.stdout
+    done = run(lab)
+    assert done.exit == 0, done.output
+    assert_whole(lab, writes)
+    assert configs(lab) == before
+    assert left_behind(lab) == []
+    assert in_parallel(lambda host: lab.run(host, NOTES).stdout, lab.hosts) == ["", "", ""]
+    masters.wait_ready(lab, within=15)
+    for host in lab.hosts:
+        create(lab, host, f"after-{host.short}")
+
+
+def test_a_configuration_that_cannot_be_read_is_refused(colocated: Lab) -> None:
+    lab, lost = colocated, lost_hosts(colocated)
+    broken(lab, lost, "destroyed")
+    lab.run(lab.hosts[0], f"printf 'etcdClientInfo:\\n  urls: [\\n' > {masters.CONFIG}")
+    before = lab.checksums()
+    done = run(lab)
+    assert done.exit == 6, done.output
+    assert f"{masters.CONFIG}, line 3: expected YAML" in done.output
+    assert lab.hosts[0].name in done.output
+    assert "Traceback" not in done.output
+    assert checksums.changes(before, lab.checksums()) == []

@@ -1,0 +1,119 @@
+"""The stand-ins for OpenShift keep to what the real ones do, good and bad; on a lab with a real etcd behind them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from lab import Lab, masters, wait
+from lab.parallel import in_parallel
+from lab.shell import Completed
+from lab.spec import Host
+
+Labs = Callable[..., Lab]
+LIST = "get --raw '/api/v1/namespaces/default/configmaps?resourceVersion=0'"
+LEADER = "get configmap openshift-master-controllers -n kube-system"
+
+
+@pytest.fixture
+def colocated(labs: Labs) -> Lab:
+    lab = labs(topology="colocated")
+    masters.wait_ready(lab)
+    return lab
+
+
+def oc(lab: Lab, host: Host, words: str, stdin: str | None = None) -> Completed:
+    return lab.run(host, masters.oc(host, words), stdin=stdin, check=False)
+
+
+def create(lab: Lab, host: Host, name: str) -> Completed:
+    body = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": name, "namespace": "default"}, "data": {}}
+    return oc(lab, host, "create -f -", json.dumps(body))
+
+
+def listed(lab: Lab, host: Host) -> set[str]:
+    return {item["metadata"]["name"] for item in json.loads(oc(lab, host, LIST).stdout)["items"]}
+
+
+def test_a_master_without_quorum(colocated: Lab) -> None:
+    """It says that it is well, and does nothing; restarted, it stays away until there is a quorum."""
+    lab, (first, second, third) = colocated, colocated.hosts
+    assert create(lab, first, "one").stdout == "configmap/one created\n"
+    assert create(lab, second, "one").stderr == 'Error from server (AlreadyExists): configmaps "one" already exists\n'
+    wait.until(lambda: listed(lab, third) == {"one"}, "the watch of another API brings the ConfigMap", 5)
+    leader = json.loads(oc(lab, first, LEADER).stdout)["metadata"]["annotations"]["holder"]
+    assert leader in {host.name for host in lab.hosts}
+
+    for host in (second, third):
+        lab.run(host, "systemctl stop etcd")
+    assert oc(lab, first, "get --raw /healthz").stdout == "ok"
+    refused = create(lab, first, "two")
+    assert (refused.returncode, refused.stderr) == (1, "Error from server: etcdserver: request timed out\n")
+    assert oc(lab, first, "get configmap one").stderr == "Error from server: etcdserver: request timed out\n"
+    assert listed(lab, first) == {"one"}
+
+    said = lab.run(first, "master-restart api api controllers")
+    assert (said.stdout, said.stderr) == ("", "")
+    down = oc(lab, first, "get --raw /healthz")
+    words = f"The connection to the server {first.name}:8443 was refused - did you specify the right host or port?\n"
+    assert (down.returncode, down.stderr) == (1, words)
+    gave_up = f"journalctl -u {masters.API} -o cat --no-pager"
+    wait.until(lambda: "could not reach etcd(v3)" in lab.run(first, gave_up).stdout, "the API gives up", 60)
+    for host in (second, third):
+        lab.run(host, "systemctl start etcd")
+    masters.wait_ready(lab)
+
+
+def test_master_restart_says_nothing_of_what_it_did(colocated: Lab) -> None:
+    host = colocated.hosts[0]
+    before = colocated.run(host, "systemctl show etcd -p MainPID").stdout
+    for word in ("etcd", "controller", "nonsense"):
+        said = colocated.run(host, f"master-restart {word}")
+        assert (said.returncode, said.stderr) == (0, f"Component {word} is already stopped\n")
+    assert colocated.run(host, "systemctl show etcd -p MainPID").stdout == before
+    assert colocated.run(host, "master-restart", check=False).returncode == 1
+    unnamed = colocated.run(
+        host, "oc --config=/nowhere --server=https://localhost:8443 get --raw /healthz", check=False
+    )
+    assert unnamed.stderr == "error: stat /nowhere: no such file or directory\n"
+
+
+@pytest.mark.full
+def test_a_list_from_memory_goes_stale_when_the_revision_goes_back(colocated: Lab) -> None:
+    lab, host = colocated, colocated.hosts[0]
+    assert create(lab, host, "old").returncode == 0
+
+    def each(command: str) -> None:
+        in_parallel(lambda one: lab.run(one, command), lab.hosts)
+
+    each(f"systemctl stop {masters.CONTROLLERS} etcd && cp -a /var/lib/etcd /var/lib/etcd-then")
+    each("systemctl start --no-block etcd")
+    lab.wait_healthy()
+    assert create(lab, host, "young").returncode == 0
+    wait.until(lambda: listed(lab, host) == {"old", "young"}, "the API lists what it wrote", 20)
+    each("systemctl stop etcd && rm -rf /var/lib/etcd && cp -a /var/lib/etcd-then /var/lib/etcd")
+    each("systemctl start --no-block etcd")
+    lab.wait_healthy()
+    assert oc(lab, host, "get configmap young").stderr == 'Error from server (NotFound): configmaps "young" not found\n'
+    assert oc(lab, host, "get configmap old").returncode == 0
+    assert listed(lab, host) == {"old", "young"}  # stale
+    lab.run(host, "master-restart api")
+    wait.until(lambda: oc(lab, host, "get --raw /healthz/ready").stdout == "ok", "the API is back", 60)
+    assert listed(lab, host) == {"old"}
+
+
+@pytest.mark.full
+def test_an_explicit_list_of_servers_wins(colocated: Lab) -> None:
+    lab, host = colocated, colocated.hosts[0]
+    masters.edit_config(
+        lab,
+        host,
+        "c['etcdClientInfo']['urls'] = ['https://gone.example.com:2379']\n"
+        "c['kubernetesMasterConfig']['apiServerArguments']['etcd-servers'] = "
+        f"['https://{lab.hosts[1].name}:2379,https://{lab.hosts[2].name}:2379']",
+    )
+    lab.run(host, "master-restart api")
+    wait.until(lambda: oc(lab, host, "get --raw /healthz/ready").stdout == "ok", "the API is back", 60)
+    assert create(lab, host, "explicit").returncode == 0

@@ -1,0 +1,314 @@
+"""OpenShift masters: what is to be edited and restarted, what is owed, and how a restart is proven."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from builders import healthy, inventory, mark, members, name, names, silent, survey
+from local_shell import LocalShell, Said, stand_in
+
+from requorum import masters as live
+from requorum import naming, operations
+from requorum.changes import Change, ChangeFailed, EditFile, KeepFound, RemoveFile, RestartMaster, WriteFile
+from requorum.diagnosis import Verdict, diagnose
+from requorum.facts import master, master_api, master_config
+from requorum.facts.host import HostFacts, MissingFact, Silent, commands
+from requorum.facts.master import Master
+from requorum.inventory import Inventory, MasterHost, Masters
+from requorum.operations.marking import signed
+from requorum.operations.masters import forget_found, name_members, put_back, somebody_edited
+from requorum.run import Run
+from requorum.undoing import to_undo
+from requorum.wellness import left_behind
+
+URLS = {name(n): f"https://10.0.0.{10 + n}:2379" for n in range(3)}
+
+
+def config(*order: int, by: str = "name") -> str:
+    """master-config.yaml that lists these hosts, in this order."""
+    lines = [f"  - https://{name(n) if by == 'name' else f'10.0.0.{10 + n}'}:2379  # host {n}\n" for n in order]
+    return f"# mine\netcdClientInfo:\n  urls:\n{''.join(lines)}kind: MasterConfig\n"
+
+
+def on(n: int, text: str, *, found: str = "", **more: object) -> HostFacts:
+    """A healthy member on a master with this configuration."""
+    was = master_config.parse(found) if found else None
+    return replace(healthy(n), master=Master(master_config.parse(text), was, **more))  # type: ignore[arg-type]
+
+
+def masters(*lost: int) -> Inventory:
+    said = inventory(lost=lost)
+    return replace(said, masters=Masters(tuple(MasterHost(h.name, h.address, h.ssh) for h in said.etcd.hosts)))
+
+
+KNOWN = naming.places(masters(), survey(*(on(n, config(0, 1, 2)) for n in range(3))))
+
+
+def believed(facts: HostFacts, changes: list[Change]) -> HostFacts:
+    for change in changes:
+        facts = change.after(facts)
+    return facts
+
+
+def test_it_is_edited_and_later_put_together_again_byte_for_byte() -> None:
+    """Comments at the lines that go are not lost: the file as it was found is kept, and edited anew."""
+    text = config(1, 0, 2)
+    before = on(1, text)
+    changes = name_members(before, names(0), URLS, KNOWN, restart=True)
+    assert [type(c) for c in changes] == [KeepFound, WriteFile, WriteFile, EditFile]
+    alone = believed(before, changes)
+    assert alone.master is not None
+    assert alone.master.config.text == config(0)
+    assert alone.master.owes == ("api", "controllers")
+    assert name_members(alone, names(0), URLS, KNOWN) == []
+    whole = believed(alone, name_members(alone, names(0, 1, 2), URLS, KNOWN))
+    assert whole.master is not None
+    assert whole.master.config.text == text
+    assert believed(whole, forget_found(whole, whole=True)).master == replace(whole.master, found=None)
+    assert forget_found(whole, whole=False) == []
+
+
+def test_what_somebody_else_wrote_meanwhile_stays() -> None:
+    facts = on(0, config(0) + "new: true\n", found=config(0, 1, 2))
+    edited = believed(facts, name_members(facts, names(0, 1), URLS, KNOWN)).master
+    assert edited is not None
+    assert "new: true\n" in edited.config.text
+    assert edited.config.urls == ("https://etcd-0.example.com:2379", "https://10.0.0.11:2379")
+    assert somebody_edited(facts, URLS, KNOWN)
+    assert not somebody_edited(on(0, config(0), found=config(0, 1, 2)), URLS, KNOWN)
+    assert not somebody_edited(on(0, config(0)), URLS, KNOWN)
+
+
+def test_a_restart_is_owed_also_where_nothing_is_to_be_edited() -> None:
+    facts = on(0, config(0))
+    changes = name_members(facts, names(0), URLS, KNOWN, restart=True)
+    assert [c.path for c in changes if isinstance(c, WriteFile)] == list(master.OWED)
+    assert name_members(facts, names(0), URLS, KNOWN) == []
+
+
+def test_the_abort_puts_it_back() -> None:
+    facts = on(0, config(0), found=config(0, 1, 2), owes=("api", "controllers"))
+    changes = put_back(facts)
+    assert believed(facts, changes).master == Master(master_config.parse(config(0, 1, 2)))
+    assert [c.path for c in changes if isinstance(c, RemoveFile)] == [*master.OWED, master.FOUND]
+    restarted = put_back(on(0, config(0), found=config(0, 1, 2)))  # with a quorum, before the first member was added
+    assert [c.component for c in restarted if isinstance(c, RestartMaster)] == ["api", "controllers"]
+    assert put_back(on(0, config(0))) == []
+    assert put_back(healthy(0)) == []
+
+
+def test_restarts_only_what_is_owed() -> None:
+    facts = on(2, config(0), owes=("controllers",))
+    assert operations.masters.restart(facts, "api") == []
+    assert operations.masters.restart(facts, "controllers") == [
+        RestartMaster(name(2), "controllers", "https://etcd-2.example.com:8443", 8443)
+    ]
+    with pytest.raises(MissingFact):
+        operations.masters.restart(healthy(2), "api")
+
+
+def test_hosts_are_known_by_name_address_and_as_this_one() -> None:
+    facts = on(0, config(0, 1, by="address"))
+    assert facts.master is not None
+    assert naming.strangers(name(0), facts.master, KNOWN) == []
+    local = replace(facts.master, config=master_config.parse(config(0).replace(name(0), "localhost")))
+    assert naming.disagreements(name(0), local, frozenset(names(0)), KNOWN) == []
+    foreign = replace(facts.master, config=master_config.parse(config(0).replace(name(0), "vip.example.com")))
+    assert naming.strangers(name(0), foreign, KNOWN) == ["https://vip.example.com:2379"]
+    assert naming.disagreements(name(0), foreign, frozenset(names(0)), KNOWN) == [
+        f"{name(0)}: etcdClientInfo.urls names https://vip.example.com:2379, which is no member",
+        f"{name(0)}: etcdClientInfo.urls does not name {name(0)}, which is one",
+    ]
+
+
+def test_masters_that_agree_owe_nothing() -> None:
+    found = diagnose(masters(), survey(*(on(n, config(n, *({0, 1, 2} - {n}))) for n in range(3))))
+    assert found.verdict is Verdict.HEALTHY
+
+
+@pytest.mark.parametrize(
+    ("last", "owed"),
+    [
+        (on(2, config(2)), f"{name(2)}: etcdClientInfo.urls does not name {name(0)}, which is one"),
+        (on(2, config(0, 1, 2), owes=("api",)), f"the api of the master {name(2)} is to be restarted"),
+        (on(2, config(0, 1, 2), found=config(2, 0, 1)), f"the master {name(2)} remembers how"),
+    ],
+)
+def test_what_a_killed_run_left_on_a_master_is_owed(last: HostFacts, owed: str) -> None:
+    found = diagnose(masters(), survey(on(0, config(0, 1, 2)), on(1, config(0, 1, 2)), last))
+    assert found.verdict is Verdict.UNFINISHED
+    assert any(owed in line for line in found.proof)
+    assert found.path
+
+
+def test_while_hosts_are_missing_the_found_file_is_no_debt() -> None:
+    alone = on(0, config(0), found=config(0, 1, 2))
+    api = healthy(0, members(0)).api
+    found = diagnose(masters(1, 2), survey(replace(alone, api=api), silent(1), silent(2)))
+    assert found.verdict is Verdict.HEALTHY
+
+
+def test_an_abort_says_so_and_checks_see_an_owed_restart() -> None:
+
+    facts = on(0, config(0), found=config(0, 1, 2), owes=("api",))
+    bears = replace(facts, mark=signed(healthy(0), mark()))
+    assert "master-config.yaml is put back" in to_undo(bears)
+    assert any(master.owed_path("api") in line for line in left_behind(facts))
+
+
+# The changes, made under bash
+
+
+@dataclass
+class Elsewhere(LocalShell):
+    """What lies in /var/lib/requorum on a host lies in a folder of the test's own."""
+
+    folder: Path = Path()
+
+    def run(self, script: str, *, seconds: float, change: bool = False) -> Said:
+        return super().run(script.replace("/var/lib/requorum", str(self.folder)), seconds=seconds, change=change)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Elsewhere:
+    """A master whose API is restarted by writing another process number."""
+    tools = tmp_path / "tools"
+    pid, configmap = tmp_path / "pid", tmp_path / "configmap"
+    pid.write_text("100")
+    stand_in(tools, "ss", f'echo "LISTEN users:((\\"x\\",pid=$(cat {pid}),fd=3))"')
+    stand_in(tools, "systemctl", "exit 0")
+    stand_in(tools, "curl", "printf ok")
+    stand_in(tools, "master-restart", f'[ "$1" = api ] || [ "$1" = controllers ] && echo 200 > {pid}; exit 0')
+    oc = f"""case "$*" in
+*ready) printf ok;;
+*create*) cat > {configmap};;
+*"get configmap"*) [ -e {configmap} ] && uname -n | tr -d '\\n';;
+*delete*) [ -e {configmap} ] && rm {configmap};;
+esac"""
+    stand_in(tools, "oc", oc)
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    return Elsewhere(stands_in=tools, folder=folder)
+
+
+def owe(host: Elsewhere, component: str) -> Path:
+    path = host.folder / f"restart-master-{component}"
+    path.write_text("")
+    return path
+
+
+API = RestartMaster(name(0), "api", "https://etcd-0.example.com:8443", 8443)
+
+
+@pytest.mark.parametrize("component", master.COMPONENTS)
+def test_a_restart_is_proven_before_its_note_goes(host: Elsewhere, component: master.Component) -> None:
+    note = owe(host, component)
+    change = replace(API, component=component)
+    assert change.do(host)
+    assert not note.exists()
+    assert not change.do(host)
+
+
+def test_a_process_that_stays_is_no_restart(host: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exit code of master-restart is 0 also where it did nothing."""
+    monkeypatch.setattr("requorum.changes.masters._PATIENCE", {"api": 1})
+    assert host.stands_in is not None
+    stand_in(host.stands_in, "master-restart", "echo 'Component api is already stopped' >&2; exit 0")
+    note = owe(host, "api")
+    with pytest.raises(ChangeFailed, match="before pid=100, now pid=100.*already stopped"):
+        API.do(host)
+    assert note.exists()
+
+
+@pytest.mark.parametrize("word", ["create", "get configmap", "delete"])
+def test_an_api_that_is_ready_and_does_not_write_is_not_up(host: Elsewhere, word: str) -> None:
+    assert host.stands_in is not None
+    oc = host.stands_in / "oc"
+    timeout = 'echo "Error from server: etcdserver: request timed out" >&2; exit 1;;'
+    oc.write_text(oc.read_text().replace('case "$*" in', f'case "$*" in\n*"{word}"*) {timeout}', 1))
+    note = owe(host, "api")
+    with pytest.raises(ChangeFailed, match="with quorum: Error from server: etcdserver: request timed out"):
+        API.do(host)
+    assert note.exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("a\nb\nc\n", "a\nc\n"),
+        ("a\nc\n", "a\nb\nc\n"),
+        ("aa", "aaa"),
+        ("aaa", "a"),
+        ("ü\nsecret\n", "ö\nsecret\n"),
+        ("x", "y"),
+    ],
+)
+def test_an_edit_sends_only_what_differs(tmp_path: Path, old: str, new: str) -> None:
+    path = tmp_path / "a file"
+    path.write_text(old)
+    path.chmod(0o600)
+    shell = LocalShell()
+    change = EditFile(name(0), str(path), new, old)
+    assert change.do(shell)
+    assert path.read_text() == new
+    assert path.stat().st_mode & 0o7777 == 0o600
+    assert not change.do(shell)
+    assert base64.b64encode(b"secret").decode()[:6] not in shell.asked[0]
+
+
+def test_an_edit_of_another_file_than_was_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("other\n")
+    with pytest.raises(ChangeFailed, match="somebody else edits it"):
+        EditFile(name(0), str(path), "new\n", "old\n").do(LocalShell())
+    assert path.read_text() == "other\n"
+
+
+def test_a_host_that_is_no_master_is_not_asked_about_one() -> None:
+    assert "master" not in commands("/backup")
+    assert "master" not in commands("/backup", again=True)
+    assert commands("/backup", is_master=True)["master"] == master.COMMAND
+
+
+def test_what_an_api_lists() -> None:
+    listed = '{"items": [{"metadata": {"name": "a", "resourceVersion": "7"}}]}'
+    assert master_api.parse_list(listed) == {"a": 7}
+    with pytest.raises(ValueError, match="expected a list of ConfigMaps"):
+        master_api.parse_list("Unauthorized")
+
+
+# What a step asks
+
+
+def run_on(tmp_path: Path, *hosts: HostFacts | Silent, lost: tuple[int, ...] = ()) -> Run:
+    found = Run("checks", masters(*lost), tmp_path, "20261125T000000Z", "ada@desk", 1, ())
+    found.survey = survey(*hosts)
+    found.diagnosis = diagnose(found.inventory, found.survey)
+    return found
+
+
+def test_what_names_members_and_is_not_edited_is_told(tmp_path: Path) -> None:
+    arguments = "kubernetesMasterConfig: {apiServerArguments: {etcd-servers-overrides: ['/events#https://e:2379']}}\n"
+    alone = on(0, config(0, 1, 2) + arguments, no_proxy=(".svc", name(1), "10.0.0.12"), missing=("oc",))
+    alone = replace(alone, api=healthy(0, members(0)).api)
+    asked = live.Masters(run_on(tmp_path, alone, silent(1), silent(2), lost=(1, 2)))
+    overrides, proxy = asked.notes(name(0))
+    assert "etcd-servers-overrides says /events#https://e:2379" in overrides
+    assert "by hand" in overrides
+    assert f"NO_PROXY in {master.ENVIRONMENT} names {name(1)}, 10.0.0.12" in proxy
+    assert asked.problems(name(0)) == ["oc is not there: a master needs it"]
+    assert asked.silent == [name(1), name(2)]
+    assert asked.remaining == names(0)
+    assert asked.urls == {name(0): "http://10.0.0.10:2379"}
+
+
+def test_a_url_of_nobody_is_a_problem(tmp_path: Path) -> None:
+    strange = on(0, config(0).replace(name(0), "vip.example.com"))
+    asked = live.Masters(run_on(tmp_path, strange, healthy(1), healthy(2)))
+    (problem,) = asked.problems(name(0))
+    assert "names https://vip.example.com:2379, which is no host of the inventory" in problem
+    with pytest.raises(MissingFact, match="a master"):
+        asked.surveyed(name(1))
