@@ -24,7 +24,6 @@ class Masters:
 
     def __init__(self, run: Run) -> None:
         self._run, self._cluster = run, Cluster(run)
-        self.silent = [n for n in run.inventory.master_names if isinstance(run.survey[n], Silent)]
 
     def __repr__(self) -> str:
         return f"the masters of {self._cluster}"
@@ -33,6 +32,13 @@ class Masters:
     def places(self) -> Places:
         """By which names and addresses each host is known."""
         return places(self._run.inventory, self._run.survey)
+
+    @property
+    def silence(self) -> list[str]:
+        """What becomes of the masters that are silent, in words."""
+        silent = [n for n in self._run.inventory.master_names if isinstance(self._run.survey[n], Silent)]
+        later = "its master-config.yaml is edited when the host is back, by this command"
+        return [f"the master {name} is silent: {later}" for name in silent]
 
     @property
     def urls(self) -> dict[str, str]:

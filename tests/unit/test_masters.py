@@ -300,7 +300,10 @@ def test_what_names_members_and_is_not_edited_is_told(tmp_path: Path) -> None:
     assert "by hand" in overrides
     assert f"NO_PROXY in {master.ENVIRONMENT} names {name(1)}, 10.0.0.12" in proxy
     assert asked.problems(name(0)) == ["oc is not there: a master needs it"]
-    assert asked.silent == [name(1), name(2)]
+    assert [line.partition(" is silent")[0] for line in asked.silence] == [
+        f"the master {name(1)}",
+        f"the master {name(2)}",
+    ]
     assert asked.remaining == names(0)
     assert asked.urls == {name(0): "http://10.0.0.10:2379"}
 
