@@ -43,8 +43,11 @@ class HostSurveyed:
     found: tuple[tuple[str, str], ...]
 
 
-NEVER_WRITTEN = "nothing was ever written to it: it is new, or every member was emptied and founded it again"
-"""Stands in the proof of a verdict on a cluster that answers, and whose store was never written to."""
+NEVER_WRITTEN = (
+    "nothing was ever written to it by the v3 API: it is new, holds v2 data only, or every member was emptied and founded "
+    "it again"
+)
+"""Stands in the proof of a verdict on a cluster that answers, and whose v3 store was never written to."""
 
 
 @dataclass(frozen=True)

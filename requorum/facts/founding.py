@@ -13,7 +13,10 @@ from requorum.facts.protobuf import Message, parse
 
 HOUSEKEEPING = frozenset({1, 100, 1300, 1301, 1302})
 """Fields of etcd's InternalRaftRequest that write no key: ID, header, and what members publish of themselves."""
-V2_METHODS = frozenset({b"GET", b"QGET", b"HEAD", b"PUT", b"POST", b"DELETE", b"SYNC"})
+_V2_WRITES = frozenset({b"PUT", b"POST", b"DELETE"})
+V2_METHODS = _V2_WRITES | {b"GET", b"QGET", b"HEAD", b"SYNC"}
+_OWN_V2_PATH = b"/0/"
+"""Below it etcd keeps the members and its version in the v2 store; what clients write lies below /1 and /2."""
 
 EVERY = 32
 """Of so many entries one is kept as a sample, and all of the first ones: a new cluster has few."""
@@ -23,8 +26,8 @@ EVERY = 32
 class Witness:
     """Is shown every entry of a log, in the order of the file (`read_entries`).
 
-    `wrote`: some entry may write to the v3 store; what is not sure to write nothing counts. `samples`: term and
-    checksum of some entries, by index.
+    `wrote`: some entry may write for a client, by the v2 or the v3 API; what is not sure to write nothing counts.
+    `samples`: term and checksum of some entries, by index.
     """
 
     wrote: bool = False
@@ -47,5 +50,5 @@ def _may_write(entry: Message) -> bool:
     except DataError:
         return True
     if request.bytes(2) in V2_METHODS:
-        return False
+        return request.bytes(2) in _V2_WRITES and not request.bytes(3).startswith(_OWN_V2_PATH)
     return not request.numbers.keys() | request.repeated.keys() <= HOUSEKEEPING

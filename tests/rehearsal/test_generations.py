@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 from killed_runs import Point, stopped
 from meetings import met
-from runbook_runs import Done, assert_told, assert_whole, broken, chance, declared_lost, left_behind, run, written
+from runbook_runs import (
+    Done,
+    assert_told,
+    assert_whole,
+    broken,
+    chance,
+    declared_lost,
+    left_behind,
+    run,
+    state,
+    written,
+)
 from test_failed_joins import (
     JOINER,
     SURVIVOR,
@@ -101,6 +112,45 @@ def test_silent_and_back_later(labs: Labs, tmp_path: Path, release: str) -> None
     assert_whole(lab, writes)
     assert left_behind(lab) == []
     assert_survives_restarts(lab, writes)
+
+
+# Data of the v2 API
+
+V2 = """
+. /etc/etcd/etcd.conf
+v2() {
+  ETCDCTL_API=2 etcdctl --endpoints "$ETCD_ADVERTISE_CLIENT_URLS" --ca-file "$ETCD_TRUSTED_CA_FILE" \\
+    --cert-file "$ETCD_PEER_CERT_FILE" --key-file "$ETCD_PEER_KEY_FILE" "$@"
+}
+"""
+V2_KEYS = {
+    "/openshift.com/network/config": '{"Network":"10.128.0.0/14"}',
+    **{f"/app/{number}": f"value {number}" for number in range(20)},
+}
+
+
+def assert_v2_keys(lab: Lab) -> None:
+    read = 'for key in $(v2 ls -r -p / | grep -v "/$"); do echo "$key=$(v2 get "$key")"; done'
+    for host in lab.hosts:
+        lines = lab.run(host, f"{V2}{read}").stdout.splitlines()
+        assert dict(line.split("=", 1) for line in lines) == V2_KEYS, host.short
+
+
+@pytest.mark.full
+def test_data_of_the_v2_api_alone(labs: Labs) -> None:
+    """To the v3 store nothing was ever written: this is no log that an emptied host makes when it starts."""
+    lab = labs(release="bullseye")
+
+    def make() -> list[Write]:
+        lab.run("etcd-0", V2 + "\n".join(f"v2 set {key} '{value}'" for key, value in V2_KEYS.items()))
+        lab.break_hosts(["etcd-1", "etcd-2"], "destroyed")
+        return []
+
+    state(lab, "v2-destroyed", make)
+    assert_recovered(lab, run(lab), [])
+    assert_v2_keys(lab)
+    assert_survives_restarts(lab, [])
+    assert_v2_keys(lab)
 
 
 # The way back

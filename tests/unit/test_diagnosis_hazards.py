@@ -161,7 +161,7 @@ def test_a_cluster_that_holds_nothing_says_so() -> None:
     new = [replace(h, api=replace(h.api, status=replace(h.api.status, revision=1))) for h in hosts]  # type: ignore[type-var]
     found = diagnose(inventory(), survey(*new))
     assert found.verdict is Verdict.HEALTHY
-    assert "nothing was ever written to it" in "\n".join(found.proof)
+    assert "nothing was ever written to it by the v3 API" in "\n".join(found.proof)
 
 
 def test_a_wrong_peer_url_in_etcd_conf_does_not_hide_the_member() -> None:

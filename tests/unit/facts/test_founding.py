@@ -18,6 +18,11 @@ PUBLISH_V2 = field(1, 9) + text(2, b"PUT") + text(3, b"/0/members/7/attributes")
 PUBLISH_V3 = text(100, field(1, 9)) + text(1301, field(1, 7))
 VERSION = text(100, field(1, 9)) + text(1300, b"3.5.0")
 PUT = text(100, field(1, 9)) + text(4, text(1, b"key") + text(2, b"value"))
+VERSION_V2 = field(1, 9) + text(2, b"PUT") + text(3, b"/0/version") + text(4, b"3.3.0")
+SYNC_V2 = field(1, 9) + text(2, b"SYNC")
+READ_V2 = field(1, 9) + text(2, b"GET") + text(3, b"/1/app/key")
+PUT_V2 = field(1, 9) + text(2, b"PUT") + text(3, b"/1/app/key") + text(4, b"value")
+DELETE_V2 = field(1, 9) + text(2, b"DELETE") + text(3, b"/1/app/key")
 LEASE = field(1, 9) + text(8, field(1, 60))
 
 
@@ -33,10 +38,10 @@ def witnessed(*entries: bytes) -> Witness:
 
 
 def test_what_an_emptied_host_writes_at_its_start() -> None:
-    assert not witnessed(b"", PUBLISH_V2, VERSION, PUBLISH_V3).wrote
+    assert not witnessed(b"", PUBLISH_V2, VERSION_V2, SYNC_V2, READ_V2, VERSION, PUBLISH_V3).wrote
 
 
-@pytest.mark.parametrize("entry", [PUT, LEASE, b"\x07 no message", text(5, b"")])
+@pytest.mark.parametrize("entry", [PUT, PUT_V2, DELETE_V2, LEASE, b"\x07 no message", text(5, b"")])
 def test_what_may_be_a_write_counts(entry: bytes) -> None:
     assert witnessed(b"", PUBLISH_V2, entry).wrote
 
