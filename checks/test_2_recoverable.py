@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from requorum.fitness import unfit
 from requorum.live import Cluster, EtcdMember
+from requorum.masters import Masters
 from requorum.stages import ALWAYS, precondition, step
 from requorum.wellness import misfits
 
@@ -31,3 +32,11 @@ def test_reaches_others(etcd: EtcdMember, cluster: Cluster) -> None:
         others = [cluster.member(facts.name) for facts in cluster.reached if facts.name != etcd.name]
         unreached = [place for other in others for place in etcd.unreached(other)]
         assert not unreached, f"not reached from here: {', '.join(unreached)}"
+
+
+@step(23, "The master could be taken along", on="masters", when=ALWAYS, parallel=True)
+def test_master_fit(etcd: EtcdMember, masters: Masters) -> None:
+    """What names members in its configuration is understood, and what its API is asked with is there."""
+    with precondition("a master whose configuration names hosts of the inventory, with its tools and certificates"):
+        problems = masters.problems(etcd.name)
+        assert not problems, "\n".join(problems)

@@ -150,7 +150,7 @@ def wrong_with(inventory: Inventory, file: AnsibleFile, leaving: Collection[str]
         return [file.wrong] if file.wrong else []
     present = Ansible(file.path, file.text)
     if not present.groups.declares(GROUP):
-        return [f"{file.path} has no group [{GROUP}]"]
+        return [f"{file.path} has no group [{GROUP}]: is it the right file?"]
     if left_aside(file):
         return []
     found = places(inventory, present)

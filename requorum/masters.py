@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from requorum.facts import master, master_api
+from requorum.facts import master, master_api, master_config
 from requorum.facts.host import HostFacts, MissingFact, Silent
 from requorum.facts.master import Master
 from requorum.facts.shell import CTL
@@ -74,8 +74,8 @@ class Masters:
         found = self.surveyed(name)
         lines = [f"{what} is not there: a master needs it" for what in found.missing]
         return lines + [
-            f"master-config.yaml names {url}, which is no host of the inventory: is it a member? Then add its host to "
-            "etcd.hosts; if it is another name of one, write that host's name in the file"
+            f"{master_config.PATH}, line {found.config.line_of(url)}: it names {url}, which is no host of the inventory: is "
+            "it a member? Then add its host to etcd.hosts; if it is another name of one, write that host's name there"
             for url in strangers(name, found, self.places)
         ]
 

@@ -51,7 +51,7 @@ def disagreements(name: str, master: Master, wanted: frozenset[str], known: Plac
     for one in master.config.lists:
         named = {place_of(url, name, known) or url for url in one.urls}
         told = [f"names {other}, which is no member" for other in sorted(named - wanted)]
-        told += [f"does not name {other}, which is one" for other in sorted(wanted - named)]
+        told += [f"does not name the member on {other}" for other in sorted(wanted - named)]
         found += [f"{name}: {one.field} {words}" for words in told]
     return found
 
@@ -67,7 +67,7 @@ def owed_on_masters(
         if not isinstance(facts, HostFacts) or facts.master is None:
             continue
         found += disagreements(facts.name, facts.master, wanted, known)
-        found += [f"the {component} of the master {facts.name} is to be restarted" for component in facts.master.owes]
+        found += [f"a restart of the {component} on the master {facts.name}" for component in facts.master.owes]
         if whole and facts.master.found:
             found.append(f"the master {facts.name} remembers how its configuration was found")
     return found

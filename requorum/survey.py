@@ -182,7 +182,7 @@ def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None =
         except ValueError as error:
             said = f"{error}" + (f"; {output.stderr.strip()}" if output.stderr.strip() else "")
             raise Unexpected(
-                name, expected=f"readable facts: {noun}", found=said, advice="mend it on the host; nothing was changed"
+                name, expected=f"readable facts: {noun}", found=said, advice="mend it on the host"
             ) from None
 
     if "conf" in outputs and outputs["conf"].exit != 0:

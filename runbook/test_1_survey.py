@@ -70,7 +70,7 @@ def test_can_join(etcd: EtcdMember, cluster: Cluster) -> None:
 @step(15, "Check that the master may be changed", on="masters", when=ACTS, parallel=True)
 def test_master(etcd: EtcdMember, masters: Masters) -> None:
     """38.1.2: what names members in its configuration is understood, and what its API is asked with is there."""
-    with precondition("a master whose configuration names hosts of the inventory, with its tools"):
+    with precondition("a master whose configuration names hosts of the inventory, with its tools and certificates"):
         problems = masters.problems(etcd.name)
         assert not problems, "\n".join(problems)
     for line in masters.notes(etcd.name):
@@ -83,5 +83,7 @@ def test_ansible_inventory(ansible: AnsibleGroup, cluster: Cluster) -> None:
     with precondition("a group [etcd] in which every host that is to leave it can be told", otherwise=ansible.advice):
         problems = ansible.problems()
         assert not problems, "\n".join(problems)
+    with precondition("the file as this run found it", otherwise="run the same command again: it looks anew"):
+        assert not ansible.changed_since(), f"somebody has edited {ansible} since this run looked"
     for line in ansible.notes(cluster):
         note(line)

@@ -59,7 +59,9 @@ def test_save_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
 @step(24, "Keep the Ansible inventory", on="ansible", when=ACTS)
 def test_keep_ansible_inventory(ansible: AnsibleGroup) -> None:
     """On the machine that runs this, in the run's folder, with its owner and mode."""
-    with action("copy the Ansible inventory") as hand:
+    with action(
+        "copy the Ansible inventory", otherwise="look at it on this machine, then run the same command again"
+    ) as hand:
         hand.make(ansible.keep())
     with postcondition("the copy holds every byte of it"):
         assert ansible.aside or ansible.kept()

@@ -40,6 +40,13 @@ for tool in {" ".join(_TOOLS)}; do
   command -v "$tool" >/dev/null || [ -x "/usr/local/bin/$tool" ] || echo "missing $tool"
 done
 [ -r {KUBECONFIG} ] || echo 'missing {KUBECONFIG}'
+# What its API connects to etcd with: a file that is gone would be noticed at its restart, after the force.
+awk '/^etcdClientInfo:/ {{on=1; next}}  /^[^ #]/ {{on=0}}  on && $1 ~ /^(ca|certFile|keyFile):$/ {{print $2}}' \\
+  {master_config.PATH} | tr -d '\\042\\047' | while read -r file; do
+    [ -n "$file" ] || continue
+    case $file in /*) ;; *) file=$(dirname {master_config.PATH})/$file;; esac
+    [ -s "$file" ] || echo "missing $file"
+  done
 {"".join(f"[ ! -e {owed_path(one)} ] || echo 'owes {one}'{chr(10)}" for one in COMPONENTS)}
 sed -n 's/^[[:space:]]*NO_PROXY=/proxy /p' {ENVIRONMENT} 2>/dev/null
 echo '{_SUM}'; sha256sum < {master_config.PATH} || exit 1

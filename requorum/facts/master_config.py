@@ -71,6 +71,11 @@ class MasterConfig:
         """Every url that it names as a member's, each once."""
         return tuple(dict.fromkeys(url for found in self.lists for url in found.urls))
 
+    def line_of(self, url: str) -> int:
+        """The line where a url stands first. Raises StopIteration for one that it does not name."""
+        at = next(item.start for found in self.lists for item in found.items if url in item.urls)
+        return self.text.count("\n", 0, at) + 1
+
     def edited(self, keep: Callable[[str], bool], added: Callable[[Collection[str]], Sequence[str]]) -> str:
         """The text with every list reduced to the urls to `keep`, in its own order, and what `added` says at its end.
 
@@ -152,14 +157,17 @@ def parse(text: str) -> MasterConfig:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise _wrong(mark.line + 1 if mark else 1, "YAML", error.problem or "no YAML") from None
+        raise _wrong(
+            mark.line + 1 if mark else 1, "YAML", (error.problem or "no YAML").removeprefix("found ")
+        ) from None
     except yaml.YAMLError as error:
         raise _wrong(1, "YAML", " ".join(str(error).split())) from None
     if not isinstance(root, yaml.MappingNode):
         raise _wrong(1, "a mapping with etcdClientInfo", "something else")
     lists = [_url_list(root, URLS), *(_url_list(root, field) for field in SERVERS)]
     if lists[0] is None:
-        raise _wrong(1, f"the field {URLS}", "no such field")
+        info = _node(root, URLS.partition(".")[0])
+        raise _wrong(max(1, info.start_mark.line) if info else 1, f"the field {URLS}", "no such field")
     overrides = [value for field in _OVERRIDES for value in _values(_node(root, field))]
     address = _text(_node(root, _ADDRESS)) or "0.0.0.0:8443"
     port = address.rpartition(":")[2]

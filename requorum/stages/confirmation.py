@@ -11,6 +11,7 @@ from requorum.ansible import AnsibleGroup
 from requorum.diagnosis import Diagnosis, Verdict
 from requorum.records import Confirmed
 from requorum.run import Run
+from requorum.undoing import listed
 
 
 class NotConfirmed(Exception):
@@ -59,10 +60,13 @@ def _recovery(run: Run) -> list[str]:
     if run.ansible is not None and not run.ansible.wrong and not (group := AnsibleGroup(run)).aside and group.leaving:
         names = ", ".join(group.leaving)
         lines.append(f"Ansible:   {names} leave [etcd] in {group}, and return as members; a copy is kept.")
-    return [*lines, _point_of_no_return(found)]
+    return [*lines, _point_of_no_return(run, found)]
 
 
-def _point_of_no_return(found: Diagnosis) -> str:
+def _point_of_no_return(run: Run, found: Diagnosis) -> str:
+    speaker = run.reached.get(found.survivor)
+    if speaker and speaker.mark and speaker.mark.members and listed(speaker) not in ((), speaker.mark.members):
+        return "Point of no return: it has passed, the member list has changed; --abort cannot undo this recovery."
     if found.verdict is Verdict.LOST:
         step = "step 42, which forces a new cluster on the survivor"
     elif found.removals:

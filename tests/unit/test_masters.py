@@ -71,12 +71,32 @@ def test_it_is_edited_and_later_put_together_again_byte_for_byte() -> None:
     assert forget_found(whole, whole=False) == []
 
 
-def test_what_somebody_else_wrote_meanwhile_stays() -> None:
-    facts = on(0, config(0) + "new: true\n", found=config(0, 1, 2))
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("kind: MasterConfig\n", "kind: MasterConfig\n# ticket 4711\n"),
+        ("# mine\n", "# ours\n"),
+        ("etcdClientInfo:\n", "etcdClientInfo:\n  certFile: mended.crt\n"),
+    ],
+    ids=["below", "above", "beside"],
+)
+def test_what_somebody_else_wrote_meanwhile_stays_and_the_lists_are_as_they_were(old: str, new: str) -> None:
+    facts = on(0, config(0).replace(old, new), found=config(1, 0, 2))
+    whole = believed(facts, name_members(facts, names(0, 1, 2), URLS, KNOWN)).master
+    assert whole is not None
+    assert whole.config.text == config(1, 0, 2).replace(old, new)
+
+
+def test_where_somebody_edited_the_list_itself_its_hosts_have_the_names_that_they_had() -> None:
+    facts = on(0, config(0).replace("# host 0", "# mine").replace("urls:", "urls:  # mine"), found=config(1, 0, 2))
     edited = believed(facts, name_members(facts, names(0, 1), URLS, KNOWN)).master
     assert edited is not None
-    assert "new: true\n" in edited.config.text
-    assert edited.config.urls == ("https://etcd-0.example.com:2379", "https://10.0.0.11:2379")
+    assert "2379  # mine\n" in edited.config.text
+    assert edited.config.urls == ("https://etcd-0.example.com:2379", "https://etcd-1.example.com:2379")
+
+
+def test_an_abort_knows_whether_somebody_else_has_edited_it() -> None:
+    facts = on(0, config(0) + "new: true\n", found=config(0, 1, 2))
     assert somebody_edited(facts, URLS, KNOWN)
     assert not somebody_edited(on(0, config(0), found=config(0, 1, 2)), URLS, KNOWN)
     assert not somebody_edited(on(0, config(0)), URLS, KNOWN)
@@ -120,7 +140,7 @@ def test_hosts_are_known_by_name_address_and_as_this_one() -> None:
     assert naming.strangers(name(0), foreign, KNOWN) == ["https://vip.example.com:2379"]
     assert naming.disagreements(name(0), foreign, frozenset(names(0)), KNOWN) == [
         f"{name(0)}: etcdClientInfo.urls names https://vip.example.com:2379, which is no member",
-        f"{name(0)}: etcdClientInfo.urls does not name {name(0)}, which is one",
+        f"{name(0)}: etcdClientInfo.urls does not name the member on {name(0)}",
     ]
 
 
@@ -132,8 +152,8 @@ def test_masters_that_agree_owe_nothing() -> None:
 @pytest.mark.parametrize(
     ("last", "owed"),
     [
-        (on(2, config(2)), f"{name(2)}: etcdClientInfo.urls does not name {name(0)}, which is one"),
-        (on(2, config(0, 1, 2), owes=("api",)), f"the api of the master {name(2)} is to be restarted"),
+        (on(2, config(2)), f"{name(2)}: etcdClientInfo.urls does not name the member on {name(0)}"),
+        (on(2, config(0, 1, 2), owes=("api",)), f"a restart of the api on the master {name(2)}"),
         (on(2, config(0, 1, 2), found=config(2, 0, 1)), f"the master {name(2)} remembers how"),
     ],
 )
@@ -312,6 +332,6 @@ def test_a_url_of_nobody_is_a_problem(tmp_path: Path) -> None:
     strange = on(0, config(0).replace(name(0), "vip.example.com"))
     asked = live.Masters(run_on(tmp_path, strange, healthy(1), healthy(2)))
     (problem,) = asked.problems(name(0))
-    assert "names https://vip.example.com:2379, which is no host of the inventory" in problem
+    assert "line 4: it names https://vip.example.com:2379, which is no host of the inventory" in problem
     with pytest.raises(MissingFact, match="a master"):
         asked.surveyed(name(1))

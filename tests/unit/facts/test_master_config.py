@@ -6,6 +6,7 @@ In master_configs/ lie golden files: NAME.yaml, and NAME.edited.yaml, in which m
 from __future__ import annotations
 
 import hashlib
+import subprocess
 from collections.abc import Collection
 from pathlib import Path
 
@@ -114,6 +115,24 @@ def test_a_master_is_parsed() -> None:
     assert read.found.text == WHOLE
     assert (read.owes, read.missing) == (("api", "controllers"), ("oc",))
     assert read.no_proxy == (".svc", "master-1.example.com")
+
+
+def test_a_certificate_that_is_gone_is_told_before_its_api_is_restarted(tmp_path: Path) -> None:
+    (tmp_path / "master.etcd-ca.crt").write_text("a certificate")
+    (tmp_path / "master-config.yaml").write_text(
+        "servingInfo:\n  certFile: other.crt\n"
+        "etcdClientInfo:\n  ca: 'master.etcd-ca.crt'\n  certFile: gone.crt  # since monday\n  keyFile: /gone/client.key\n"
+        "  urls:\n  - https://etcd-0.example.com:2379\noauthConfig:\n  keyFile: other.key\n"
+    )
+    script = master.COMMAND.replace("/etc/origin/master", str(tmp_path))
+    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
+    missing = [one for one in master.parse(said).missing if one.startswith("/") and "kubeconfig" not in one]
+    assert missing == [f"{tmp_path}/gone.crt", "/gone/client.key"]
+
+
+def test_the_line_of_what_is_missing() -> None:
+    with pytest.raises(MasterConfigError, match=r"line 2: expected the field etcdClientInfo\.urls"):
+        master_config.parse("kind: MasterConfig\netcdClientInfo:\n  ca: ca.crt\n")
 
 
 @pytest.mark.parametrize("output", ["", "--- requorum: notes ---\n", said_by(WHOLE).replace("a:2379", "b:2379")])
