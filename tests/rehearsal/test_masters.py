@@ -24,6 +24,7 @@ from lab.parallel import in_parallel
 from lab.spec import Host
 
 Labs = Callable[..., Lab]
+TICKET = "# ticket 4711: reviewed"
 NOTES = "ls /var/lib/requorum 2>/dev/null || true"
 
 
@@ -122,10 +123,13 @@ def test_two_masters_stay_dead_and_come_back_later(colocated: Lab, tmp_path: Pat
     again = run(lab, inventory=inventory)  # while they are still away
     assert_told(again, exit=0, outcome="healthy", verdict="healthy", says=["1 of 3 members"])
 
+    lab.run(survivor, f"echo '{TICKET}' >> {masters.CONFIG}")  # somebody else's
     lab.boot(*lost, wipe=True)
     done = run(lab, "-n", "3", inventory=inventory)
     assert_told(done, exit=0, outcome="recovered", verdict="unfinished", says=["3 of 3 members"])
     assert_whole(lab, writes)
+    assert lab.run(survivor, f"tail -n 1 {masters.CONFIG}").stdout == f"{TICKET}\n"
+    lab.run(survivor, f"sed -i '$d' {masters.CONFIG}")
     assert configs(lab) == before
     assert_masters_serve(lab, list(lab.hosts), kept, "back")
     assert in_parallel(lambda host: lab.run(host, NOTES).stdout, lab.hosts) == ["", "", ""]
