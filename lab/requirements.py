@@ -18,6 +18,7 @@ PROGRAMS = {
     "mmdebstrap": "mmdebstrap",
     "systemd-nspawn": "systemd-container",
     "ip": "iproute2",
+    "nft": "nftables",  # rehearsals cut hosts off from each other
     "mount": "mount",
     "nsenter": "util-linux",
     "unshare": "util-linux",
