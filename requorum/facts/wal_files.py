@@ -22,9 +22,9 @@ for segment in $(ls | grep '^[0-9a-f-]*[.]wal$' | sort | tail -n {newest}); do
   size=$(stat -c %s "$segment") || exit 1
   kept={FIRST}
   while [ "$kept" -lt "$size" ]; do
-    # What cannot be read is not taken for zeros; a pipe that is closed because something was found is no error.
-    more=$(tail -c +$((kept + 1)) "$segment" | LC_ALL=C tr -d '\\0' | head -c 1 | wc -c) || [ "$more" -gt 0 ] || exit 1
-    [ "$more" -gt 0 ] || break
+    # 0: only zeros are left; 1: something else is; 2: it cannot be read, which is not taken for zeros.
+    cmp -s -n $((size - kept)) -i "$kept:0" "$segment" /dev/zero && break
+    [ $? -eq 1 ] || exit 1
     kept=$((kept * 2))
   done
   [ "$kept" -lt "$size" ] || kept=$size

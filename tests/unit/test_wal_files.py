@@ -64,9 +64,9 @@ def test_a_folder_without_segments_says_so(folder: Path) -> None:
 
 
 def test_what_cannot_be_read_is_not_taken_for_zeros(folder: Path) -> None:
-    """A bad sector behind the first bytes: tail fails, and has printed nothing."""
+    """A bad sector behind the first bytes: cmp says that it has trouble, and not that something differs."""
     (folder / "a-0.wal").write_bytes(bytes(2 * FIRST))
-    bad_disk = LocalShell(stand_in(folder.parent / "bin", "tail", '[ "$1" = -n ] && exec /usr/bin/tail "$@"; exit 1'))
+    bad_disk = LocalShell(stand_in(folder.parent / "bin", "cmp", "exit 2"))
     script = f"{{ {command(str(folder), 2)}; }} > /dev/null"
     assert bad_disk.run(script, seconds=60).exit == 1
     assert LocalShell().run(script, seconds=60).exit == 0
