@@ -110,8 +110,9 @@ class Controller(Steps):
         except JournalError as error:
             self._refuse(session, str(error))
         self._write("", "")
-        self._follower = Follower(run.journal, self._write, plan=self.mode == "plan")
-        self._follower.start()
+        if not self._config.option.collectonly:  # no step runs, and the journal goes away under a reader's hands
+            self._follower = Follower(run.journal, self._write, plan=self.mode == "plan")
+            self._follower.start()
 
     def _tell_undoing(self) -> None:
         undoing = self.run.undoing

@@ -150,3 +150,12 @@ def test_an_outline_follows_the_verdict(project: Project) -> None:
     outline = project.start("--collect-only", verdict="healthy").finish()
     assert "test_look[bastion]" in outline.output
     assert "test_survivor" not in outline.output
+
+
+def test_nobody_follows_an_outline(project: Project) -> None:
+    """Its journal goes away when it ends: under load a thread that read on ended in a traceback (seen)."""
+    threads = "import threading\ndef pytest_unconfigure():\n    print([t.name for t in threading.enumerate()])\n"
+    (project.folder / "telling_threads.py").write_text(threads)
+    outline = project.start("--collect-only", "-p", "telling_threads").finish()
+    outline.assert_told(0, "MainThread")
+    assert "requorum-terminal" not in outline.output
