@@ -18,6 +18,7 @@ _ENDPOINTS = ("FLANNEL_ETCD_ENDPOINTS", "FLANNEL_ETCD")
 _PREFIX = ("FLANNEL_ETCD_PREFIX", "FLANNEL_ETCD_KEY")
 _OPTIONS = "FLANNEL_OPTIONS"
 _DEFAULT_PREFIX = "/coreos.com/network"
+_KEY = re.compile(r"(/[A-Za-z0-9._-]+)+")
 _URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?/?")
 _WITHOUT_ETCD = "kube-subnet-mgr"
 _WINS = {"etcd-endpoints": _ENDPOINTS[0], "etcd-prefix": _PREFIX[0]}
@@ -91,6 +92,9 @@ def parse(text: str) -> FlanneldConf | None:
     for url in urls:
         if not _URL.fullmatch(url):
             raise _wrong(endpoints.line, f"a url such as https://etcd-0.example.com:2379 in {endpoints.key}", repr(url))
+    where = "/" + (prefix.value if prefix else _DEFAULT_PREFIX).strip("/")
+    if prefix and not _KEY.fullmatch(where):
+        raise _wrong(prefix.line, f"a key of etcd such as /openshift.com/network in {prefix.key}", repr(prefix.value))
     return FlanneldConf(
         text=text,
         field=endpoints.key,
@@ -98,7 +102,7 @@ def parse(text: str) -> FlanneldConf | None:
         start=endpoints.start,
         end=endpoints.end,
         line=endpoints.line,
-        prefix="/" + (prefix.value if prefix else _DEFAULT_PREFIX).strip("/"),
+        prefix=where,
         ca=flags.get("etcd-cafile", ""),
         certificate=flags.get("etcd-certfile", ""),
         key=flags.get("etcd-keyfile", ""),
