@@ -119,6 +119,8 @@ def owed_to_flannel(
         found += disagreements(facts.name, facts.flannel, wanted, known)
         if facts.flannel.owes:
             found.append(f"a restart of flanneld on {facts.name}")
+        if facts.flannel.kept is not None:
+            found.append(f"{facts.name} remembers which leases Flannel had")
         if whole and facts.flannel.found:
             found.append(f"{facts.name} remembers how Flannel's configuration was found")
     return found

@@ -27,13 +27,13 @@ def name_members(
     differs = text != found.config.text
     if not differs and not restart:
         return []
-    # First: a run that is killed after the edit must not forget the restart, nor what was there before.
-    changes: list[Change] = []
+    # Before the edit: a run that is killed must not forget the restart, nor what was there. The debt comes first: a file
+    # that was found and owes nothing is one that flanneld was restarted with, and is again by an abort.
+    changes = [_note(facts, OWED, _OWED_TEXT)]
     if differs and not found.found:
         changes.append(_note(facts, FOUND, found.config.text))
     if found.kept is None and found.keys == SERVED:
         changes.append(_note(facts, LEASES, kept_text(found.leases)))
-    changes.append(_note(facts, OWED, _OWED_TEXT))
     return changes + ([EditFile(facts.name, flanneld_conf.PATH, text, found.config.text)] if differs else [])
 
 

@@ -144,9 +144,9 @@ def test_a_recovery_is_undone_before_the_force(flannel3: Lab) -> None:
 @pytest.mark.parametrize(
     "point",
     [
-        "test_flannel_names_remaining[{last}] change 3",
-        "test_name_all_to_flannel[{last}] change 1",
-        "test_restart_flannel[{last}] change 1",
+        "test_flannel_names_remaining[{survivor}] change 4",
+        "test_name_all_to_flannel[{survivor}] change 1",
+        "test_restart_flannel[{survivor}] change 1",
     ],
 )
 @pytest.mark.parametrize("how", ["before", "after"])
@@ -156,7 +156,7 @@ def test_a_killed_run_forgets_no_flanneld(flannel3: Lab, point: str, how: str) -
     leases = flannel.leases(lab, lab.hosts[0])
     writes = broken(lab, ["etcd-1", "etcd-2"], "destroyed")
     started = in_parallel(lambda host: lab.run(host, STARTED).stdout, lab.hosts)
-    killed = sabotaged(lab, {"point": point.format(last=lab.hosts[0].name), "how": how})
+    killed = sabotaged(lab, {"point": point.format(survivor=lab.hosts[0].name), "how": how})
     assert killed.returncode == -9, killed.stdout
     done = run(lab)
     assert done.exit == 0, done.output

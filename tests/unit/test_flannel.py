@@ -146,7 +146,7 @@ def test_where_it_runs(active: str, enabled: str, runs: bool) -> None:
 def test_it_is_edited_and_later_put_together_again_byte_for_byte() -> None:
     before = on(1, text(1, 0, 2), keys=SERVED, leases=(MINE,))
     changes = name_members(before, names(0), URLS, KNOWN, restart=True)
-    assert [c.path for c in changes if isinstance(c, WriteFile)] == [FOUND, LEASES, OWED, flanneld_conf.PATH]
+    assert [c.path for c in changes if isinstance(c, WriteFile)] == [OWED, FOUND, LEASES, flanneld_conf.PATH]
     during = believed(before, changes)
     assert during.flannel == Flannel(
         conf(text(0)), conf(text(1, 0, 2)), (MINE,), True, keys=SERVED, leases=(MINE,)
@@ -235,6 +235,7 @@ def test_hosts_that_agree_owe_nothing() -> None:
         (on(2, text(2)), f"{name(2)}: FLANNEL_ETCD_ENDPOINTS does not name the member on {name(0)}"),
         (on(2, text(0, 1, 2).replace(name(1), "vip")), "names https://vip:2379, which is no member"),
         (on(2, text(0, 1, 2), owes=True), f"a restart of flanneld on {name(2)}"),
+        (on(2, text(0, 1, 2), kept=()), f"{name(2)} remembers which leases"),
         (on(2, text(0, 1, 2), found=text(2, 0, 1)), f"{name(2)} remembers how Flannel's"),
     ],
 )
