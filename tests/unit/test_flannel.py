@@ -97,6 +97,29 @@ def test_what_is_read(said: str) -> None:
     assert found == Flannel(conf(said), conf(text(0, 1, 2)), (MINE,), True, keys=SERVED, leases=(MINE, OTHER))
 
 
+@pytest.mark.parametrize(("noted", "old"), [(False, False), (True, False), (True, True)])
+def test_the_command_says_what_is_parsed(tmp_path: Path, noted: bool, old: bool) -> None:
+    """Under bash, with its own member asked by etcd's own certificates."""
+    said = text(0, 1, 2).replace("_PREFIX=/net", "_KEY=net/" if old else "_PREFIX=/net")
+    places = {flanneld_conf.PATH: said, "/etc/etcd/etcd.conf": "ETCD_ADVERTISE_CLIENT_URLS=https://a:1,https://b:2\n"
+              "ETCD_TRUSTED_CA_FILE=/ca\nETCD_PEER_CERT_FILE=/crt\nETCD_PEER_KEY_FILE=/key\n"}  # fmt: skip
+    if noted:
+        places |= {FOUND: text(1), LEASES: flannel.kept_text([MINE]), OWED: ""}
+    (tmp_path / "keys").write_text(keys(MINE, OTHER))
+    tools = stand_in(tmp_path / "tools", "systemctl", "printf 'ActiveState=failed\\nUnitFileState=enabled\\n'")
+    words = "-sS --max-time 3 --cacert /ca --cert /crt --key /key https://a:1/v2/keys/net{}?recursive=true"
+    stand_in(tools, "curl", f'[ "$*" = "{words.format("/" if old else "")}" ] && cat {tmp_path}/keys')
+    command = flannel.COMMAND
+    for path in (flanneld_conf.PATH, "/etc/etcd/etcd.conf", FOUND, LEASES, OWED):
+        here = tmp_path / path.replace("/", "-")
+        command = command.replace(path, str(here))
+        if path in places:
+            here.write_text(places[path])
+    found = flannel.parse(LocalShell(tools).run(command, seconds=10).stdout)
+    expected = Flannel(conf(said), active="failed", keys=SERVED, leases=(MINE, OTHER))
+    assert found == (replace(expected, found=conf(text(1)), kept=(MINE,), owes=True) if noted else expected)
+
+
 @pytest.mark.parametrize(
     ("answer", "means"),
     [
