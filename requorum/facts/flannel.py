@@ -38,7 +38,7 @@ _NOTES, _CONF, _WAS, _KEPT, _KEYS = map(_part, ("notes", "configuration", "found
 COMMAND = f"""[ -e {PATH} ] || exit 0
 {CONF}
 echo '{_NOTES}'
-systemctl show {UNIT} -p LoadState -p ActiveState -p UnitFileState
+systemctl show {UNIT} -p ActiveState -p UnitFileState -p Job
 command -v curl >/dev/null || echo 'missing=curl'
 [ ! -e {OWED} ] || echo 'owes=yes'
 echo "sum=$(sha256sum < {PATH})"
@@ -53,7 +53,7 @@ ca=$(conf ETCD_TRUSTED_CA_FILE) cert=$(conf ETCD_PEER_CERT_FILE) key=$(conf ETCD
 [ -z "$cert" ] || words+=(--cert "$cert" --key "$key")
 prefix=$(conf FLANNEL_ETCD_PREFIX {PATH}); [ -n "$prefix" ] || prefix=$(conf FLANNEL_ETCD_KEY {PATH})
 [ -n "$prefix" ] || prefix=/coreos.com/network
-curl -sS --max-time 3 "${{words[@]}}" "${{own%%,*}}/v2/keys/${{prefix#/}}?recursive=true" 2>/dev/null || true"""
+curl -sS --max-time 2 "${{words[@]}}" "${{own%%,*}}/v2/keys/${{prefix#/}}?recursive=true" 2>/dev/null || true"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Flannel:
     """What was read on one host.
 
     `found` and `kept` are what a recovery has noted down: the configuration as it was, the leases as they were. `owes`: a
-    restart. `active` and `enabled` are systemd's. `keys` is what this host's own member says by the v2 API.
+    restart. `active` and `enabled` are systemd's, `queued`: it is to be started, once etcd on this host is. `keys` is what this host's own member says by the v2 API.
     """
 
     config: FlanneldConf
@@ -79,15 +79,18 @@ class Flannel:
     owes: bool = False
     active: str = "active"
     enabled: str = "enabled"
+    queued: bool = False
     missing: tuple[str, ...] = ()
     keys: str = UNKNOWN
     leases: tuple[Lease, ...] = ()
 
     @property
     def is_to_run(self) -> bool:
-        """It runs, or would: one that starts while etcd is away tries again, or has failed."""
-        return self.active in ("active", "activating", "reloading") or (
-            self.active == "failed" and self.enabled == "enabled"
+        """It runs, or would: one that starts while etcd is away waits, tries again, or has failed."""
+        return (
+            self.queued
+            or self.active in ("active", "activating", "reloading")
+            or (self.active == "failed" and self.enabled == "enabled")
         )
 
     def with_file(self, path: str, text: str | None) -> Flannel:
@@ -128,6 +131,7 @@ def parse(output: str) -> Flannel | None:
         owes="owes" in values,
         active=values.get("ActiveState", ""),
         enabled=values.get("UnitFileState", ""),
+        queued=values.get("Job", "0") not in ("", "0"),
         missing=tuple(value for name, value in said if name == "missing"),
         keys=keys,
         leases=leases,

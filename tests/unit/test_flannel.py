@@ -62,7 +62,7 @@ def believed(facts: HostFacts, changes: list[Change]) -> HostFacts:
 
 def printed(said: str, *, found: str = "", kept: str = "", keys: str = "", notes: str = "") -> str:
     """What COMMAND prints."""
-    head = f"LoadState=loaded\nActiveState=active\nUnitFileState=enabled\n{notes}"
+    head = f"ActiveState=active\nUnitFileState=enabled\nJob=0\n{notes}"
     digest = hashlib.sha256(said.encode()).hexdigest()
     parts = [f"--- requorum: notes ---\n{head}sum={digest}  -\n--- requorum: configuration ---\n{said}"]
     parts += [f"\n--- requorum: {one} ---\n{had}" for one, had in (("found", found), ("leases", kept), ("keys", keys))]
@@ -107,7 +107,7 @@ def test_the_command_says_what_is_parsed(tmp_path: Path, noted: bool, old: bool)
         places |= {FOUND: text(1), LEASES: flannel.kept_text([MINE]), OWED: ""}
     (tmp_path / "keys").write_text(keys(MINE, OTHER))
     tools = stand_in(tmp_path / "tools", "systemctl", "printf 'ActiveState=failed\\nUnitFileState=enabled\\n'")
-    words = "-sS --max-time 3 --cacert /ca --cert /crt --key /key https://a:1/v2/keys/net{}?recursive=true"
+    words = "-sS --max-time 2 --cacert /ca --cert /crt --key /key https://a:1/v2/keys/net{}?recursive=true"
     stand_in(tools, "curl", f'[ "$*" = "{words.format("/" if old else "")}" ] && cat {tmp_path}/keys')
     command = flannel.COMMAND
     for path in (flanneld_conf.PATH, "/etc/etcd/etcd.conf", FOUND, LEASES, OWED):
@@ -161,6 +161,17 @@ def test_what_cannot_be_read_is_told(output: str, says: str) -> None:
 def test_where_it_runs(active: str, enabled: str, runs: bool) -> None:
     """With etcd away a flanneld that starts tries again, or has failed: it is one that is to run."""
     assert Flannel(conf(text(0)), active=active, enabled=enabled).is_to_run is runs
+    assert Flannel(conf(text(0)), active=active, enabled=enabled, queued=True).is_to_run
+
+
+def test_one_that_waits_for_etcd_at_boot_is_to_run() -> None:
+    """Its unit is ordered after etcd.service, which starts as long as there is no quorum: it is inactive, with a job."""
+    said = printed(text(0)).replace("ActiveState=active", "ActiveState=inactive").replace("Job=0", "Job=71")
+    found = flannel.parse(said)
+    assert found == Flannel(conf(text(0)), active="inactive", queued=True)
+    gone = flannel.parse(said.replace("Job=71\n", ""))
+    assert gone is not None
+    assert not gone.is_to_run
 
 
 # Operations
