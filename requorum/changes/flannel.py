@@ -84,4 +84,4 @@ rm -f {OWED} && sync "$(dirname {OWED})" """
     def after(self, facts: HostFacts) -> HostFacts:
         if facts.flannel is None:
             return facts
-        return replace(facts, flannel=replace(facts.flannel, active="active", owes=False))
+        return replace(facts, flannel=replace(facts.flannel, active="active", queued=False, owes=False))

@@ -70,7 +70,8 @@ class Flannel:
     """What was read on one host.
 
     `found` and `kept` are what a recovery has noted down: the configuration as it was, the leases as they were. `owes`: a
-    restart. `active` and `enabled` are systemd's, `queued`: it is to be started, once etcd on this host is. `keys` is what this host's own member says by the v2 API.
+    restart. `active` and `enabled` are systemd's; `queued`: it is to be started, once etcd on this host is. `keys` is what
+    this host's own member says by the v2 API.
     """
 
     config: FlanneldConf
