@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from requorum.ansible import AnsibleGroup
+from requorum.flannel import FlannelHosts
 from requorum.live import Cluster, EtcdMember
 from requorum.masters import Masters
 from requorum.stages import ANSWERS, note, postcondition, step
@@ -30,4 +31,13 @@ def test_master_names_members(etcd: EtcdMember, masters: Masters) -> None:
     advice = "edit master-config.yaml on that master, then master-restart api, and when it is there, controllers"
     with postcondition("every member, and nobody else, in each list of master-config.yaml", otherwise=advice):
         found = masters.disagreements(etcd)
+        assert not found, "\n".join(found)
+
+
+@step(32, "Flannel names the members", on="flannel", when=ANSWERS, parallel=True)
+def test_flannel_names_members(etcd: EtcdMember, flannel: FlannelHosts) -> None:
+    """A flanneld that knows too few members is gone with them, and its host's containers at its next restart."""
+    advice = "edit /etc/sysconfig/flanneld on that host, then systemctl restart flanneld"
+    with postcondition("every member, and nobody else, in the endpoints of flanneld", otherwise=advice):
+        found = flannel.disagreements(etcd)
         assert not found, "\n".join(found)

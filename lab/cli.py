@@ -32,6 +32,7 @@ def _up(arguments: argparse.Namespace) -> None:
         topology=arguments.topology,
         release=arguments.release,
         disk_mib=arguments.disk_mib,
+        flannel=arguments.flannel,
     )
     lab = Lab.up(wanted, say=_say)
     _say(f"{len(lab.hosts)} host{'s' if len(lab.hosts) > 1 else ''} up after {time.monotonic() - started:.1f} s")
@@ -155,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     etcd = "of Debian, and with it etcd: bullseye 3.3, bookworm 3.4 (default), trixie 3.5"
     up.add_argument("--release", default="bookworm", choices=spec.RELEASES, help=etcd)
     up.add_argument("--disk-mib", type=int, default=0, help="size of each host's disk; 0: it shares this machine's")
+    up.add_argument("--flannel", action="store_true", help="a flanneld (a stand-in) on every host")
     command("status", _status, "show all labs here", of_a_lab=False)
     ssh = command("ssh", _ssh, "log in to a host, or run a command there")
     ssh.add_argument("host")

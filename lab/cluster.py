@@ -13,6 +13,7 @@ from lab import (
     cgroups,
     checksums,
     disks,
+    flannel,
     inotify,
     inventory,
     machine,
@@ -78,8 +79,8 @@ class Lab:
                     )
                 lab._remove_all()  # what an interrupted `up` left
             inotify.require(spec.members)
-            say(f"root file system ({spec.release}): {rootfs.path_of(spec.release, spec.topology)}")
-            root = rootfs.build(spec.release, spec.topology)
+            say(f"root file system ({spec.release}): {rootfs.path_of(spec.release, spec.topology, spec.flannel)}")
+            root = rootfs.build(spec.release, spec.topology, spec.flannel)
             with state.locked(state.MACHINE_LOCK, "the list of networks"):
                 taken = {state.load(name).network for name in state.all_names()}
                 record = Record(spec=spec, network=network.free_number(taken), root=str(root))
@@ -89,6 +90,8 @@ class Lab:
             pki.make_all(lab.secrets, lab.hosts, spec.user, spec.ssh_port)
             if spec.topology == "colocated":
                 masters.make_certificates(lab.secrets, lab.hosts)
+            if spec.flannel:
+                flannel.make_certificates(lab.secrets, lab.hosts)
             for host in lab.hosts:
                 record.disk(host).mkdir(parents=True, exist_ok=True)
                 if spec.disk_mib:
@@ -103,6 +106,9 @@ class Lab:
             if spec.topology == "colocated":
                 say("waiting for the masters")
                 masters.wait_ready(lab)
+            if spec.flannel:
+                say("waiting for Flannel")
+                flannel.begin(lab)
             lab.save(WHOLE)
             state.write_atomically(lab.inventory_path, inventory.text(record))
         return lab

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import etcd_files, masters
+from lab import etcd_files, flannel, masters
 from lab.errors import LabError
 from lab.spec import Host
 from lab.state import Record
@@ -87,7 +88,9 @@ def provision(record: Record, host: Host, secrets: Path) -> None:
     _etcd(record, host, secrets, disk)
     disk.directory("backup", 0o700, (0, 0))
     if record.spec.topology == "colocated":
-        _master(record, host, secrets, disk)
+        _standins(disk, masters.files(record, host, secrets), masters.UNITS)
+    if record.spec.flannel:
+        _standins(disk, flannel.files(record, host, secrets), (flannel.UNIT,))
 
 
 def _ssh(record: Record, host: Host, secrets: Path, disk: Disk) -> None:
@@ -122,11 +125,12 @@ def _etcd(record: Record, host: Host, secrets: Path, disk: Disk) -> None:
     disk.directory(spec.data_dir.strip("/"), 0o700, etcd)
 
 
-def _master(record: Record, host: Host, secrets: Path, disk: Disk) -> None:
-    for one in masters.files(record, host, secrets):
+def _standins(disk: Disk, files: Iterable[masters.File], units: Iterable[str]) -> None:
+    """The files of what OpenShift has beside etcd, and its units, enabled."""
+    for one in files:
         disk.write(one.path, one.content, one.mode)
     disk.directory(os.path.dirname(ETCD_WANTS))
-    for unit in masters.UNITS:
+    for unit in units:
         (disk.upper / os.path.dirname(ETCD_WANTS) / unit).symlink_to(f"/etc/systemd/system/{unit}")
 
 

@@ -26,8 +26,8 @@ PACKAGES = (
     "less",
 )
 
-# What the stand-ins on OpenShift masters need beside that (lab/standins).
-MASTER_PACKAGES = ("python3", "python3-yaml", "curl")
+# What the stand-ins (lab/standins) need beside that.
+STANDIN_PACKAGES = ("python3", "python3-yaml", "curl")
 
 # Not needed for the work, and each costs time at every boot.
 MASKED = (
@@ -87,18 +87,18 @@ SUDOERS = "ops ALL=(ALL:ALL) NOPASSWD: ALL\n"
 RECIPE = 2
 
 
-def packages(topology: str) -> tuple[str, ...]:
-    """What is installed on the hosts of a topology."""
-    return (*PACKAGES, *MASTER_PACKAGES) if topology == "colocated" else PACKAGES
+def packages(topology: str, flannel: bool = False) -> tuple[str, ...]:
+    """What is installed on the hosts of a topology, with Flannel or without."""
+    return (*PACKAGES, *STANDIN_PACKAGES) if topology == "colocated" or flannel else PACKAGES
 
 
-def path_of(release: str, topology: str = "external") -> Path:
+def path_of(release: str, topology: str = "external", flannel: bool = False) -> Path:
     """Where the root file system of a Debian release lies, or will lie; another recipe, another path."""
-    recipe = "\n".join([str(RECIPE), release, *packages(topology), *MASKED, SSHD, JOURNALD, SUDOERS])
+    recipe = "\n".join([str(RECIPE), release, *packages(topology, flannel), *MASKED, SSHD, JOURNALD, SUDOERS])
     return state.base() / f"rootfs-{release}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
 
 
-def build(release: str, topology: str = "external") -> Path:
+def build(release: str, topology: str = "external", flannel: bool = False) -> Path:
     """Build the root file system of `release` for a topology unless it is there; about half a minute.
 
     Returns:
@@ -107,7 +107,7 @@ def build(release: str, topology: str = "external") -> Path:
     Raises:
         LabError: mmdebstrap failed; its last lines are in the message.
     """
-    path = path_of(release, topology)
+    path = path_of(release, topology, flannel)
     if path.is_dir():
         return path
     with state.locked(state.base() / "rootfs.lock", "the root file system") as lock:
@@ -120,7 +120,7 @@ def build(release: str, topology: str = "external") -> Path:
         keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
         if keyring.exists():
             command += [f"--keyring={keyring}"]
-        command += [*options, f"--include={','.join(packages(topology))}", release, str(part)]
+        command += [*options, f"--include={','.join(packages(topology, flannel))}", release, str(part)]
         # In a process namespace of its own, so that all of it ends when this process is killed, and keeps the lock till
         # then: mmdebstrap itself does not heed SIGTERM while apt works (seen).
         enclosed = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]

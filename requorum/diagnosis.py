@@ -16,7 +16,7 @@ from requorum.facts.members import Member, MemberList
 from requorum.fitness import forced_by_hand
 from requorum.inventory import Inventory
 from requorum.lineage import ONE_OF_TWO, forced_here, half_forced, outlived, own_id, told_of_old_peer, way_back_begun
-from requorum.naming import owed_on_masters
+from requorum.naming import owed_on_masters, owed_to_flannel
 from requorum.obstacles import obstacles, other_recovery
 from requorum.other_clusters import beside_a_quorum, on_disk
 from requorum.ranking import Candidate, best, candidates, loss_of, tail_of
@@ -181,6 +181,7 @@ def _with_quorum(
     missing = {h.name for h in inventory.etcd.hosts} - healthy - joining
     owed = _owed(reached, joining, in_list, listed)
     owed += owed_on_masters(inventory, survey, listed, whole=not missing)
+    owed += owed_to_flannel(inventory, survey, listed, whole=not missing)
     owed += [f"{f.name} is to be fenced" for f in reached if f.name in old and not f.fenced and f.name not in joining]
     owed += [f"{f.name} remembers that it was forced" for f in reached if f.forced_by and not missing]
     roles = Diagnosis(

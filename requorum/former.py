@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from requorum import operations
 from requorum.changes import WriteFile
-from requorum.facts import etcd_conf, master_config
+from requorum.facts import etcd_conf, flannel, flanneld_conf, master_config
 from requorum.facts.etcd_conf import EtcdConf
 from requorum.facts.host import MissingFact
 from requorum.facts.mark import Found
@@ -44,13 +44,21 @@ class FormerHost:
 
     def problems(self) -> list[str]:
         """Why something would have to be guessed, or cannot be put back; empty where all can."""
-        return [*self._log_problems(), *self._conf_problems(), *self._master_problems()]
+        return [*self._log_problems(), *self._conf_problems(), *self._master_problems(), *self._flannel_problems()]
 
     def _master_problems(self) -> list[str]:
         if not operations.masters.somebody_edited(self._facts, self._masters.urls, self._masters.places):
             return []
         return [
             f"{master_config.PATH} is not what the recovery made of it: somebody else has edited it (as found: {FOUND})"
+        ]
+
+    def _flannel_problems(self) -> list[str]:
+        if not operations.flannel.somebody_edited(self._facts, self._masters.urls, self._masters.places):
+            return []
+        return [
+            f"{flanneld_conf.PATH} is not what the recovery made of it: somebody else has edited it (as found: "
+            f"{flannel.FOUND})"
         ]
 
     def _log_problems(self) -> list[str]:

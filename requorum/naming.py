@@ -1,17 +1,50 @@
-"""Which host a url means, as the masters' configuration names members: by host name or by address. Pure."""
+"""Which host a url means, as the configurations of masters and of Flannel name members: by host name or address. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from requorum.facts.host import HostFacts, Silent
-from requorum.facts.master import Master
 from requorum.facts.master_config import host_of
 from requorum.facts.members import Member, MemberList
 from requorum.inventory import Inventory
 
 Places = Mapping[str, str]
 """From a name or an address, as it stands in a url, to the inventory's name of the host."""
+
+
+class UrlList(Protocol):
+    """One place that names members."""
+
+    @property
+    def field(self) -> str:
+        """What it is called."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The urls in it."""
+
+
+class NamesMembers(Protocol):
+    """A configuration that names members."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Every url that it names, once."""
+
+    @property
+    def lists(self) -> Sequence[UrlList]:
+        """The places in which they stand."""
+
+
+class Configured(Protocol):
+    """A master, or Flannel on a host."""
+
+    @property
+    def config(self) -> NamesMembers:
+        """Its configuration."""
+
 
 _OWN = ("localhost", "127.0.0.1", "::1")
 
@@ -40,15 +73,15 @@ def hosts_of(members: Iterable[Member], known: Places) -> frozenset[str]:
     return frozenset(filter(None, (known.get(host_of(url), "") for url in urls)))
 
 
-def strangers(name: str, master: Master, known: Places) -> list[str]:
-    """The urls in a master's configuration that mean no host of the inventory."""
-    return [url for url in master.config.urls if not place_of(url, name, known)]
+def strangers(name: str, found: Configured, known: Places) -> list[str]:
+    """The urls in a host's configuration that mean no host of the inventory."""
+    return [url for url in found.config.urls if not place_of(url, name, known)]
 
 
-def disagreements(name: str, master: Master, wanted: frozenset[str], known: Places) -> list[str]:
-    """How each list of a master's configuration differs from the hosts of the members; empty where none does."""
+def disagreements(name: str, configured: Configured, wanted: frozenset[str], known: Places) -> list[str]:
+    """How each list of a host's configuration differs from the hosts of the members; empty where none does."""
     found = []
-    for one in master.config.lists:
+    for one in configured.config.lists:
         named = {place_of(url, name, known) or url for url in one.urls}
         told = [f"names {other}, which is no member" for other in sorted(named - wanted)]
         told += [f"does not name the member on {other}" for other in sorted(wanted - named)]
@@ -70,4 +103,24 @@ def owed_on_masters(
         found += [f"a restart of the {component} on the master {facts.name}" for component in facts.master.owes]
         if whole and facts.master.found:
             found.append(f"the master {facts.name} remembers how its configuration was found")
+    return found
+
+
+def owed_to_flannel(
+    inventory: Inventory, survey: Mapping[str, HostFacts | Silent], listed: MemberList, *, whole: bool
+) -> list[str]:
+    """What a recovery left undone of Flannel, in words; `whole`: no host of the inventory is missing."""
+    found: list[str] = []
+    known = places(inventory, survey)
+    wanted = hosts_of(listed.members, known)
+    for facts in survey.values():
+        if not isinstance(facts, HostFacts) or facts.flannel is None:
+            continue
+        found += disagreements(facts.name, facts.flannel, wanted, known)
+        if facts.flannel.owes:
+            found.append(f"a restart of flanneld on {facts.name}")
+        if facts.flannel.kept is not None:
+            found.append(f"{facts.name} remembers which leases Flannel had")
+        if whole and facts.flannel.found:
+            found.append(f"{facts.name} remembers how Flannel's configuration was found")
     return found

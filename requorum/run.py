@@ -213,6 +213,7 @@ class Run:
             "touched": {found.survivor, *found.others, *found.joiners, *self._marked()},
             "whole": {found.survivor, *found.members, *found.joiners},
             "masters": {name for name, facts in self.reached.items() if facts.master},
+            "flannel": {name for name, facts in self.reached.items() if facts.flannel},
             "signed": set(self.undoing.hosts),
             "kept": set(self.undoing.hosts) & {self.undoing.survivor},
             "set aside": set(self.undoing.hosts) - {self.undoing.survivor},
@@ -337,6 +338,10 @@ def _told(facts: HostFacts | Silent) -> tuple[tuple[str, str], ...]:
         told.append(("on disk", facts.data.error or facts.data.words))
     if facts.master is not None:
         told.append(("master", f"names {', '.join(facts.master.config.urls)}"))
+    if facts.flannel is not None:
+        told.append(
+            ("Flannel", f"flanneld is {facts.flannel.active}, and names {', '.join(facts.flannel.config.urls)}")
+        )
     if facts.lock.run:
         told.append(("lock", f"{facts.lock.words}; it {'lives' if facts.lock.alive else 'has ended'}"))
     if facts.forced_by:

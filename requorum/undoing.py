@@ -112,6 +112,8 @@ def to_undo(facts: HostFacts) -> list[str]:
         words.append("etcd.conf is put back")
     if facts.master and facts.master.found and facts.master.found.text != facts.master.config.text:
         words.append("master-config.yaml is put back")
+    if facts.flannel and facts.flannel.found and facts.flannel.found.text != facts.flannel.config.text:
+        words.append("Flannel's configuration is put back")
     if found.data and not facts.has_data:
         words.append("its data is moved back")
     if facts.unit.fenced and not found.fenced:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from requorum.facts import mark, master, unit
+from requorum.facts import flannel, mark, master, unit
 from requorum.facts.host import HostFacts
 from requorum.fitness import cannot_join
 
@@ -26,6 +26,8 @@ def left_behind(facts: HostFacts) -> list[str]:
         found.append(f"the mark of recovery {facts.mark.recovery} by {facts.mark.operator}: {mark.PATH}")
     if facts.master is not None:
         found += [f"a restart of the master's {one} that is owed: {master.owed_path(one)}" for one in facts.master.owes]
+    if facts.flannel is not None and facts.flannel.owes:
+        found.append(f"a restart of flanneld that is owed: {flannel.OWED}")
     return found
 
 

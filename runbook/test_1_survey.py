@@ -8,6 +8,7 @@ from __future__ import annotations
 from requorum import operations
 from requorum.ansible import AnsibleGroup
 from requorum.fitness import cannot_join, unfit
+from requorum.flannel import FlannelHosts
 from requorum.live import Cluster, EtcdMember
 from requorum.masters import Masters
 from requorum.stages import ACTS, ALWAYS, ANSWERS, action, eventually, note, postcondition, precondition, step
@@ -86,4 +87,14 @@ def test_ansible_inventory(ansible: AnsibleGroup, cluster: Cluster) -> None:
     with precondition("the file as this run found it", otherwise="run the same command again: it looks anew"):
         assert not ansible.changed_since(), f"somebody has edited {ansible} since this run looked"
     for line in ansible.notes(cluster):
+        note(line)
+
+
+@step(17, "Check Flannel's configuration", on="flannel", when=ACTS, parallel=True)
+def test_flannel(etcd: EtcdMember, flannel: FlannelHosts) -> None:
+    """Flannel finds etcd by a list of members, too, and keeps its data in the v2 store."""
+    with precondition("a flanneld whose endpoints are hosts of the inventory"):
+        problems = flannel.problems(etcd)
+        assert not problems, "\n".join(problems)
+    for line in flannel.notes(etcd):
         note(line)

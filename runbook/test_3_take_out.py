@@ -5,6 +5,7 @@ from __future__ import annotations
 from requorum import operations
 from requorum.ansible import AnsibleGroup
 from requorum.diagnosis import Verdict
+from requorum.flannel import FlannelHosts
 from requorum.live import Cluster, EtcdMember
 from requorum.masters import Masters
 from requorum.stages import ACTS, LOST, QUORUM, action, eventually, postcondition, precondition, step
@@ -62,3 +63,19 @@ def test_leave_group(ansible: AnsibleGroup) -> None:
         hand.make(ansible.take_out())
     with postcondition("none of them is in the group"):
         assert ansible.still_in() == []
+
+
+@step(35, "Name the remaining members to Flannel", on="flannel", when=ACTS, parallel=True)
+def test_flannel_names_remaining(etcd: EtcdMember, cluster: Cluster, flannel: FlannelHosts) -> None:
+    """38.1.2: on every host that has it. The restart follows when every host that can be is a member again."""
+    lost = cluster.diagnosis.verdict is Verdict.LOST
+    with action(
+        "edit /etc/sysconfig/flanneld; note which leases there are, and that flanneld is to be restarted"
+    ) as hand:
+        hand.make(
+            operations.flannel.name_members(
+                etcd.now("flannel"), flannel.remaining, flannel.urls, flannel.places, restart=lost
+            )
+        )
+    with postcondition("it names the remaining members, and nobody else"):
+        assert flannel.named(etcd) == set(flannel.remaining)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from requorum import operations
 from requorum.ansible import AnsibleGroup
+from requorum.flannel import MEND as MEND_FLANNEL
+from requorum.flannel import FlannelHosts
 from requorum.live import Cluster, EtcdMember
 from requorum.masters import MEND, Masters
 from requorum.stages import ACTS, action, eventually, note, postcondition, proven, step
@@ -105,3 +107,37 @@ def test_forget_found(etcd: EtcdMember, cluster: Cluster, masters: Masters) -> N
         hand.make(operations.masters.forget_found(etcd.now("master"), whole=cluster.whole))
     with postcondition("no note is left, if every host is a member"):
         assert not cluster.whole or masters.now(etcd).found is None
+
+
+@step(70, "Name all members to Flannel", on="flannel", when=ACTS, parallel=True)
+def test_name_all_to_flannel(etcd: EtcdMember, flannel: FlannelHosts) -> None:
+    """Every member is named again, in the order that each host had."""
+    with action(
+        "edit /etc/sysconfig/flanneld; note which leases there are, and that flanneld is to be restarted"
+    ) as hand:
+        hand.make(operations.flannel.name_members(etcd.now("flannel"), flannel.listed(), flannel.urls, flannel.places))
+    with postcondition("it names every member, and nobody else"):
+        assert flannel.disagreements(etcd) == []
+
+
+@step(71, "Restart flanneld", on="flannel", when=ACTS)
+def test_restart_flannel(etcd: EtcdMember, cluster: Cluster, flannel: FlannelHosts) -> None:
+    """Where it runs; one host after the other, and once: docker, and with it a member in a container, may go along."""
+    with action("restart flanneld, and find its lease in etcd", otherwise=MEND_FLANNEL) as hand:
+        hand.make(operations.flannel.restart(etcd.now("flannel")))
+    with postcondition("a quorum answers", otherwise=MEND_FLANNEL):
+        assert eventually(cluster.survivor.answers, within=60) == True  # noqa: E712 (read again until it does)
+    with postcondition("every lease that was there is there, or has ended by itself", otherwise=MEND_FLANNEL):
+        assert eventually(lambda: flannel.lost_leases(etcd), within=15) == []
+        for line in flannel.ended_leases(etcd):
+            note(line)
+
+
+@step(72, "Forget how Flannel was found", on="flannel", when=ACTS, parallel=True)
+def test_forget_flannel(etcd: EtcdMember, cluster: Cluster, flannel: FlannelHosts) -> None:
+    """While a host is still missing the note of the configuration stays: the order of members is in it."""
+    with action("remove the notes: of the leases, and, if every host is a member, of the configuration") as hand:
+        hand.make(operations.flannel.forget_leases(etcd.now("flannel")))
+        hand.make(operations.flannel.forget_found(etcd.now("flannel"), whole=cluster.whole))
+    with postcondition("no note is left, if every host is a member"):
+        assert not cluster.whole or flannel.now(etcd).found is None

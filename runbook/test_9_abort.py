@@ -12,8 +12,8 @@ from requorum.live import Cluster, EtcdMember
 from requorum.stages import ABORT, action, eventually, note, postcondition, precondition, step
 
 BY_HAND = (
-    "etcd.conf, master-config.yaml: compare it with the backup, or with how it was found, put right by hand what is to be "
-    "in it, and abort again; the log: finish the recovery, with the same command without --abort"
+    "etcd.conf, master-config.yaml, flanneld: compare it with the backup, or with how it was found, put right by hand what is "
+    "to be in it, and abort again; the log: finish the recovery, with the same command without --abort"
 )
 
 
@@ -59,11 +59,12 @@ def test_restore_log(etcd: EtcdMember) -> None:
 
 @step(94, "Put etcd.conf back", on="signed", when=ABORT, parallel=True)
 def test_restore_configuration(etcd: EtcdMember, former: FormerHost) -> None:
-    """Undoes steps 32 and 33, before etcd starts and reads it."""
+    """Undoes steps 32, 33 and 35, before etcd starts and reads it."""
     kept = former.conf
-    with action("restore etcd.conf from the backup, and master-config.yaml, where they were edited") as hand:
+    with action("restore etcd.conf from the backup, master-config.yaml, and Flannel's, where they were edited") as hand:
         hand.make(operations.backup.restore_configuration(etcd.surveyed, former.place, kept))
         hand.make(operations.masters.put_back(etcd.surveyed))
+        hand.make(operations.flannel.put_back(etcd.surveyed))
     with postcondition("etcd.conf is what the recovery found"):
         assert etcd.conf.sha256 == former.found.conf
 

@@ -3,6 +3,7 @@
 from requorum.changes.backup import CopyTree, FetchTree, SaveSnapshot
 from requorum.changes.change import Change, ChangeFailed, Shell
 from requorum.changes.files import EditFile, MoveAside, RemoveFile, WriteFile
+from requorum.changes.flannel import RestartFlannel
 from requorum.changes.here import CopyHere, EditHere
 from requorum.changes.log import Append, KeepTail, ProveOnCopy
 from requorum.changes.masters import KeepFound, RestartMaster
@@ -31,6 +32,7 @@ __all__ = [
     "ReloadUnits",
     "RemoveFile",
     "RemoveMember",
+    "RestartFlannel",
     "RestartMaster",
     "RestoreFile",
     "RunEtcd",

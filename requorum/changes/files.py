@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from requorum.changes.change import LABELLED, Change, quote
-from requorum.facts import etcd_conf, mark, master, master_config, unit
+from requorum.facts import etcd_conf, flannel, mark, master, master_config, unit
 from requorum.facts.host import HostFacts
 
 
@@ -72,6 +72,8 @@ sync "$new" && mv -fT "$new" "$path" && sync "$(dirname "$path")" || {{ rm -f "$
             return replace(facts, master=replace(facts.master, config=master_config.parse(self.content)))
         if facts.master and self.path in master.OWED:
             return replace(facts, master=facts.master.owing(master.OWED[self.path]))
+        if facts.flannel and self.path in flannel.FILES:
+            return replace(facts, flannel=facts.flannel.with_file(self.path, self.content))
         return facts  # a drop-in counts once systemd has read it: ReloadUnits
 
 
@@ -117,6 +119,8 @@ return 0"""
             return replace(facts, master=replace(facts.master, found=None))
         if facts.master and self.path in master.OWED:
             return replace(facts, master=facts.master.settled(master.OWED[self.path]))
+        if facts.flannel and self.path in flannel.FILES:
+            return replace(facts, flannel=facts.flannel.with_file(self.path, None))
         return replace(facts, mark=None) if self.path == mark.PATH else facts
 
 

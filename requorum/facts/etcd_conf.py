@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from requorum.facts.env_file import EnvFileError, assignments
+
 PATH = "/etc/etcd/etcd.conf"
 COMMAND = f"cat {PATH}"
 
@@ -96,28 +98,13 @@ def _urls(value: str) -> tuple[str, ...]:
     return tuple(url.strip().rstrip("/") for url in value.split(",") if url.strip())
 
 
-def _unquoted(value: str, number: int) -> str:
-    value = value.strip()
-    if value[:1] in ("'", '"'):
-        if len(value) < 2 or value[-1] != value[0]:
-            raise ConfError(f"{PATH}, line {number}: expected a closing {value[0]}, found {value!r}")
-        return value[1:-1]
-    return value
-
-
 def parse(text: str) -> EtcdConf:
     """The configuration in `text`. A later assignment of a variable replaces an earlier one, as with systemd.
 
     Raises ConfError, with the line, where it is neither a comment nor an assignment, or is continued by a backslash.
     """
-    values: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.lstrip()[0] in "#;":
-            continue
-        match = _ASSIGNMENT.match(line)
-        if not match:
-            raise ConfError(f"{PATH}, line {number}: expected NAME=VALUE or a comment, found {line.strip()!r}")
-        if line.endswith("\\"):
-            raise ConfError(f"{PATH}, line {number}: continued by a backslash; write it on one line")
-        values[match.group(1)] = _unquoted(match.group(2), number)
-    return EtcdConf(text, values)
+    try:
+        found = assignments(text, PATH)
+    except EnvFileError as error:
+        raise ConfError(str(error)) from None
+    return EtcdConf(text, {one.key: one.value for one in found})

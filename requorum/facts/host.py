@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from requorum import hostlock
-from requorum.facts import certificates, etcd_conf, machine, mark, master, members, process, unit
+from requorum.facts import certificates, etcd_conf, flannel, machine, mark, master, members, process, unit
 from requorum.facts.certificates import Certificates
 from requorum.facts.data_dir import DataDir
 from requorum.facts.etcd_conf import EtcdConf
+from requorum.facts.flannel import Flannel
 from requorum.facts.machine import Machine
 from requorum.facts.mark import Mark
 from requorum.facts.master import Master
@@ -45,7 +46,7 @@ class HostFacts:
 
     `heard`: the URLs of members, on hosts that SSH does not reach, at which something listens as seen from here.
     `forced_by`: the recovery that made a cluster of one of this member, while a host that it removed is still missing.
-    `master`: what was read where the inventory says that the host is an OpenShift master.
+    `master`: what was read where the inventory says that the host is an OpenShift master. `flannel`: where there is one.
     """
 
     name: str
@@ -61,6 +62,7 @@ class HostFacts:
     lock: HostLock = FREE
     forced_by: Mark | None = None
     master: Master | None = None
+    flannel: Flannel | None = None
 
     @property
     def forced(self) -> bool:
@@ -92,7 +94,7 @@ class HostFacts:
         return self.api.status.member_id
 
 
-Noun = Literal["conf", "unit", "process", "machine", "certificates", "mark", "api", "lock", "master"]
+Noun = Literal["conf", "unit", "process", "machine", "certificates", "mark", "api", "lock", "master", "flannel"]
 
 
 def commands(backup_directory: str, *, again: bool = False, is_master: bool = False) -> dict[Noun, str]:
@@ -106,6 +108,7 @@ def commands(backup_directory: str, *, again: bool = False, is_master: bool = Fa
         "mark": mark.BOTH_COMMAND,
         "api": members.API_COMMAND,
         "lock": hostlock.COMMAND,
+        "flannel": flannel.COMMAND,
     }
     if is_master:
         found["master"] = master.COMMAND

@@ -8,12 +8,12 @@ PROBE = "requorum/probe"
 """Below it keys are written, read and deleted, to prove that writes work."""
 
 CONF = rf"""
-conf() {{  # the value of a variable of etcd.conf, quotes removed; the last assignment counts. No process but the shell
+conf() {{  # the value of a variable of etcd.conf, or of the file $2, quotes removed; the last counts. No process but the shell
   local line value=
   while IFS= read -r line || [ -n "$line" ]; do
     line=${{line#"${{line%%[![:space:]]*}}"}}
     case $line in "$1="*) value=${{line#*=}};; esac
-  done 2>/dev/null < {PATH}
+  done 2>/dev/null < "${{2:-{PATH}}}"
   value=${{value%"${{value##*[![:space:]]}}"}}
   case $value in
     \"*\") value=${{value#\"}}; value=${{value%\"}};;
@@ -22,7 +22,7 @@ conf() {{  # the value of a variable of etcd.conf, quotes removed; the last assi
   printf %s "$value"
 }}
 """
-"""`conf VARIABLE` prints a value of etcd.conf."""
+"""`conf VARIABLE [FILE]` prints a value of etcd.conf, or of another file of variables."""
 
 CTL = (
     CONF

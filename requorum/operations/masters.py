@@ -8,9 +8,8 @@ from requorum.changes import Change, EditFile, KeepFound, RemoveFile, RestartMas
 from requorum.facts import master, master_config
 from requorum.facts.host import HostFacts, MissingFact
 from requorum.facts.master import COMPONENTS, Component, Master
-from requorum.facts.master_config import MasterConfig, MasterConfigError
-from requorum.facts.merged import merged
-from requorum.naming import Places, place_of
+from requorum.naming import Places
+from requorum.operations.member_lists import left_by_us, text_naming
 
 _OWED = "Requorum has edited master-config.yaml, and restarts this component. See its report.\n"
 
@@ -25,7 +24,7 @@ def name_members(
     Raises MissingFact where the host was not read as a master.
     """
     found = _master(facts)
-    text = _text(facts.name, found, wanted, urls, known)
+    text = text_naming(facts.name, found.config, found.found, wanted, urls, known, master_config.parse)
     differs = text != found.config.text
     if not differs and not restart:
         return []
@@ -77,50 +76,11 @@ def somebody_edited(facts: HostFacts, urls: Mapping[str, str], known: Places) ->
     found = facts.master
     if found is None or found.found is None:
         return False
-    return found.config.text not in (found.found.text, _left_by_us(facts.name, found, found.found, urls, known))
+    ours = left_by_us(facts.name, found.config, found.found, urls, known)
+    return found.config.text not in (found.found.text, ours)
 
 
 def _master(facts: HostFacts) -> Master:
     if facts.master is None:
         raise MissingFact(facts.name, "a master", "a host that was not read as one")
     return facts.master
-
-
-def _text(name: str, found: Master, wanted: Collection[str], urls: Mapping[str, str], known: Places) -> str:
-    """The file with its lists naming `wanted`: made from how it was found, and with what others have written since."""
-    if found.found is None:
-        return _edited(found.config, name, wanted, urls, known)
-    own = {place_of(url, name, known): url for url in found.found.urls}
-    urls = {**urls, **own}
-    text = _edited(found.found, name, wanted, urls, known)
-    ours = _left_by_us(name, found, found.found, urls, known)
-    if found.config.text == ours:
-        return text
-    both = merged(ours, text, found.config.text)
-    if both is not None and _names(both, name, known) == set(wanted):
-        return both
-    return _edited(found.config, name, wanted, urls, known)  # somebody has edited the lists themselves
-
-
-def _left_by_us(name: str, found: Master, original: MasterConfig, urls: Mapping[str, str], known: Places) -> str:
-    """What a recovery made of the original when it named the hosts that are named now."""
-    named = {place_of(url, name, known) for url in found.config.urls}
-    return _edited(original, name, named, urls, known)
-
-
-def _names(text: str, on: str, known: Places) -> set[str] | None:
-    """The hosts that every list of a text names; None where it cannot be read, or they differ."""
-    try:
-        lists = master_config.parse(text).lists
-    except MasterConfigError:
-        return None
-    first, *others = ({place_of(url, on, known) for url in one.urls} for one in lists)
-    return first if all(one == first for one in others) else None
-
-
-def _edited(config: MasterConfig, on: str, wanted: Collection[str], urls: Mapping[str, str], known: Places) -> str:
-    def added(kept: Collection[str]) -> list[str]:
-        there = {place_of(url, on, known) for url in kept}
-        return [urls[name] for name in wanted if name not in there and name in urls]
-
-    return config.edited(lambda url: place_of(url, on, known) in wanted, added)

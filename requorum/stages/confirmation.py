@@ -57,6 +57,11 @@ def _recovery(run: Run) -> list[str]:
     if masters := run.hosts("masters"):
         what = "master-config.yaml is edited; API and controllers are restarted, one master at a time"
         lines.append(f"Masters:   {', '.join(masters)}: {what}.")
+    if flannel := run.hosts("flannel"):
+        what = (
+            "its endpoints are edited; flanneld is restarted, one host at a time (and docker, where that requires it)"
+        )
+        lines.append(f"Flannel:   {', '.join(flannel)}: {what}.")
     if run.ansible is not None and not run.ansible.wrong and not (group := AnsibleGroup(run)).aside and group.leaving:
         names = ", ".join(group.leaving)
         lines.append(f"Ansible:   {names} leave [etcd] in {group}, and return as members; a copy is kept.")

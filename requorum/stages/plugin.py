@@ -8,6 +8,7 @@ import warnings
 import pytest
 
 from requorum.ansible import AnsibleGroup
+from requorum.flannel import FlannelHosts
 from requorum.former import FormerHost
 from requorum.live import Cluster, EtcdMember
 from requorum.masters import Masters
@@ -95,3 +96,9 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
 def masters(request: pytest.FixtureRequest) -> Masters:
     """The OpenShift masters that use this etcd."""
     return Masters(run_of(request.config))
+
+
+@pytest.fixture
+def flannel(request: pytest.FixtureRequest) -> FlannelHosts:
+    """Flannel on the hosts that have it."""
+    return FlannelHosts(run_of(request.config))

@@ -23,7 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "run",
         "live",
         "returning way_back ansible masters",
-        "former",
+        "former flannel",
         "stages",
         "runbook checks conftest",
     )
