@@ -118,7 +118,7 @@ def test_peer_urls(etcd: EtcdMember) -> None:
         assert etcd.peer_urls() == set(etcd.surveyed.conf.peer_urls)
 
 
-@step(47, "Tell what the old peer holds", on="old_peers", when=ACTS, parallel=True)
+@step(47, "Tell what the removed member holds", on="old_peers", when=ACTS, parallel=True)
 def test_old_peer(etcd: EtcdMember, cluster: Cluster) -> None:
     """Whether it took writes of its own while the survivor was away is shown; nothing is merged."""
     with postcondition("its data is compared with the survivor's, key by key"):

@@ -118,7 +118,8 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
     healthy = final.members if final is not None and answers else ()
     missing = tuple(name for name in run.inventory.host_names if name not in healthy) if final is not None else ()
     if refused:
-        result, code, answer = "refused", REFUSED, refused
+        result, code = ("interrupted", INTERRUPTED) if stopped else ("refused", REFUSED)
+        answer = refused
     elif status == pytest.ExitCode.INTERNAL_ERROR:
         result, code, answer = "internal error", status, "a bug of Requorum's stopped the run; please report it"
     elif status == pytest.ExitCode.USAGE_ERROR:

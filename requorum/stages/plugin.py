@@ -57,7 +57,11 @@ def _activate(config: pytest.Config, steps: Steps) -> None:
     config.stash[RUN] = steps.run
     config.pluginmanager.register(steps, NAME)
     barriers.install(
-        config, steps.place_of, block_on_failure=steps.mode not in ("preconditions", "checks"), on_not_run=steps.not_run
+        config,
+        steps.place_of,
+        block_on_failure=steps.mode not in ("preconditions", "checks"),
+        on_not_run=steps.not_run,
+        on_interrupt=steps.interrupt,
     )
 
 

@@ -116,6 +116,9 @@ class Steps:
         """Write down a step that the end of the run left out."""
         self._ended(nodeid, "blocked", f"not begun: {why}")
 
+    def interrupt(self) -> None:
+        """Ctrl-C ends the run. Of a worker, which its controller tells of, nothing is to be done."""
+
     def _cut_off(self, nodeid: str, why: str) -> None:
         """Write down that a step began and was cut off, and what it had changed until then."""
         changed = step_words(self.run.journal, nodeid.rpartition("::")[2])
