@@ -87,6 +87,7 @@ class Barriers:
         self._ended: set[int] = set()
         self._reasons: list[str] = []
         self._failures = 0
+        self._cut = False
         # -x and --maxfail are counted here: pytest would stop before the siblings on other hosts are through.
         self._maxfail: int = config.option.maxfail
         config.option.maxfail = 0
@@ -174,7 +175,7 @@ class Barriers:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note what passed; a failure, also one that was expected (xfail), blocks what comes after."""
+        """Note what passed; a failure, also one that was expected (xfail), blocks what comes after, if its step does."""
         index = self._index.get(report.nodeid)
         if index is None or index in self._ended:
             return
@@ -182,7 +183,7 @@ class Barriers:
             self._ended.add(index)
         if report.failed or (report.skipped and hasattr(report, "wasxfail")):
             self._failures += 1
-            if self._block_on_failure:
+            if self._block_on_failure and self._plan[index].place.blocks:
                 self.block(f"{self._plan[index].step} failed on {self._plan[index].place.host}")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -194,6 +195,7 @@ class Barriers:
             self._account(self.stopping or ("" if self._reasons else str(stopped)))
             raise
         except KeyboardInterrupt as stopped:
+            self._cut = True
             self._on_interrupt()
             self._account(f"the run was {interrupted_by(stopped)}")
             # Unlike the interrupt itself it ends the session without a word of pytest's own, which comes after ours.
@@ -208,6 +210,12 @@ class Barriers:
             session.shouldfail = self.stopping or self.blocked
             raise session.Failed(session.shouldfail)
         return result
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """A run that was interrupted ends as one that was interrupted."""
+        if self._cut:
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
 
     def _account(self, stopped: str) -> None:
         """Report what did not end. `stopped` is why the run was stopped; empty where it was not."""

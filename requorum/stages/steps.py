@@ -110,7 +110,7 @@ class Steps:
         """Where an item stands in the order of the run."""
         found, host = step_of(item), host_of(item)
         order = (BASTION, *self.run.inventory.host_names)
-        return Place(found.number, host, order.index(host), found.parallel)
+        return Place(found.number, host, order.index(host), found.parallel, found.blocks)
 
     def not_run(self, nodeid: str, why: str) -> None:
         """Write down a step that the end of the run left out."""
