@@ -11,7 +11,7 @@ from requorum.ansible import AnsibleGroup
 from requorum.former import FormerHost
 from requorum.live import Cluster, EtcdMember
 from requorum.masters import Masters
-from requorum.stages import barriers, options
+from requorum.stages import barriers, options, several
 from requorum.stages.active import RUN, run_of
 from requorum.stages.controller import HANDED, Controller
 from requorum.stages.steps import Steps
@@ -25,9 +25,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Refuse what would begin before anything is configured."""
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Refuse what would begin before anything is configured; check each of several clusters by itself."""
     options.refuse_watching(config)
+    return several.check_each(config)
 
 
 @pytest.hookimpl(tryfirst=True)
