@@ -16,7 +16,6 @@ import pytest
 from _pytest._io import TerminalWriter
 from _pytest.config import create_terminal_writer
 
-from requorum.audit import write_all
 from requorum.diagnosis import Diagnosis
 from requorum.inventory import Inventory
 from requorum.journal import JournalError
@@ -261,7 +260,7 @@ class Controller(Steps):
         if self._follower is not None and self._follower.started:
             self._follower.stop()
         try:
-            self._report = str(write_all(self.run.folder))
+            self._report = str(_report(self.run.folder))
         except OSError as error:
             self._report = f"not written: {error}; python -m requorum.audit {self.run.folder} makes it from the journal"
         return self._ended_record.exit
@@ -290,7 +289,14 @@ def _report_killed_runs(folder: Path) -> None:
     """A run that was killed could not make its report: it is made from its journal now, under the lock."""
     for journal in folder.parent.glob("*/journal.jsonl"):
         if journal.parent != folder and not (journal.parent / "report.html").exists():
-            write_all(journal.parent)
+            _report(journal.parent)
+
+
+def _report(folder: Path) -> Path:
+    """The reports of a run, from its journal."""
+    from requorum.audit import write_all  # here, since a look or an outline has no use for it before its end, or at all
+
+    return write_all(folder)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

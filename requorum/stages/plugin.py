@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import warnings
 
@@ -55,6 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _activate(config: pytest.Config, steps: Steps) -> None:
     options.refuse_without(config, (NAME, barriers.NAME))
+    gc.freeze()  # what is imported by now stays to the end: no collection has to look at it
     config.stash[RUN] = steps.run
     config.pluginmanager.register(steps, NAME)
     barriers.install(

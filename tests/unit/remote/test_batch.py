@@ -70,9 +70,16 @@ def test_command_that_cannot_be_stopped_costs_only_its_own_answer(remote: Remote
     assert "could not be stopped" in outputs["stuck"].stderr
 
 
+def test_one_alone_is_run_as_it_is(remote: Remote, told: list[CommandEnded]) -> None:
+    assert remote.batch({"a": "echo out; echo err >&2; exit 3"}) == {"a": Output(3, "out\n", "err\n", False, b"out\n")}
+    assert [(event.command, event.exit) for event in told] == [("echo out; echo err >&2; exit 3", 3)]
+    hangs = remote.batch({"a": "sleep 60"}, seconds=1)["a"]
+    assert (hangs.exit, hangs.stderr) == (124, "that it did not; the host has stopped it, with its children")
+
+
 def test_stream_above_the_cap(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "STREAM_BYTES", 100_000)
-    output = remote.batch({"a": "head -c 500000 /dev/zero"})["a"]
+    output = remote.batch({"a": "head -c 500000 /dev/zero", "b": "true"})["a"]
     assert (len(output.stdout_bytes), output.truncated) == (100_000, True)
 
 
@@ -109,7 +116,7 @@ def test_long_batch(remote: Remote) -> None:
     commands = {str(n): f"# {'x' * 10_000}\necho {n}" for n in range(30)}
     assert [output.stdout for output in remote.batch(commands).values()] == [f"{n}\n" for n in range(30)]
     with pytest.raises(ValueError, match="a command of a batch"):
-        remote.batch({"a": "x" * 100_000})
+        remote.batch({"a": "x" * 100_000, "b": "true"})
 
 
 def test_frames_that_are_cut_or_strange_are_missing() -> None:
