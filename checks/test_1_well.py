@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from requorum.diagnosis import Verdict
 from requorum.live import Cluster, EtcdMember
-from requorum.stages import ALWAYS, ANSWERS, eventually, postcondition, precondition, step
-from requorum.wellness import CERTIFICATE_DAYS, left_behind, member_lists, not_at_boot
+from requorum.stages import ALWAYS, ANSWERS, eventually, note, postcondition, precondition, step
+from requorum.wellness import (
+    CERTIFICATE_DAYS,
+    left_behind,
+    member_lists,
+    not_at_boot,
+    out_of_reach,
+    still_declared_lost,
+)
 
 DRY_RUN = (
     "`pytest runbook/ --preconditions` with this inventory says whether the runbook can mend it; it changes nothing"
@@ -15,8 +22,12 @@ DRY_RUN = (
 @step(10, "Every host is reached", on="inventory", when=ALWAYS, parallel=True)
 def test_reached(cluster: Cluster, target: str) -> None:
     """A host that nobody can log in to cannot be recovered either."""
-    with precondition("a host that can be logged in to", otherwise="bring it up, or mend its line in the inventory"):
-        assert not cluster.silence_of(target), cluster.silence_of(target)
+    facts, lost = cluster.run.survey[target], cluster.declared_lost(target)
+    silence, advice = out_of_reach(facts, lost=lost)
+    with precondition("a host that can be logged in to", otherwise=advice):
+        assert not silence, silence
+    if told := still_declared_lost(facts, cluster.diagnosis.members, lost=lost):
+        note(told)
 
 
 @step(11, "The verdict is healthy", on="bastion", when=ALWAYS)

@@ -82,9 +82,16 @@ def forced_here(facts: HostFacts, survey: Survey) -> str:
     return facts.forced_by.recovery if facts.forced_by is not None and facts.name in old.values() else ""
 
 
+def holds_nothing(facts: HostFacts) -> bool:
+    """An emptied host whose etcd has started by itself: under its old IDs, with nothing that was ever written."""
+    return facts.data is not None and facts.data.unwritten and not facts.api.answers
+
+
 def told_of_old_peer(facts: HostFacts, heir: str) -> str:
-    """What a reader has to know of an old peer, after its host's name."""
-    if facts.api.answers and facts.api.status is not None:
+    """What a reader has to know of a host whose member was removed, after the host's name."""
+    if holds_nothing(facts):
+        held = "was emptied, and its etcd has started by itself: it holds nothing"
+    elif facts.api.answers and facts.api.status is not None:
         held = f"answers with others of the old cluster (revision {facts.api.status.revision}), which has a quorum of its own"
     elif facts.data is not None and not facts.data.error:
         held = f"holds old data (revision {facts.data.revision})"

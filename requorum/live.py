@@ -22,7 +22,7 @@ from requorum.facts.bolt import keys_at
 from requorum.facts.data_dir import DataDir
 from requorum.facts.data_error import DataError
 from requorum.facts.etcd_conf import EtcdConf
-from requorum.facts.host import HostFacts, Noun, Silent
+from requorum.facts.host import HostFacts, Noun
 from requorum.facts.machine import CLIENT_PORT, PEER_PORT
 from requorum.facts.mark import Mark
 from requorum.facts.members import MemberList, Status
@@ -279,10 +279,9 @@ class Cluster:
         """The facts of every host that the survey reached."""
         return list(self.run.reached.values())
 
-    def silence_of(self, name: str) -> str:
-        """Why a host of the inventory was not reached, and what to do; empty where it was."""
-        facts = self.run.survey[name]
-        return f"{facts.reason}; {facts.advice}" if isinstance(facts, Silent) else ""
+    def declared_lost(self, name: str) -> bool:
+        """The inventory gives the member of this host up."""
+        return self.run.inventory.host(name).lost
 
     def _each(self, names: Iterable[str], read: Callable[[EtcdMember], Found]) -> dict[str, Found]:
         found = [self.member(name) for name in names]

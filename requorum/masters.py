@@ -69,6 +69,12 @@ class Masters:
             raise MissingFact(etcd.name, "a master", "a host that was not read as one")
         return found
 
+    def unproven_before(self, etcd: EtcdMember) -> list[str]:
+        """The masters before this one, in the inventory's order, whose API is to be restarted and proven first."""
+        names = self._run.hosts("masters")
+        before = [self._cluster.member(name) for name in names[: names.index(etcd.name)]]
+        return [one.name for one in before if "api" in self.now(one).owes]
+
     def problems(self, name: str) -> list[str]:
         """What keeps a master from being changed safely; empty where it may."""
         found = self.surveyed(name)

@@ -21,6 +21,7 @@ from requorum.facts.data_error import DataError
 from requorum.facts.host import Silent
 from requorum.facts.shell import CTL, PROBE
 from requorum.inventory import EtcdHost
+from requorum.lineage import holds_nothing
 from requorum.live import Cluster, EtcdMember
 from requorum.remote import NotAdmitted, Remote, RemoteError, Unreachable
 from requorum.survey import Unexpected, foreign_urls
@@ -88,6 +89,8 @@ def told_apart(cluster: Cluster, old: EtcdMember) -> str:
     Compared at the older of the two revisions, or, where the old peer is ahead, its last state with the survivor's.
     """
     survivor, data = cluster.survivor, old.surveyed.data
+    if holds_nothing(old.surveyed):
+        return "it holds nothing: it was emptied, and its etcd had started by itself"
     if data is None or data.db is None:
         return "it has no database that can be read; its data is kept aside"
     try:

@@ -5,11 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from requorum.facts import flannel, mark, master, unit
-from requorum.facts.host import HostFacts
+from requorum.facts.host import HostFacts, Silent
 from requorum.fitness import cannot_join
 
 CERTIFICATE_DAYS = 30
 """How long a certificate should still be valid."""
+
+
+def out_of_reach(facts: HostFacts | Silent, *, lost: bool) -> tuple[str, str]:
+    """Why a host is not reached, and what to do; two empty words where it is. `lost`: the inventory gives it up."""
+    if not isinstance(facts, Silent):
+        return "", ""
+    if not lost:
+        return f"{facts.reason}; {facts.advice}", "bring it up, or mend its line in the inventory"
+    return (
+        f"it is declared lost in the inventory (`lost: true`), and silent: {facts.reason}",
+        "the cluster does without it, and so with less redundancy: bring the host up, empty or as a new one under its name, "
+        "and run `pytest runbook/` with this inventory, which takes it in; or, if it is to be no member any more, remove "
+        "it from etcd.hosts",
+    )
+
+
+def still_declared_lost(facts: HostFacts | Silent, members: Sequence[str], *, lost: bool) -> str:
+    """What to write in the inventory of a member that is back; empty where nothing is to be written."""
+    if not lost or facts.name not in members:
+        return ""
+    return (
+        "it is a member, and still declared lost: remove `lost: true`, which would give it up when it is silent again"
+    )
 
 
 def left_behind(facts: HostFacts) -> list[str]:

@@ -38,7 +38,7 @@ def test_same_data(cluster: Cluster) -> None:
         assert eventually(cluster.differing_members, within=15) == []
 
 
-@step(11, "Fence the old peer", on="old_peers", when=ACTS, parallel=True)
+@step(11, "Fence the host of a removed member", on="old_peers", when=ACTS, parallel=True)
 def test_fence_old_peer(etcd: EtcdMember) -> None:
     """38.1.2: its member was removed. Where it does not reach the survivor, it makes the old quorum with its like."""
     with action("raise the fence, stop etcd") as hand:

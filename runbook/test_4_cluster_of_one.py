@@ -118,28 +118,33 @@ def test_peer_urls(etcd: EtcdMember) -> None:
         assert etcd.peer_urls() == set(etcd.surveyed.conf.peer_urls)
 
 
-@step(47, "Tell what the old peer holds", on="old_peers", when=ACTS, parallel=True)
+@step(47, "Tell what the removed member holds", on="old_peers", when=ACTS, parallel=True)
 def test_old_peer(etcd: EtcdMember, cluster: Cluster) -> None:
     """Whether it took writes of its own while the survivor was away is shown; nothing is merged."""
     with postcondition("its data is compared with the survivor's, key by key"):
         note(told_apart(cluster, etcd))
 
 
-@step(48, "Restart the API", on="masters", when=ACTS)
+@step(48, "Restart the API", on="masters", when=ACTS, blocks=False)
 def test_restart_api(etcd: EtcdMember, masters: Masters) -> None:
     """38.1.2, now that there is an etcd to connect to; one master at a time, each proven by a write before the next.
 
-    Without a restart it goes on watching from revisions that the survivor may never have had.
+    Without a restart it goes on watching from revisions that the survivor may never have had. A master that cannot be
+    proven does not keep etcd from being made whole: the restart stays owed, and comes again in stage 6.
     """
+    with precondition("every master before this one is proven", after=48, otherwise=MEND):
+        assert masters.unproven_before(etcd) == []
     with action("restart the API; write, read and delete through it", otherwise=MEND) as hand:
         hand.make(operations.masters.restart(etcd.now("master"), "api"))
     with postcondition("what it lists from its memory is what etcd holds", otherwise=MEND):
         assert eventually(lambda: masters.stale(etcd), within=30) == []
 
 
-@step(49, "Restart the controllers", on="masters", when=ACTS)
+@step(49, "Restart the controllers", on="masters", when=ACTS, blocks=False)
 def test_restart_controllers(etcd: EtcdMember, masters: Masters) -> None:
-    """38.1.2; one master at a time."""
+    """38.1.2; one master at a time, once its API is proven."""
+    with precondition("no restart of its API is owed", after=48, otherwise=MEND):
+        assert "api" not in masters.now(etcd).owes
     with action("restart the controllers, and wait until they are well", otherwise=MEND) as hand:
         hand.make(operations.masters.restart(etcd.now("master"), "controllers"))
     with postcondition("no restart is owed", otherwise=MEND):

@@ -159,6 +159,9 @@ def _judge(story: Story, stopped_by: tuple[StepStory, ...]) -> tuple[Tone, str, 
         return "bad", "STOPPED", _state(story), f"The recovery was not agreed to. {how}"
     if ended.result == REFUSED and not stopped_by:
         return "bad", "STOPPED", _state(story), f"Refused: {ended.answer}"
+    if story.run.mode == "recovery" and not any(step.outcome in ("blocked", "not reached") for step in story.steps):
+        sentence = "A step failed, and the others went on. Read why, mend it, and run the same command again."
+        return "bad", "FAILED IN PART", _stopped_state(story, stopped_by), sentence
     headline = "CHECKS FAILED" if story.run.mode == "checks" else "STOPPED"
     return "bad", headline, _stopped_state(story, stopped_by), "Stop. Read why first; then run the same command again."
 

@@ -106,14 +106,14 @@ def answer_section(story: Story, answer: Answer) -> Markup:
 
 
 def verdict_section(story: Story) -> Markup:
-    """The verdict with its proof, and when it was proven again."""
+    """The verdict with its proof, and when it was proven again; what was changed since has made another of it."""
     if not story.verdicts:
         return Markup("")
     last = story.verdicts[-1].verdict
     proven = ", ".join(f"{date_and_clock(j.at)} ({j.verdict.verdict})" for j in story.verdicts)
     return tag(
         "section",
-        tag("h2", "Verdict"),
+        tag("h2", "Verdict at the start" if story.touched else "Verdict"),
         tag("p", last.verdict, class_="verdict"),
         bullets(last.proof, class_="proof"),
         pairs(("Survivor", last.survivor), ("Loss", last.loss), ("Hosts", ", ".join(last.hosts)), ("Proven", proven)),

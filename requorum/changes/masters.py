@@ -11,7 +11,7 @@ from requorum.facts.master import Component
 from requorum.facts.master_api import CONTROLLERS_PORT, PROBE, here
 
 _PATIENCE = {"api": 120, "controllers": 60}
-"""Seconds. The API gives etcd 30 s at its start, and the next start after a failed one may be put off."""
+"""Seconds, for the restart and its proof. The API gives etcd 30 s at its start, and the next one may be put off."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class RestartMaster(Change):
 
     @property
     def seconds(self) -> float:
-        return _PATIENCE[self.component] + 60
+        return _PATIENCE[self.component]
 
     def shown(self) -> str:
         return f"master-restart {self.component}"
@@ -59,29 +59,33 @@ class RestartMaster(Change):
         return f"[ ! -e {master.owed_path(self.component)} ]"
 
     def act(self) -> str:
-        owed = master.owed_path(self.component)
+        owed, patience = master.owed_path(self.component), _PATIENCE[self.component]
         port = self.port if self.component == "api" else CONTROLLERS_PORT
-        up = '[ "$(here get --raw /healthz/ready 2>&1)" = ok ]'
+        works = '[ "$(here get --raw /healthz/ready 2>&1)" = ok ] && probed'
         if self.component == "controllers":
-            up = f'[ "$(curl -ksS --max-time 5 https://127.0.0.1:{port}/healthz 2>&1)" = ok ]'
-        return f"""{here(self.server)}
+            works = f'[ "$(curl -ksS --max-time 5 https://127.0.0.1:{port}/healthz 2>&1)" = ok ]'
+        return f"""end=$((SECONDS + {patience}))
+patience() {{ local left=$((end - SECONDS)); echo $((left < 1 ? 1 : left < 15 ? left : 15)); }}  # of one request
+{here(self.server, seconds="$(patience)")}
+probed() {{
+{PROBE}
+}}
+works() {{ {works}; }}
 listening() {{ ss -Hltnp 'sport = :{port}' | grep -o 'pid=[0-9]*' | sort; }}
 before=$(listening)
 for name in atomic-openshift origin; do  # what failed again and again is started at once
   systemctl reset-failed "$name-master-{self.component}.service" 2>/dev/null
 done
-said=$(master-restart {self.component} 2>&1); code=$?
-end=$((SECONDS + {_PATIENCE[self.component]}))
-until now=$(listening) && [ -n "$now" ] && [ "$now" != "$before" ] && {up}; do
+said=$(timeout {patience} master-restart {self.component} 2>&1); code=$?
+until now=$(listening) && [ -n "$now" ] && [ "$now" != "$before" ] && why=$(works 2>&1); do
   if [ $SECONDS -ge $end ]; then
     echo "expected another process of the {self.component} than before on port {port}, and that it says ok, within" \\
-      "{_PATIENCE[self.component]} s; found: before ${{before:-none}}, now ${{now:-none}}; master-restart said (exit $code):" \\
-      "${{said:-nothing}}" >&2
+      "{patience} s; found: before ${{before:-none}}, now ${{now:-none}}; master-restart said (exit $code):" \\
+      "${{said:-nothing}}${{why:+; $why}}" >&2
     return 1
   fi
   sleep 0.3
 done
-{PROBE if self.component == "api" else ""}
 rm -f {owed} && sync "$(dirname {owed})" """
 
     def after(self, facts: HostFacts) -> HostFacts:

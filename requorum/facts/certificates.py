@@ -28,7 +28,7 @@ COMMAND = (
     + r"""
 user=$(systemctl show etcd.service -p User | cut -d= -f2)
 paths=()
-for variable in $variables; do paths+=("$(conf $variable)"); done
+for variable in $variables; do conf_value $variable; paths+=("$value"); done
 ask=(bash -c 'for path; do [ -r "$path" ] && echo "$path"; done' readable)
 [ -z "$user" ] || ask=(runuser -u "$user" -- "${ask[@]}")  # one session of the user for all of them
 readable=$("${ask[@]}" "${paths[@]}" 2>/dev/null)

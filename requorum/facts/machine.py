@@ -15,7 +15,8 @@ COMMITTED = "committed"
 """Beside a segment that was kept before its log was committed: inode and time of the one that took its place."""
 
 PORTS_COMMAND = r"""
-cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4=="0A" {n=split($2,a,":"); print a[n]}' | sort -u | tr '\n' ' '
+cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
+  awk '$4=="0A" {n=split($2,a,":"); if (!seen[a[n]]++) printf "%s ", a[n]}'
 """
 
 
@@ -28,10 +29,12 @@ _VERSIONS = r"""
 binary=etcd  # unless the unit starts another one
 while read -r path; do
   [ -f "$path" ] && [ -x "$path" ] && { binary=$path; break; }
-done < <(systemctl show etcd.service -p ExecStart | grep -oE '/[^][ ;"]*/etcd\b')
-echo "etcd=$("$binary" --version 2>/dev/null | sed -n 's/^etcd Version: //p')"
-echo "etcdctl=$(ETCDCTL_API=3 etcdctl version 2>/dev/null | sed -n 's/^etcdctl version: //p')"
-echo "learners=$(ETCDCTL_API=3 etcdctl member add --help 2>/dev/null | grep -c -m 1 -e --learner)"
+done < <(printf %s "$shown" | grep '^ExecStart=' | grep -oE '/[^][ ;"]*/etcd\b')
+behind() { [[ $2 != *"$1"* ]] || { local rest=${2#*"$1"}; printf %s "${rest%%$'\n'*}"; }; }  # to the end of the line
+echo "etcd=$(behind 'etcd Version: ' "$("$binary" --version 2>/dev/null)")"
+echo "etcdctl=$(behind 'etcdctl version: ' "$(ETCDCTL_API=3 etcdctl version 2>/dev/null)")"
+help=$(ETCDCTL_API=3 etcdctl member add --help 2>/dev/null)
+[[ $help == *--learner* ]]; echo "learners=$((1 - $?))"
 """
 
 
@@ -45,47 +48,76 @@ def command(backup_directory: str, *, versions: bool = True) -> str:
         + r"""
 data=$(conf ETCD_DATA_DIR); data=${data%/}
 wal=$(conf ETCD_WAL_DIR); wal=${wal%/}; wal=${wal:-$data/member/wal}
-nearest() { local at=$1; while [ ! -d "$at" ]; do at=$(dirname "$at"); done; printf %s "$at"; }
-writable() { [ -w "$(nearest "$1")" ] && { [ -d "$1" ] || ! { [ -e "$1" ] || [ -L "$1" ]; }; }; }
-unwritable() { for place; do writable "$place" || printf '%s//' "$place"; done; }
+# What can be done without another process is done without: a busy host has little to spare for a look.
+nearest() {  # the folder itself, or its nearest parent that is there
+  near=$1
+  while [ ! -d "$near" ]; do
+    case $near in */*) near=${near%/*}; near=${near:-/};; *) near=.;; esac
+  done
+}
+writable() { nearest "$1"; [ -w "$near" ] && { [ -d "$1" ] || ! { [ -e "$1" ] || [ -L "$1" ]; }; }; }
 unmounted() {  # the mount points at or above a folder that systemd knows (fstab, .mount units) and that are not mounted
   local at places=() units
   at=$(readlink -m "$1")
-  while [ "${#at}" -gt 1 ]; do places+=("$at"); at=$(dirname "$at"); done
+  while [ "${#at}" -gt 1 ]; do places+=("$at"); at=${at%/*}; done
   [ "${#places[@]}" -gt 0 ] && units=$(systemd-escape -p --suffix=mount "${places[@]}") || return 0
   systemctl show $units -p Where -p LoadState -p ActiveState | awk -F= '
     function tell() {if (load=="loaded" && active!="active" && active!="reloading") printf "%s//", where; load=""}
     $1=="Where" {where=$2}  $1=="LoadState" {load=$2}  $1=="ActiveState" {active=$2}  NF==0 {tell()}  END {tell()}'
 }
-free() { df -P -B1 "$(nearest "$1")" | awk 'NR==2 {print $4}'; }
-echo "uid=$(id -u)"
-echo "hostname=$(uname -n)"
-echo "machine=$(cat /etc/machine-id 2>/dev/null)"
-echo "boot=$(cat /proc/sys/kernel/random/boot_id)"
+free() {
+  local bytes=
+  nearest "$2"
+  { read -r _; read -r _ _ _ bytes _; } < <(df -P -B1 "$near")
+  echo "$1=$bytes"
+}
+machine= boot= name=
+{ read -r machine < /etc/machine-id; read -r boot < /proc/sys/kernel/random/boot_id
+  read -r name < /proc/sys/kernel/hostname; } 2>/dev/null
+echo "uid=$EUID"
+echo "hostname=$name"
+echo "machine=$machine"
+echo "boot=$boot"
 echo "clock=$(date +%s.%N)"
+shown=$'\n'$(systemctl show etcd.service -p ExecStart -p User)
+user=
+[[ $shown != *$'\n'User=* ]] || { user=${shown#*$'\n'User=}; user=${user%%$'\n'*}; }
 """
         + f'echo "ports=$({PORTS_COMMAND.strip()})"\n'
         + (_VERSIONS if versions else "")
         + r"""
-echo "data_free=$(free "${data:-/var/lib/etcd}")"
-echo "data_used=$(du -s -B1 --exclude='openshift-backup*' "$data" "$wal" 2>/dev/null |
-  awk '{sum += $1} END {printf "%.0f", sum}')"
-echo "data_there=$([ -d "$data" ] && echo yes)"
-echo "data_entries=$(ls -A "$data" 2>/dev/null | tr '\n' '/')"
-user=$(systemctl show etcd.service -p User --value)
+free data_free "${data:-/var/lib/etcd}"
+used=0
+while read -r size _; do used=$((used + size)); done < <(du -s -B1 --exclude='openshift-backup*' "$data" "$wal" 2>/dev/null)
+echo "data_used=$used"
+[ -d "$data" ] && echo data_there=yes || echo data_there=
+shopt -s nullglob dotglob
+entries= segments=("$wal"/*wal)
+[ -z "$data" ] || for path in "$data"/*; do entries+=${path##*/}/; done
+shopt -u nullglob dotglob
+echo "data_entries=$entries"
+echo "data_wal=${#segments[@]}"
 foreign() { find "$@" \( ! -user "${user:-root}" -o ! -perm -u=rw \) -print -quit 2>/dev/null; }
 at=$(foreign "$data" -maxdepth 0)
 echo "data_foreign=${at:-$(foreign "$data/member" "$wal")}"
-echo "data_wal=$(ls -A "$wal" 2>/dev/null | grep -c 'wal$')"
-echo "backup_free=$(free "$backup")"
-echo "data_error=$(ls -A "$data/" "$wal/" 2>&1 > /dev/null | grep -v 'No such file or directory' | head -n 1)"
+free backup_free "$backup"
+error=
+while read -r line; do
+  [[ -z $line || $line == *'No such file or directory'* ]] || { error=$line; break; }
+done < <(ls -A "$data/" "$wal/" 2>&1 > /dev/null)
+echo "data_error=$error"
 echo "unmounted=$(unmounted "$data"; [ "$wal" = "$data/member/wal" ] || unmounted "$wal")"
-echo "unwritable=$(unwritable /etc/etcd /etc/systemd/system /run /var/lib "${data:-/var/lib/etcd}" "$wal" "$backup")"
-echo "kept_log=$(
-  for kept in "$data"/openshift-backup-requorum-*/wal/*.wal.*; do
-    segment=${kept##*/}; now=$(stat -c '%i %y' "$wal/${segment%.*}" 2>/dev/null) || continue
-    [ "$now" != "$(cat "${kept%/*}/committed" 2>/dev/null)" ] || printf %s "$kept"
-  done)"
+unwritable=
+for place in /etc/etcd /etc/systemd/system /run /var/lib "${data:-/var/lib/etcd}" "$wal" "$backup"; do
+  writable "$place" || unwritable+=$place//
+done
+echo "unwritable=$unwritable"
+kept_log=
+for kept in "$data"/openshift-backup-requorum-*/wal/*.wal.*; do
+  segment=${kept##*/}; now=$(stat -c '%i %y' "$wal/${segment%.*}" 2>/dev/null) || continue
+  [ "$now" != "$(cat "${kept%/*}/committed" 2>/dev/null)" ] || kept_log+=$kept
+done
+echo "kept_log=$kept_log"
 for tool in unshare setpriv ip; do command -v $tool > /dev/null || missing="$missing $tool"; done
 echo "missing=$missing"
 """

@@ -11,11 +11,14 @@ CONTROLLERS_PORT = 8444
 NAMESPACE = "default"
 
 
-def here(server: str) -> str:
-    """Shell: `here WORDS…` is oc against the API of this host and no other; `server` is its url."""
+def here(server: str, *, seconds: str = "15") -> str:
+    """Shell: `here WORDS…` is oc against the API of this host and no other; `server` is its url.
+
+    `seconds`: shell words that say how long a request may take.
+    """
     return f"""
 PATH=$PATH:/usr/local/bin
-here() {{ oc --config={KUBECONFIG} --server={shlex.quote(server)} --request-timeout=15s "$@"; }}
+here() {{ oc --config={KUBECONFIG} --server={shlex.quote(server)} --request-timeout={seconds}s "$@"; }}
 """
 
 

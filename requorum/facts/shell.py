@@ -8,8 +8,9 @@ PROBE = "requorum/probe"
 """Below it keys are written, read and deleted, to prove that writes work."""
 
 CONF = rf"""
-conf() {{  # the value of a variable of etcd.conf, or of the file $2, quotes removed; the last counts. No process but the shell
-  local line value=
+conf_value() {{  # sets `value` to that of a variable of etcd.conf, or of the file $2; quotes removed, the last counts
+  local line
+  value=
   while IFS= read -r line || [ -n "$line" ]; do
     line=${{line#"${{line%%[![:space:]]*}}"}}
     case $line in "$1="*) value=${{line#*=}};; esac
@@ -19,21 +20,26 @@ conf() {{  # the value of a variable of etcd.conf, or of the file $2, quotes rem
     \"*\") value=${{value#\"}}; value=${{value%\"}};;
     \'*\') value=${{value#\'}}; value=${{value%\'}};;
   esac
+}}
+conf() {{
+  local value
+  conf_value "$@"
   printf %s "$value"
 }}
 """
-"""`conf VARIABLE [FILE]` prints a value of etcd.conf, or of another file of variables."""
+"""`conf VARIABLE [FILE]` prints a value of etcd.conf, or of another file of variables; `conf_value` sets `value` to it, which
+costs no process."""
 
 CTL = (
     CONF
     + r"""
 ctl() {  # etcdctl against this host's own member, with the member's own certificates
-  local words=(--endpoints="${ENDPOINTS:-$(conf ETCD_ADVERTISE_CLIENT_URLS)}" --command-timeout="${PATIENCE:-5s}")
-  local ca cert key
-  ca=$(conf ETCD_TRUSTED_CA_FILE); [ -n "$ca" ] || ca=$(conf ETCD_PEER_TRUSTED_CA_FILE)
-  cert=$(conf ETCD_PEER_CERT_FILE); key=$(conf ETCD_PEER_KEY_FILE)
-  [ -n "$ca" ] && words+=(--cacert="$ca")
-  [ -n "$cert" ] && words+=(--cert="$cert" --key="$key")
+  local value cert words
+  conf_value ETCD_ADVERTISE_CLIENT_URLS; words=(--endpoints="${ENDPOINTS:-$value}" --command-timeout="${PATIENCE:-5s}")
+  conf_value ETCD_TRUSTED_CA_FILE; [ -n "$value" ] || conf_value ETCD_PEER_TRUSTED_CA_FILE
+  [ -n "$value" ] && words+=(--cacert="$value")
+  conf_value ETCD_PEER_CERT_FILE; cert=$value; conf_value ETCD_PEER_KEY_FILE
+  [ -n "$cert" ] && words+=(--cert="$cert" --key="$value")
   env -u ETCDCTL_ENDPOINTS -u ETCDCTL_CACERT -u ETCDCTL_CERT -u ETCDCTL_KEY ETCDCTL_API=3 etcdctl "${words[@]}" "$@"
 }
 """

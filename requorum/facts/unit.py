@@ -27,7 +27,8 @@ COMMAND = (
 printf '%s\n' "$shown"
 files=$(sed -n 's/^FragmentPath=//p; s/^DropInPaths=//p; s/^EnvironmentFiles=\(.*\) (.*/\1/p' <<< "$shown")
 folders=$(printf '%s ' {/etc,/run,/usr/lib}/systemd/system/etcd.service{,.d/*.conf})  # the next daemon-reload reads them
-for file in $(readlink -e $files $folders | sort -u); do
+told='force[-_]new[-_]cluster|config[-_]file'  # what says neither needs no closer look
+for file in $(grep -lsiE "$told" $(readlink -e $files $folders | sort -u) < /dev/null); do
   [[ -f $file && " $ours " != *" $file "* ]] || continue
   words=$(grep -vE '^[[:space:]]*([#;]|$)' "$file" | sed -E "s/force[-_]new[-_]cluster=[\"']?(0|f|false)\b//Ig")
   grep -qiE "force[-_]new[-_]cluster[\"']?(=[\"']?[^\"']|[^=]|\$)" <<< "$words" && echo "Forces=$file"

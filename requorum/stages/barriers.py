@@ -51,25 +51,34 @@ def install(
     *,
     block_on_failure: bool = True,
     on_not_run: OnNotRun = lambda nodeid, why: None,
+    on_interrupt: Callable[[], None] = lambda: None,
 ) -> None:
     """Register order and barriers for this process, whichever it is; call it in `pytest_configure`.
 
     `place_of` gives the place of each collected item, the same in every process. Without `block_on_failure` the order
-    and the barriers hold, but a failed step does not keep later ones from running. `on_not_run` is called in the
-    process that leads the run, never in a worker.
+    and the barriers hold, but a failed step does not keep later ones from running. `on_not_run` and, at Ctrl-C,
+    `on_interrupt` are called in the process that leads the run, never in a worker.
     """
     if hasattr(config, "workerinput"):
         config.pluginmanager.register(Gate(config, place_of), NAME)
     else:
-        config.pluginmanager.register(Barriers(config, place_of, block_on_failure, on_not_run), NAME)
+        barriers = Barriers(config, place_of, block_on_failure, on_not_run, on_interrupt)
+        config.pluginmanager.register(barriers, NAME)
 
 
 class Barriers:
     """The plugin of the process that leads: the only one, or xdist's controller."""
 
-    def __init__(self, config: pytest.Config, place_of: PlaceOf, block_on_failure: bool, on_not_run: OnNotRun) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        place_of: PlaceOf,
+        block_on_failure: bool,
+        on_not_run: OnNotRun,
+        on_interrupt: Callable[[], None],
+    ) -> None:
         self._config, self._place_of = config, place_of
-        self._block_on_failure, self._on_not_run = block_on_failure, on_not_run
+        self._block_on_failure, self._on_not_run, self._on_interrupt = block_on_failure, on_not_run, on_interrupt
         self._plan: tuple[Placed, ...] = ()
         self._index: dict[str, int] = {}
         self._groups: tuple[tuple[int, ...], ...] = ()
@@ -78,6 +87,7 @@ class Barriers:
         self._ended: set[int] = set()
         self._reasons: list[str] = []
         self._failures = 0
+        self._cut = False
         # -x and --maxfail are counted here: pytest would stop before the siblings on other hosts are through.
         self._maxfail: int = config.option.maxfail
         config.option.maxfail = 0
@@ -165,7 +175,7 @@ class Barriers:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note what passed; a failure, also one that was expected (xfail), blocks what comes after."""
+        """Note what passed; a failure, also one that was expected (xfail), blocks what comes after, if its step does."""
         index = self._index.get(report.nodeid)
         if index is None or index in self._ended:
             return
@@ -173,7 +183,7 @@ class Barriers:
             self._ended.add(index)
         if report.failed or (report.skipped and hasattr(report, "wasxfail")):
             self._failures += 1
-            if self._block_on_failure:
+            if self._block_on_failure and self._plan[index].place.blocks:
                 self.block(f"{self._plan[index].step} failed on {self._plan[index].place.host}")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -184,6 +194,12 @@ class Barriers:
         except (session.Failed, session.Interrupted) as stopped:
             self._account(self.stopping or ("" if self._reasons else str(stopped)))
             raise
+        except KeyboardInterrupt as stopped:
+            self._cut = True
+            self._on_interrupt()
+            self._account(f"the run was {interrupted_by(stopped)}")
+            # Unlike the interrupt itself it ends the session without a word of pytest's own, which comes after ours.
+            raise session.Failed(interrupted_by(stopped)) from None
         except BaseException as stopped:
             self._account(f"the run was {interrupted_by(stopped)}")
             raise
@@ -194,6 +210,12 @@ class Barriers:
             session.shouldfail = self.stopping or self.blocked
             raise session.Failed(session.shouldfail)
         return result
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """A run that was interrupted ends as one that was interrupted."""
+        if self._cut:
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
 
     def _account(self, stopped: str) -> None:
         """Report what did not end. `stopped` is why the run was stopped; empty where it was not."""

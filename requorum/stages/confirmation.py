@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from requorum.ansible import AnsibleGroup
 from requorum.diagnosis import Diagnosis, Verdict
+from requorum.enlisted import absent, taken_out
+from requorum.lineage import holds_nothing
+from requorum.naming import disagreements, hosts_of, places
 from requorum.records import Confirmed
 from requorum.run import Run
 from requorum.undoing import listed
@@ -42,19 +45,19 @@ def _recovery(run: Run) -> list[str]:
     lines = [f"Cluster {run.inventory.cluster}: {found.verdict.value}."]
     survivor = "its data becomes the cluster" if found.verdict is Verdict.LOST else "it speaks for the cluster"
     lines += [f"Survivor:  {found.survivor}: {survivor}.", f"Loss:      {found.loss}."]
-    fenced = f"{', '.join(found.others)} (etcd stopped, across reboots too, until they join)"
-    lines.append(f"Fenced:    {fenced if found.others else 'no host'}.")
+    fenced = [name for name in found.others if name not in run.reached or not run.reached[name].fenced]
+    none = "no further host" if found.others else "no host"
+    stopped = f"{', '.join(fenced)} (etcd stopped, across reboots too, until they join)"
+    lines.append(f"Fenced:    {stopped if fenced else none}.")
     unreached = [name for name in run.inventory.host_names if name not in run.reached]
     if unreached:
         lines.append(f"Silent:    {', '.join(unreached)}: not fenced.")
     if found.removals:
         lines.append(f"Removed:   {', '.join(m.name for m in found.removals)} leave the member list.")
-    if found.old_peers:
-        old = ", ".join(found.old_peers)
-        lines.append(f"Old peers: {old}. They are fenced first; what they wrote by themselves is shown, not merged.")
+    lines += _removed_before(run, found)
     if found.joiners:
         lines.append(f"Rejoining: {', '.join(found.joiners)}. Their old data is moved aside, never deleted.")
-    if masters := run.hosts("masters"):
+    if masters := _masters_to_change(run, found):
         what = "master-config.yaml is edited; API and controllers are restarted, one master at a time"
         lines.append(f"Masters:   {', '.join(masters)}: {what}.")
     if flannel := run.hosts("flannel"):
@@ -62,10 +65,55 @@ def _recovery(run: Run) -> list[str]:
             "its endpoints are edited; flanneld is restarted, one host at a time (and docker, where that requires it)"
         )
         lines.append(f"Flannel:   {', '.join(flannel)}: {what}.")
-    if run.ansible is not None and not run.ansible.wrong and not (group := AnsibleGroup(run)).aside and group.leaving:
-        names = ", ".join(group.leaving)
-        lines.append(f"Ansible:   {names} leave [etcd] in {group}, and return as members; a copy is kept.")
-    return [*lines, _point_of_no_return(run, found)]
+    return [*lines, *_group(run), _point_of_no_return(run, found)]
+
+
+def _removed_before(run: Run, found: Diagnosis) -> list[str]:
+    """The hosts whose members an earlier force has removed: with data of their own, or without any."""
+    emptied = [name for name in found.old_peers if name in run.reached and holds_nothing(run.reached[name])]
+    old = [name for name in found.old_peers if name not in emptied]
+    lines = []
+    if old:
+        first = "" if _all_fenced(run, old) else " They are fenced first."
+        lines.append(f"Old peers: {', '.join(old)}.{first} What they wrote by themselves is shown, not merged.")
+    if emptied:
+        first = "" if _all_fenced(run, emptied) else " They are fenced first."
+        lines.append(f"Emptied:   {', '.join(emptied)}: etcd has started there by itself, and holds nothing.{first}")
+    return lines
+
+
+def _all_fenced(run: Run, names: Sequence[str]) -> bool:
+    return all(name in run.reached and run.reached[name].fenced for name in names)
+
+
+def _masters_to_change(run: Run, found: Diagnosis) -> tuple[str, ...]:
+    """The masters, where the member list changes, or an earlier run has left something undone on one of them."""
+    names, listed = (
+        run.hosts("masters"),
+        run.reached[found.survivor].api.members if found.survivor in run.reached else None,
+    )
+    if found.verdict is Verdict.LOST or found.joiners or found.removals or listed is None:
+        return names
+    known = places(run.inventory, run.survey)
+    wanted = hosts_of(listed.members, known)
+    on = {name: master for name in names if (master := run.reached[name].master) is not None}
+    return tuple(name for name, master in on.items() if master.owes or disagreements(name, master, wanted, known))
+
+
+def _group(run: Run) -> list[str]:
+    """Who leaves the group [etcd], and who returns to it: those who are out of it already leave it no more."""
+    if run.ansible is None or run.ansible.wrong or (group := AnsibleGroup(run)).aside:
+        return []
+    gone = absent(run.inventory, run.ansible)
+    out = taken_out(run.inventory, run.ansible)
+    leaving = [name for name in group.leaving if name not in gone]
+    back = [name for name in out if name in {*run.proven.joiners, *run.proven.members}]
+    lines = []
+    if leaving:
+        lines.append(f"Ansible:   {', '.join(leaving)} leave [etcd] in {group}, and return as members; a copy is kept.")
+    if back:
+        lines.append(f"Ansible:   {', '.join(back)} return to [etcd] in {group} as members.")
+    return lines
 
 
 def _point_of_no_return(run: Run, found: Diagnosis) -> str:
@@ -100,7 +148,11 @@ def confirm(run: Run, config: pytest.Config, write: Callable[[str, str], None]) 
         return agreed("`confirm: false` in the inventory")
     if config.option.confirm == run.inventory.cluster:
         return agreed(f"--confirm {config.option.confirm}")
-    typed = _typed(f"\nType the cluster's name to go on ({run.inventory.cluster}): ", config)
+    try:
+        typed = _typed(f"\nType the cluster's name to go on ({run.inventory.cluster}): ", config)
+    except KeyboardInterrupt:
+        run.journal.add(Confirmed("stopped by Ctrl-C or SIGTERM while it asked", run.operator, False))
+        raise
     if typed is None:
         run.journal.add(Confirmed("no terminal to ask on", run.operator, False))
         raise NotConfirmed(
@@ -117,12 +169,12 @@ def confirm(run: Run, config: pytest.Config, write: Callable[[str, str], None]) 
 
 
 def _typed(question: str, config: pytest.Config) -> str | None:
-    """What the operator typed, empty at Ctrl-C and at the end of the input; None without a terminal to ask on."""
+    """What the operator typed, empty at the end of the input; None without a terminal to ask on."""
     capture = config.pluginmanager.getplugin("capturemanager")
     capture.suspend_global_capture(in_=True)  # first: what pytest puts in the place of a terminal is none
     try:
         return input(question) if sys.stdin.isatty() else None
-    except (EOFError, KeyboardInterrupt):
+    except EOFError:
         return ""
     finally:
         capture.resume_global_capture()

@@ -16,7 +16,6 @@ import pytest
 from _pytest._io import TerminalWriter
 from _pytest.config import create_terminal_writer
 
-from requorum.audit import write_all
 from requorum.diagnosis import Diagnosis
 from requorum.inventory import Inventory
 from requorum.journal import JournalError
@@ -27,7 +26,7 @@ from requorum.remote import RemoteError
 from requorum.run import new_run
 from requorum.stages import barriers, options
 from requorum.stages.confirmation import NotConfirmed, confirm
-from requorum.stages.outcome import REFUSED, end_of, has_begun, outcome
+from requorum.stages.outcome import end_of, has_begun, outcome
 from requorum.stages.steps import Steps
 from requorum.stages.terminal import Follower
 
@@ -80,6 +79,7 @@ class Controller(Steps):
         reporter.showfspath = False
         reporter.reportchars = "w"
         reporter._show_progress_info = False
+        self._config._inicache["verbosity_test_cases"] = 0  # with -v pytest would name each step, right before we do
         run, acts = self.run, self.run.changes and not self._config.option.collectonly
         try:
             run.begin()
@@ -105,6 +105,11 @@ class Controller(Steps):
                 run.lock_hosts()
         except RemoteError as error:
             self._refuse(session, f"{error.host}: expected {error.expected}; found {error.found}", error.advice)
+        except KeyboardInterrupt:
+            self.interrupt()
+            self._refuse(
+                session, "Ctrl-C or SIGTERM, before anything was begun", "to go on, run the same command again"
+            )
         except (NotConfirmed, Locked) as error:
             self._refuse(session, str(error), error.advice)
         except JournalError as error:
@@ -132,7 +137,7 @@ class Controller(Steps):
     def _refuse(self, session: pytest.Session, why: str, advice: str = "") -> NoReturn:
         self._end(self.run.diagnosis, refused=f"{why}. Next: {advice}" if advice else why)
         self._write("", "")
-        self._write(f"refused   {why}", "failed")
+        self._write(f"{'stopped' if self._stopped else 'refused'}   {why}", "failed")
         if advice:
             self._write(f"next      {advice}", "")
         self._write("result    nothing was changed", "bold")
@@ -144,7 +149,7 @@ class Controller(Steps):
         """Close what is open; what `session.Failed` ended has the exit code 1 until here."""
         super().pytest_unconfigure()
         if self._refused is not None:
-            self._refused.exitstatus = REFUSED
+            self._refused.exitstatus = self._ended_record.exit
 
     def _open_terminal(self) -> TerminalWriter:
         """A writer to the real standard output: the follower prints while a step's own output is captured.
@@ -214,12 +219,16 @@ class Controller(Steps):
                 )
             self._unwritten = True
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_keyboard_interrupt(self) -> None:
+    def interrupt(self) -> None:
         """The run ends here, whatever its steps say; pressed again, Ctrl-C would cost the account of it."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         self._stopped = True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self) -> None:
+        """Ctrl-C that came before the steps, or after them."""
+        self.interrupt()
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -252,7 +261,7 @@ class Controller(Steps):
         if self._follower is not None and self._follower.started:
             self._follower.stop()
         try:
-            self._report = str(write_all(self.run.folder))
+            self._report = str(_report(self.run.folder))
         except OSError as error:
             self._report = f"not written: {error}; python -m requorum.audit {self.run.folder} makes it from the journal"
         return self._ended_record.exit
@@ -263,7 +272,8 @@ class Controller(Steps):
             return
         ended = self._ended_record
         self._write("", "")
-        self._write(f"verdict   {ended.verdict}", "")
+        acted = self.run.changes and self.run.acts
+        self._write(f"verdict   {ended.verdict}{' (at the start)' if acted and ended.verdict else ''}", "")
         if ended.survivor and self.run.acts:
             self._write(f"survivor  {ended.survivor}", "")
         members = f"{len(ended.healthy)} of {len(self.run.inventory.host_names)} healthy"
@@ -280,7 +290,14 @@ def _report_killed_runs(folder: Path) -> None:
     """A run that was killed could not make its report: it is made from its journal now, under the lock."""
     for journal in folder.parent.glob("*/journal.jsonl"):
         if journal.parent != folder and not (journal.parent / "report.html").exists():
-            write_all(journal.parent)
+            _report(journal.parent)
+
+
+def _report(folder: Path) -> Path:
+    """The reports of a run, from its journal."""
+    from requorum.audit import write_all  # here, since a look or an outline has no use for it before its end, or at all
+
+    return write_all(folder)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

@@ -161,20 +161,36 @@ def inventory_of(config: pytest.Config) -> Inventory:
             "no inventory: say which cluster with --inventory FILE; inventories/external.yaml is an example to copy"
         )
     if len(given) > 1:
-        raise pytest.UsageError("--inventory was given more than once: one run is for one cluster")
-    try:
-        inventory = load(config.invocation_params.dir / given[0])
-        problems = unresolvable(inventory)
-        if problems:
-            raise InventoryError(problems)
-    except InventoryError as error:
-        raise pytest.UsageError(f"the inventory is not right; nothing was done\n{error}") from None
+        raise pytest.UsageError(
+            "--inventory was given more than once: a run of the runbook is for one cluster; only checks/ take several"
+        )
+    (inventory,) = inventories_of(config)
     confirm = config.option.confirm
     if confirm is not None and confirm != inventory.cluster:
         raise pytest.UsageError(
             f"--confirm {confirm}: the inventory is of cluster {inventory.cluster}; nothing was done"
         )
     return inventory
+
+
+def inventories_of(config: pytest.Config) -> list[Inventory]:
+    """Every inventory of the command line, in its order, each of another cluster. Raises UsageError with every problem."""
+    found: list[Inventory] = []
+    wrong: list[str] = []
+    for given in config.option.inventory:
+        try:
+            inventory = load(config.invocation_params.dir / given)
+            if problems := unresolvable(inventory):
+                raise InventoryError(problems)
+            found.append(inventory)
+        except InventoryError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise pytest.UsageError("\n".join(["the inventory is not right; nothing was done", *wrong]))
+    names = [inventory.cluster for inventory in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise pytest.UsageError(f"two inventories of the cluster {', '.join(twice)}: give each cluster once")
+    return found
 
 
 def reports_of(config: pytest.Config) -> Path:

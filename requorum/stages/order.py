@@ -15,12 +15,16 @@ Location = tuple[str, int | None, str]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one item stands: its step's number, its host, the host's rank in the inventory, hosts at once or not."""
+    """Where one item stands: its step's number, its host, the host's rank in the inventory, hosts at once or not.
+
+    `blocks`: where it fails, nothing that comes after may begin.
+    """
 
     number: int
     host: str
     rank: int
     parallel: bool
+    blocks: bool = True
 
 
 @dataclass(frozen=True, slots=True)

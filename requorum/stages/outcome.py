@@ -37,6 +37,7 @@ class Counted:
     """What the journal says of a run: steps by outcome, changes made, changes whose outcome is unknown."""
 
     failed: int
+    blocked: int
     interrupted: int
     changed: int
     unknown: int
@@ -45,13 +46,14 @@ class Counted:
 
 def counted(journal: Journal) -> Counted:
     """Count what happened. Raises JournalError where the journal's chain does not hold."""
-    failed = interrupted = changed = 0
+    failed = blocked = interrupted = changed = 0
     open_: set[tuple[str, str]] = set()
     writable_at = ""
     for entry in journal.entries():
         record = entry.record
         if isinstance(record, StepEnded):
             failed += record.outcome == "failed"
+            blocked += record.outcome == "blocked"
             interrupted += record.outcome == "interrupted"
         elif isinstance(record, ChangeIntended):
             open_.add((record.step, record.change))
@@ -61,7 +63,7 @@ def counted(journal: Journal) -> Counted:
                 open_.discard((record.step, record.change))
         elif isinstance(record, Noted) and record.text.startswith(WRITABLE):
             writable_at = entry.at
-    return Counted(failed, interrupted, changed, len(open_), writable_at)
+    return Counted(failed, blocked, interrupted, changed, len(open_), writable_at)
 
 
 def end_of(journal: Journal, step: str) -> StepEnded | None:
@@ -118,7 +120,8 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
     healthy = final.members if final is not None and answers else ()
     missing = tuple(name for name in run.inventory.host_names if name not in healthy) if final is not None else ()
     if refused:
-        result, code, answer = "refused", REFUSED, refused
+        result, code = ("interrupted", INTERRUPTED) if stopped else ("refused", REFUSED)
+        answer = refused
     elif status == pytest.ExitCode.INTERNAL_ERROR:
         result, code, answer = "internal error", status, "a bug of Requorum's stopped the run; please report it"
     elif status == pytest.ExitCode.USAGE_ERROR:
@@ -130,6 +133,12 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
         result, code, answer = "failed", FAILED, "a check failed; nothing was changed"
     elif failed and not found.changed and not found.unknown:
         result, code, answer = "refused", REFUSED, "stopped; nothing was changed"
+    elif failed and run.mode == "recovery" and not found.blocked and final is not None:
+        result, code = "failed", FAILED
+        answer = (
+            f"{len(healthy)} of {len(run.inventory.host_names)} members; a step failed and the others went on: see it, "
+            "mend it, and run the same command again"
+        )
     elif failed:
         result, code, answer = "failed", FAILED, "stopped; see the failed step, mend it, and run the same command again"
     elif run.mode == "abort":

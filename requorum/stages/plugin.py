@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import warnings
 
@@ -12,7 +13,7 @@ from requorum.flannel import FlannelHosts
 from requorum.former import FormerHost
 from requorum.live import Cluster, EtcdMember
 from requorum.masters import Masters
-from requorum.stages import barriers, options
+from requorum.stages import barriers, options, several
 from requorum.stages.active import RUN, run_of
 from requorum.stages.controller import HANDED, Controller
 from requorum.stages.steps import Steps
@@ -26,9 +27,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Refuse what would begin before anything is configured."""
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Refuse what would begin before anything is configured; check each of several clusters by itself."""
     options.refuse_watching(config)
+    return several.check_each(config)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -55,10 +57,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _activate(config: pytest.Config, steps: Steps) -> None:
     options.refuse_without(config, (NAME, barriers.NAME))
+    gc.freeze()  # what is imported by now stays to the end: no collection has to look at it
     config.stash[RUN] = steps.run
     config.pluginmanager.register(steps, NAME)
     barriers.install(
-        config, steps.place_of, block_on_failure=steps.mode not in ("preconditions", "checks"), on_not_run=steps.not_run
+        config,
+        steps.place_of,
+        block_on_failure=steps.mode not in ("preconditions", "checks"),
+        on_not_run=steps.not_run,
+        on_interrupt=steps.interrupt,
     )
 
 

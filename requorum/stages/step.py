@@ -35,7 +35,7 @@ ATTRIBUTE = "__requorum_step__"
 class Step:
     """What the decorator says: `on` is a role, `when` the verdicts under which the step belongs to the run.
 
-    A step without a verdict belongs to `--abort`.
+    A step without a verdict belongs to `--abort`. `blocks`: its failure lets nothing begin that comes after it.
     """
 
     number: int
@@ -44,6 +44,7 @@ class Step:
     when: frozenset[Verdict]
     parallel: bool
     destructive: bool
+    blocks: bool
 
 
 def step(
@@ -54,15 +55,17 @@ def step(
     when: Collection[Verdict],
     parallel: bool = False,
     destructive: bool = False,
+    blocks: bool = True,
 ) -> Callable[[Function], Function]:
     """Make a test function a step of the runbook.
 
     Steps run by `number`, each on every host of the role `on` before the next begins; `parallel` lets ``-n`` run its
-    hosts at once. `destructive` marks what a run cannot take back.
+    hosts at once. `destructive` marks what a run cannot take back. Where a step that does not block fails, the run goes
+    on, and ends as one that failed.
     """
 
     def mark(function: Function) -> Function:
-        setattr(function, ATTRIBUTE, Step(number, title, on, frozenset(when), parallel, destructive))
+        setattr(function, ATTRIBUTE, Step(number, title, on, frozenset(when), parallel, destructive, blocks))
         return function
 
     return mark

@@ -110,11 +110,14 @@ class Steps:
         """Where an item stands in the order of the run."""
         found, host = step_of(item), host_of(item)
         order = (BASTION, *self.run.inventory.host_names)
-        return Place(found.number, host, order.index(host), found.parallel)
+        return Place(found.number, host, order.index(host), found.parallel, found.blocks)
 
     def not_run(self, nodeid: str, why: str) -> None:
         """Write down a step that the end of the run left out."""
         self._ended(nodeid, "blocked", f"not begun: {why}")
+
+    def interrupt(self) -> None:
+        """Ctrl-C ends the run. Of a worker, which its controller tells of, nothing is to be done."""
 
     def _cut_off(self, nodeid: str, why: str) -> None:
         """Write down that a step began and was cut off, and what it had changed until then."""

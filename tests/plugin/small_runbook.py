@@ -58,7 +58,8 @@ def wait_for(*names):
 
 def place_of(item):
     mark, host = item.get_closest_marker("place"), item.callspec.params["host"]
-    return Place(mark.args[0], host, HOSTS.index(host), mark.kwargs.get("parallel", False))
+    parallel, blocks = mark.kwargs.get("parallel", False), mark.kwargs.get("blocks", True)
+    return Place(mark.args[0], host, HOSTS.index(host), parallel, blocks)
 
 
 def pytest_addoption(parser):
@@ -66,7 +67,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "place(number, parallel=False): where a step stands")
+    config.addinivalue_line("markers", "place(number, parallel=False, blocks=True): where a step stands")
     barriers.install(
         config, place_of, block_on_failure=not config.option.preconditions,
         on_not_run=lambda nodeid, why: note("not_run", nodeid=nodeid, why=why),

@@ -129,6 +129,19 @@ def test_a_failure_in_a_serial_step_blocks_the_hosts_after(rehearsal: Rehearsal,
 
 
 @both
+def test_a_failure_in_a_step_that_does_not_block_lets_the_rest_go_on(
+    rehearsal: Rehearsal, args: tuple[str, ...]
+) -> None:
+    for steps in rehearsal.folder.glob("test_*.py"):
+        steps.write_text(steps.read_text().replace("place(30)", "place(30, blocks=False)"))
+    assert rehearsal.run(*args, **{"30_a": "fail", "40_b": "fail"}) == 1
+    assert sorted(rehearsal.stamps("begin")) == sorted(ORDER)
+    assert_barriers_hold(rehearsal)
+    assert sorted(rehearsal.reports("failed")) == ["test_four[b]", "test_three[a]"]
+    assert rehearsal.reports("skipped") == {}
+
+
+@both
 def test_x_stops_after_the_present_step(rehearsal: Rehearsal, args: tuple[str, ...]) -> None:
     assert rehearsal.run(*args, "-x", **{"20_b": "fail"}) == 1
     assert sorted(rehearsal.stamps("end")) == sorted(ORDER[:6])

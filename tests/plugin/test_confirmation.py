@@ -47,9 +47,15 @@ def test_a_run_that_is_stopped_while_it_asks_has_not_begun(project: Project, num
     with project.asked() as (started, _):
         os.killpg(started.process.pid, number)
         answer = started.finish()
-    answer.assert_told(6, "expected the cluster's name, 'small', found ''", "nothing was changed")
+    answer.assert_told(2, "stopped   Ctrl-C or SIGTERM, before anything was begun", "nothing was changed")
+    assert "found ''" not in answer.output
+    assert "!!!" not in answer.output
     assert answer.output.splitlines()[-1].startswith("report    ")
     assert project.made == []
+    assert [(record.result, record.exit) for record in project.records(Ended)] == [("interrupted", 2)]
+    assert [(record.how, record.given) for record in project.records(Confirmed)] == [
+        ("stopped by Ctrl-C or SIGTERM while it asked", False)
+    ]
 
 
 def test_without_a_terminal_nothing_is_begun(project: Project) -> None:

@@ -52,6 +52,19 @@ def test_a_log_is_in_order(project: Project, tmp_path: Path, args: tuple[str, ..
     assert places == sorted(places), answer.output
 
 
+@both
+def test_with_v_each_step_has_one_line(project: Project, args: tuple[str, ...]) -> None:
+    answer = project.run("-v", *args)
+    assert answer.exit == 0, answer.output
+    assert "::" not in answer.output, answer.output
+    assert answer.output.count(": Touch the survivor (") == 1
+
+
+@pytest.mark.parametrize(("args", "said"), [((), "lost (at the start)"), (("--plan",), "lost")], ids=["run", "plan"])
+def test_whose_verdict_it_is_that_stands_above_the_result(project: Project, args: tuple[str, ...], said: str) -> None:
+    assert f"\nverdict   {said}\n" in project.run(*args).output
+
+
 def test_no_more_workers_than_hosts(project: Project) -> None:
     answer = project.run("-n99")
     assert answer.exit == 0, answer.output
@@ -105,6 +118,7 @@ def test_ctrl_c_in_an_action_is_written_down_as_interrupted(project: Project, ar
         (project.folder / "go").touch()  # a worker is between two bytecodes only when the test lets it
     answer = started.finish()
     answer.assert_told(2, "interrupted: run the same command again", "members   not looked at")
+    assert "!!!" not in answer.output, answer.output  # pytest's own account of Ctrl-C
     assert project.made == ["20 b", "20 c", "30 a"]
     ends = {record.step: record.outcome for record in project.records(StepEnded)}
     assert ends["test_survivor[a]"] in ("interrupted", "passed") if args else ends["test_survivor[a]"] == "interrupted"

@@ -178,6 +178,36 @@ def test_a_killed_run_forgets_no_master(colocated: Lab, point: str, how: str) ->
         create(lab, host, f"after-{host.short}")
 
 
+@pytest.mark.full
+def test_a_master_that_cannot_be_proven_does_not_keep_etcd_from_being_made_whole(colocated: Lab) -> None:
+    """Its API does not start any more: told at 48 and 66, owed until it is mended; no other API is risked."""
+    lab, lost, broken_one = colocated, lost_hosts(colocated), colocated.hosts[0]
+    before, kept, drop_in = configs(lab), ["before"], "/etc/systemd/system/origin-master-api.service.d/test.conf"
+    create(lab, broken_one, "before")
+    writes = broken(lab, lost, "destroyed")
+    lab.run(
+        broken_one,
+        f"mkdir -p $(dirname {drop_in}) && printf '[Service]\\nExecStartPre=/bin/false\\n' > {drop_in} && "
+        "systemctl daemon-reload",
+    )
+    done = run(lab, timeout=900)
+    assert_told(done, exit=1, outcome="failed", verdict="lost", says=["master-restart api"])
+    assert [host.short for host in lab.hosts if f"FAILED   48  {host.name}" in done.output] == [
+        h.short for h in lab.hosts
+    ]
+    assert f"ok       51  {lab.host(lost[0]).name}" in done.output
+    assert f"FAILED   66  {broken_one.name}" in done.output
+    assert_whole(lab, writes)
+    assert "restart-master-api" in lab.run(broken_one, NOTES).stdout
+
+    lab.run(broken_one, f"rm {drop_in} && systemctl daemon-reload")
+    again = run(lab)
+    assert_told(again, exit=0, outcome="recovered", verdict="unfinished", says=["3 of 3 members"])
+    assert configs(lab) == before
+    assert_masters_serve(lab, list(lab.hosts), kept, "after")
+    assert in_parallel(lambda host: lab.run(host, NOTES).stdout, lab.hosts) == ["", "", ""]
+
+
 def test_a_configuration_that_cannot_be_read_is_refused(colocated: Lab) -> None:
     lab, lost = colocated, lost_hosts(colocated)
     broken(lab, lost, "destroyed")

@@ -242,7 +242,7 @@ def test_an_old_quorum_that_does_not_reach_the_survivor(labs: Labs, tmp_path: Pa
     mend_firewall(lab, SURVIVOR)
     if when != "after the end":
         planned = run(lab, "--plan", inventory=inventory)
-        assert_told(planned, exit=0, outcome="plan", verdict="unfinished", says=["Fence the old peer"])
+        assert_told(planned, exit=0, outcome="plan", verdict="unfinished", says=["Fence the host of a removed member"])
     done = run(lab, inventory=inventory)
     assert_taken_in(lab, done, writes, "30 of them only here", "nothing is merged")
     kept = lab.run(lost[0], "find /var/lib/etcd/openshift-backup-requorum-*/1/member/snap/db").stdout

@@ -109,6 +109,11 @@ def test_two_stay_dead_and_come_back_later(lab3: Lab, tmp_path: Path, back: str)
     again = run(lab3, inventory=inventory)  # while they are still away
     assert_told(again, exit=0, outcome="healthy", verdict="healthy", says=[sentence])
 
+    checked = run(lab3, "checks/", inventory=inventory)
+    assert_told(
+        checked, exit=1, outcome="failed", verdict="healthy", says=["declared lost", "remove it from etcd.hosts"]
+    )
+
     lab3.boot(*lost, wipe=back == "wiped", new=back == "new")
     done = run(lab3, inventory=inventory)
     assert_told(done, exit=0, outcome="recovered", verdict="unfinished", says=["3 of 3 members"])

@@ -1,14 +1,36 @@
-"""What the operator agrees to."""
+"""What the operator agrees to: what is still to come, and nothing else."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders import emptied, healthy, inventory, mark, members, survey
+from builders import (
+    answers,
+    data,
+    deaf,
+    emptied,
+    facts,
+    healthy,
+    inventory,
+    mark,
+    member,
+    members,
+    name,
+    silent,
+    stopped,
+    survey,
+)  # fmt: skip
 
+from requorum.bastion import read
 from requorum.diagnosis import diagnose
+from requorum.facts import master_config
+from requorum.facts.ansible_kept import NAME, Kept
+from requorum.facts.host import HostFacts, Silent
+from requorum.facts.master import Master
+from requorum.inventory import Inventory, MasterHost, Masters
 from requorum.run import Run
 from requorum.stages.confirmation import asked
 from requorum.undoing import listed
@@ -27,3 +49,69 @@ def test_the_point_of_no_return_of_an_unfinished_recovery(
     told = asked(run)
     assert ("it has passed" in told) == passed, told
     assert ("--abort undoes everything" in told) != passed, told
+
+
+def told(folder: Path, *hosts: HostFacts | Silent, ours: Inventory | None = None) -> str:
+    run = Run("recovery", ours or inventory(), folder, "20261125T000000Z", "ada@desk", 1, ())
+    run.survey = survey(*hosts)
+    run.diagnosis = diagnose(run.inventory, run.survey)
+    if run.inventory.ansible_inventory:
+        run.ansible = read(run.inventory.ansible_inventory, folder)
+    return asked(run)
+
+
+def line(text: str, label: str) -> str:
+    """What stands behind a label; empty where it is not there."""
+    return next((rest.strip() for one in text.splitlines() if (rest := one.removeprefix(label)) != one), "")
+
+
+@pytest.mark.parametrize(
+    ("fenced", "said"),
+    [((), "etcd-1.example.com, etcd-2.example.com (etcd stopped"), ((1,), "etcd-2.example.com (etcd stopped"),
+     ((1, 2), "no further host.")],
+    ids=["none", "one", "both"],
+)  # fmt: skip
+def test_who_is_fenced_already_is_not_fenced_again(tmp_path: Path, fenced: tuple[int, ...], said: str) -> None:
+    others = [emptied(n, "inactive/dead" if n in fenced else "failed/failed", fenced=n in fenced) for n in (1, 2)]
+    assert line(told(tmp_path, deaf(0), *others), "Fenced:").startswith(said)
+
+
+def test_old_peers_and_emptied_hosts_are_told_apart(tmp_path: Path) -> None:
+    founded = deaf(2, data(2, last=(1, 3), commit=3, revision=1, unwritten=True))
+    said = told(tmp_path, healthy(0, members(0)), stopped(1), founded)
+    assert line(said, "Old peers:").startswith("etcd-1.example.com. They are fenced first. What they wrote")
+    assert line(said, "Emptied:").startswith("etcd-2.example.com: etcd has started there by itself, and holds nothing.")
+    fenced = told(tmp_path, healthy(0, members(0)), stopped(1, fenced=True), silent(2))
+    assert line(fenced, "Old peers:") == "etcd-1.example.com. What they wrote by themselves is shown, not merged."
+    assert line(fenced, "Emptied:") == ""
+
+
+@pytest.mark.parametrize("out", [False, True], ids=["before", "resumed"])
+def test_who_is_out_of_the_ansible_inventory_already_does_not_leave_it_again(tmp_path: Path, out: bool) -> None:
+    whole, alone = "[etcd]\netcd-[0:2].example.com\n", "[etcd]\netcd-0.example.com\n"
+    hosts, copy = tmp_path / "hosts", tmp_path / "copy"
+    hosts.write_text(alone if out else whole)
+    if out:
+        copy.write_text(whole)
+        digest = hashlib.sha256(whole.encode()).hexdigest()
+        kept = Kept(str(hosts), "r1", "copy", digest, "0644", "0:0", (name(1), name(2)))
+        (tmp_path / NAME).write_text(kept.text())
+    ours = replace(inventory(), ansible_inventory=hosts)
+    said = line(told(tmp_path, deaf(0), emptied(1), emptied(2), ours=ours), "Ansible:")
+    both = "etcd-1.example.com, etcd-2.example.com"
+    assert said.startswith(f"{both} return to [etcd]" if out else f"{both} leave [etcd]"), said
+
+
+@pytest.mark.parametrize(("owes", "said"), [((), False), (("api",), True)], ids=["settled", "owed"])
+def test_masters_are_named_where_something_is_to_be_done_there(
+    tmp_path: Path, owes: tuple[str, ...], said: bool
+) -> None:
+    """A learner is still to be promoted: nothing that the masters have to hear of."""
+    text = "".join(f"  - https://{name(n)}:2379\n" for n in range(3))
+    config = master_config.parse(f"etcdClientInfo:\n  urls:\n{text}")
+    listed = (*members(0, 1), member(2, learner=True))
+    both = [facts(n, api=answers(n, listed), mark=mark()) for n in range(3)]
+    hosts = [replace(one, master=Master(config, owes=owes)) for one in both]  # type: ignore[arg-type]
+    ours = inventory()
+    ours = replace(ours, masters=Masters(tuple(MasterHost(h.name, h.address, h.ssh) for h in ours.etcd.hosts)))
+    assert ("Masters:" in told(tmp_path, *hosts, ours=ours)) == said

@@ -104,6 +104,17 @@ def test_an_emptied_host_is_no_old_peer() -> None:
     assert found.others == names(1)
 
 
+def test_an_emptied_host_whose_etcd_started_by_itself_is_fenced_first_and_called_what_it_is() -> None:
+    """It has founded a log under its old IDs: there is no old data in it."""
+    founded = deaf(1, data(1, last=(1, 3), commit=3, revision=1, unwritten=True))
+    found = diagnose(inventory(), survey(healthy(0, ALONE), founded, silent(2)))
+    assert found.verdict is Verdict.UNFINISHED
+    assert (found.old_peers, found.joiners) == (names(1), names(1))
+    (told,) = (line for line in found.proof if "its member was removed" in line)
+    assert "was emptied, and its etcd has started by itself: it holds nothing" in told
+    assert "old data" not in told
+
+
 def test_an_old_peer_that_is_not_to_rejoin_is_fenced_all_the_same() -> None:
     found = diagnose(inventory(rejoin=[2]), survey(healthy(0, ALONE), deaf(1), silent(2)))
     assert found.verdict is Verdict.UNFINISHED

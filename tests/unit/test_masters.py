@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -243,13 +244,42 @@ def test_a_process_that_stays_is_no_restart(host: Elsewhere, monkeypatch: pytest
     assert note.exists()
 
 
+@pytest.mark.parametrize("component", master.COMPONENTS)
+def test_what_is_told_to_be_waited_for_is_when_it_gives_up(
+    host: Elsewhere, monkeypatch: pytest.MonkeyPatch, component: master.Component
+) -> None:
+    monkeypatch.setattr("requorum.changes.masters._PATIENCE", {component: 2})
+    assert host.stands_in is not None
+    stand_in(host.stands_in, "master-restart", "sleep 60")
+    change, note, began = replace(API, component=component), owe(host, component), time.monotonic()
+    assert change.seconds == 2
+    with pytest.raises(ChangeFailed, match="within 2 s; found: before pid=100"):
+        change.do(host)
+    assert time.monotonic() - began < change.seconds + 5
+    assert note.exists()
+
+
+def test_an_api_that_writes_at_the_second_try_is_up(host: Elsewhere) -> None:
+    """Its watch of etcd has only begun."""
+    assert host.stands_in is not None
+    oc = host.stands_in / "oc"
+    once = f"[ -e {host.folder}/tried ] || {{ touch {host.folder}/tried; exit 1; }}"
+    oc.write_text(oc.read_text().replace("*create*)", f"*create*) {once};", 1))
+    note = owe(host, "api")
+    assert API.do(host)
+    assert not note.exists()
+
+
 @pytest.mark.parametrize("word", ["create", "get configmap", "delete"])
-def test_an_api_that_is_ready_and_does_not_write_is_not_up(host: Elsewhere, word: str) -> None:
+def test_an_api_that_is_ready_and_does_not_write_is_not_up(
+    host: Elsewhere, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
     assert host.stands_in is not None
     oc = host.stands_in / "oc"
     timeout = 'echo "Error from server: etcdserver: request timed out" >&2; exit 1;;'
     oc.write_text(oc.read_text().replace('case "$*" in', f'case "$*" in\n*"{word}"*) {timeout}', 1))
     note = owe(host, "api")
+    monkeypatch.setattr("requorum.changes.masters._PATIENCE", {"api": 1})
     with pytest.raises(ChangeFailed, match="with quorum: Error from server: etcdserver: request timed out"):
         API.do(host)
     assert note.exists()

@@ -11,7 +11,7 @@ from builders import answers, facts, inventory, members, name, names
 
 from requorum.diagnosis import Diagnosis, Verdict
 from requorum.facts.host import HostFacts
-from requorum.records import NEVER_WRITTEN, WRITABLE, ChangeEnded, ChangeIntended, Noted, StepBegan
+from requorum.records import NEVER_WRITTEN, WRITABLE, ChangeEnded, ChangeIntended, Noted, StepBegan, StepEnded
 from requorum.run import Run
 from requorum.stages.outcome import outcome, step_words
 from requorum.stages.step import Now, enter, note
@@ -95,6 +95,29 @@ def test_who_has_come_back_meanwhile_is_said(tmp_path: Path, back: tuple[int, ..
     here.journal.add(ChangeEnded(STEP, name(0), "a", "touch /a", "done", ""))
     final = Diagnosis(Verdict.UNFINISHED, (), survivor=name(0), members=names(0), joiners=names(*back))
     assert outcome(here, final, stopped=False).answer == said
+
+
+@pytest.mark.parametrize(
+    ("blocked", "said"),
+    [
+        (
+            False,
+            "3 of 3 members; a step failed and the others went on: see it, mend it, and run the same command again",
+        ),
+        (True, "stopped; see the failed step, mend it, and run the same command again"),
+    ],
+)
+def test_a_step_that_failed_and_blocked_nothing_is_told_with_what_the_others_came_to(
+    tmp_path: Path, blocked: bool, said: str
+) -> None:
+    here = run(tmp_path, Verdict.LOST)
+    here.journal.add(ChangeEnded(STEP, name(0), "a", "touch /a", "done", ""))
+    here.journal.add(StepEnded(STEP, name(0), "failed", "no answer"))
+    if blocked:
+        here.journal.add(StepEnded("test_other[b]", "b", "blocked", "test_step failed"))
+    final = Diagnosis(Verdict.HEALTHY, (), survivor=name(0), members=names(0, 1, 2))
+    ended = outcome(here, final, stopped=False, status=1)
+    assert (ended.result, ended.exit, ended.answer) == ("failed", 1, said)
 
 
 def test_what_a_step_that_was_cut_off_has_changed(tmp_path: Path) -> None:

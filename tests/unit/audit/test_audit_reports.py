@@ -136,7 +136,7 @@ def test_backups_have_a_place_of_their_own(tmp_path: Path) -> None:
     write(tmp_path, recovery)
     text = write_all(tmp_path).read_text()
     assert '<a href="#backups">1 proven</a>' in text
-    assert text.index("Verdict</h2>") < text.index('<h2 id="backups">') < text.index("Steps</h2>")
+    assert text.index("Verdict at the start</h2>") < text.index('<h2 id="backups">') < text.index("Steps</h2>")
     assert text.count("/backup/etcd-20261123/snap.db") == 1
 
 

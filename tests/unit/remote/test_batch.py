@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -69,25 +70,53 @@ def test_command_that_cannot_be_stopped_costs_only_its_own_answer(remote: Remote
     assert "could not be stopped" in outputs["stuck"].stderr
 
 
+def test_one_alone_is_run_as_it_is(remote: Remote, told: list[CommandEnded]) -> None:
+    assert remote.batch({"a": "echo out; echo err >&2; exit 3"}) == {"a": Output(3, "out\n", "err\n", False, b"out\n")}
+    assert [(event.command, event.exit) for event in told] == [("echo out; echo err >&2; exit 3", 3)]
+    hangs = remote.batch({"a": "sleep 60"}, seconds=1)["a"]
+    assert (hangs.exit, hangs.stderr) == (124, "that it did not; the host has stopped it, with its children")
+
+
 def test_stream_above_the_cap(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "STREAM_BYTES", 100_000)
-    output = remote.batch({"a": "head -c 500000 /dev/zero"})["a"]
+    output = remote.batch({"a": "head -c 500000 /dev/zero", "b": "true"})["a"]
     assert (len(output.stdout_bytes), output.truncated) == (100_000, True)
 
 
-def test_nothing_is_written_on_the_host(remote: Remote) -> None:
-    before = {folder: set(os.listdir(folder)) for folder in ("/tmp", "/run/lock", "/dev/shm")}
-    seen = remote.batch({"a": "ls -a /tmp /run/lock /dev/shm", "b": "head -c 1000000 /dev/zero"})["a"].stdout.split()
-    ours = {name for name in seen if "requorum" in name or name.startswith("sh-thd")}
-    known = {name for names in before.values() for name in names}
-    assert not ours - known
+ALONE = """
+for folder in $2; do mount -t tmpfs requorum "$folder" || exit 9; done
+stat -c '%n %y' $2 && bash --norc -c "$1" > /dev/null && stat -c '%n %y' $2
+"""
+"""In a mount namespace: whoever makes a file there, and removes it again, changes the folder's time."""
+
+
+def test_nothing_is_written_on_the_host() -> None:
+    """Where nobody else writes: other runs use the same folders meanwhile."""
+    script = wire.batch(["echo a", "head -c 1000000 /dev/zero"], mark="M", seconds=10)
+    words = [
+        "unshare",
+        "--mount",
+        *([] if os.geteuid() == 0 else ["--map-root-user"]),
+        "bash",
+        "--norc",
+        "-c",
+        ALONE,
+        "-",
+    ]
+    done = subprocess.run(
+        [*words, script, "/tmp /run/lock /dev/shm"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 6, done.stdout
+    assert lines[:3] == lines[3:]
 
 
 def test_long_batch(remote: Remote) -> None:
     commands = {str(n): f"# {'x' * 10_000}\necho {n}" for n in range(30)}
     assert [output.stdout for output in remote.batch(commands).values()] == [f"{n}\n" for n in range(30)]
     with pytest.raises(ValueError, match="a command of a batch"):
-        remote.batch({"a": "x" * 100_000})
+        remote.batch({"a": "x" * 100_000, "b": "true"})
 
 
 def test_frames_that_are_cut_or_strange_are_missing() -> None:
