@@ -37,6 +37,7 @@ class Spec:
             whose API, controllers and tools are stand-ins (`lab.standins`).
         release: of Debian; decides etcd's version: bullseye 3.3.25, bookworm 3.4.23, trixie 3.5.16.
         disk_mib: size of each host's disk; 0: it shares that of this machine, and cannot be filled.
+        v2: the v2 API is switched on (`ETCD_ENABLE_V2`); etcd 3.3 serves it anyway.
     """
 
     name: str = "lab"
@@ -50,6 +51,7 @@ class Spec:
     topology: str = "external"
     release: str = "bookworm"
     disk_mib: int = 0
+    v2: bool = False
 
     def validate(self) -> None:
         """Raise LabError naming every field that is wrong, all at once."""

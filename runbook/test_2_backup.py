@@ -56,6 +56,18 @@ def test_save_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
         proven(cluster.backup.snapshot("before"), copy, f"revision {revision}")
 
 
+@step(25, "Back up the data that is taken out", on="newcomers", when=QUORUM, parallel=True)
+def test_back_up_old_data(etcd: EtcdMember, cluster: Cluster) -> None:
+    """38.1.1.2: of a host that joins anew, what it still holds; step 50 moves it aside, and this is another copy."""
+    with action("copy the data directory, where it holds any, and fetch the copy") as hand:
+        hand.make(operations.backup.keep_data(etcd.surveyed, cluster.backup))
+    with postcondition("etcd's own tool reads the copy, where the survey could read the data"):
+        surveyed = cluster.surveyed_revision(etcd)
+        assert min(1, surveyed) <= cluster.copied_revision(etcd) <= surveyed
+        if surveyed:
+            proven(cluster.backup.data, cluster.backup.fetched_copy(etcd.name, "data"), f"revision {surveyed}")
+
+
 @step(24, "Keep the Ansible inventory", on="ansible", when=ACTS)
 def test_keep_ansible_inventory(ansible: AnsibleGroup) -> None:
     """On the machine that runs this, in the run's folder, with its owner and mode."""
