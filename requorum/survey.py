@@ -12,7 +12,19 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from requorum import hostlock
-from requorum.facts import certificates, contact, etcd_conf, machine, mark, master, members, neighbours, process, unit
+from requorum.facts import (
+    certificates,
+    contact,
+    etcd_conf,
+    machine,
+    mark,
+    master,
+    members,
+    neighbours,
+    process,
+    unit,
+    v2,
+)
 from requorum.facts.bolt import Db, read_db
 from requorum.facts.data_dir import DataDir, unreadable
 from requorum.facts.data_error import DataError
@@ -209,6 +221,7 @@ def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None =
         forced_by=forced_by,
         lock=read("lock", hostlock.parse, lambda facts: facts.lock),
         master=_master(known) if "master" not in outputs else read("master", master.parse, _master),
+        v2=read("v2", v2.parse, lambda facts: facts.v2),
     )
 
 

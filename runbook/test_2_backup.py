@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 from requorum import operations
 from requorum.ansible import AnsibleGroup
 from requorum.live import Cluster, EtcdMember
-from requorum.stages import ACTS, LOST, QUORUM, action, postcondition, proven, step
+from requorum.stages import ACTS, LOST, QUORUM, action, note, postcondition, proven, step
+from requorum.v2_store import V2Store
 
 
 @step(20, "Sign the host", on="touched", when=ACTS, parallel=True)
@@ -66,6 +67,18 @@ def test_back_up_old_data(etcd: EtcdMember, cluster: Cluster) -> None:
         assert min(1, surveyed) <= cluster.copied_revision(etcd) <= surveyed
         if surveyed:
             proven(cluster.backup.data, cluster.backup.fetched_copy(etcd.name, "data"), f"revision {surveyed}")
+
+
+@step(26, "Back up the v2 data", on="v2", when=ACTS)
+def test_back_up_v2(etcd: EtcdMember, cluster: Cluster, v2: V2Store) -> None:
+    """38.1.1.2: `etcdctl backup`; a snapshot does not hold what the v2 API has written, Flannel's configuration for one."""
+    for line in v2.notes():
+        note(line)
+    with action("back up the v2 store, read every key of the copies in a scratch etcd, and fetch them") as hand:
+        hand.make(operations.backup.keep_v2(etcd.surveyed, cluster.backup, running=not v2.lost))
+    with postcondition("every copy holds every v2 key, as the member serves them"):
+        assert v2.damaged(etcd) == []
+        proven(cluster.backup.v2, cluster.backup.fetched_copy(etcd.name, "v2"), v2.proven_by(etcd))
 
 
 @step(24, "Keep the Ansible inventory", on="ansible", when=ACTS)
