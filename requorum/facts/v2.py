@@ -41,8 +41,10 @@ echo asked=yes
 (PATIENCE=1s ctl endpoint health 2>&1 | sed 's/^/health3=/') &
 if grep -q '^ *cluster-health ' <<< "$words"; then
   (timeout 2 bash -c "$(declare -f conf ctl2); ctl2 --timeout 1s cluster-health 2>&1" | sed 's/^/health2=/') &
-  if said=$(ctl2 --timeout 1s --total-timeout 2s member list 2>&1); then
-    echo served=yes; sed 's/^/member=/' <<< "$said"
+  # A read is answered without a leader, too; the member list is not.
+  if said=$(ctl2 --timeout 1s --total-timeout 2s ls / 2>&1); then
+    echo served=yes
+    said=$(ctl2 --timeout 1s --total-timeout 2s member list 2>/dev/null) && sed 's/^/member=/' <<< "$said"
   else
     echo "error=$(tail -n 1 <<< "$said")"
   fi
@@ -90,7 +92,7 @@ class V2:
 
     def unlike(self, listed: MemberList | None) -> list[str]:
         """How the v2 API's member list differs from the v3 API's, in words; empty where it does not, or one is not known."""
-        if not self.served or listed is None:
+        if not self.members or listed is None:
             return []
         here = {m.id: (m.name, frozenset(m.peer_urls)) for m in self.members}
         there = {m.id: (m.name, frozenset(m.peer_urls)) for m in listed.members}
