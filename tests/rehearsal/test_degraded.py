@@ -183,7 +183,7 @@ def test_a_master_of_three_is_back_empty(labs: Labs, arguments: tuple[str, ...])
 
 
 @pytest.mark.full
-def test_it_runs_on_after_its_removal(labs: Labs, tmp_path: Path) -> None:
+def test_a_stopped_member_that_was_given_up(labs: Labs, tmp_path: Path) -> None:
     """Its etcd was only stopped, and the member given up: with its data there it is started, and nothing is removed."""
     lab = labs()
     gone = [follower(lab)]
