@@ -40,7 +40,7 @@ class V2Store:
     @property
     def used(self) -> bool:
         """The survivor is to serve the v2 API."""
-        return bool(self._run.hosts("v2"))
+        return self._cluster.survivor.surveyed.enables_v2
 
     @property
     def lost(self) -> bool:

@@ -45,9 +45,18 @@ def assert_recovered(lab: Lab, done: Done, writes: list[Write]) -> None:
     assert left_behind(lab) == []
 
 
-@pytest.mark.parametrize("deaf", [False, True], ids=["serves", "deaf"])
 @pytest.mark.parametrize(
-    "release", [pytest.param(one, marks=[] if one == SAMPLE else pytest.mark.full) for one in WITH_V2]
+    ("release", "deaf"),
+    [
+        pytest.param(
+            release,
+            deaf,
+            id=f"{release}-{'deaf' if deaf else 'serves'}",
+            marks=[] if release == SAMPLE and not deaf else pytest.mark.full,
+        )
+        for release in WITH_V2
+        for deaf in (False, True)
+    ],
 )
 def test_two_of_three_are_back_empty(labs: Labs, release: str, deaf: bool) -> None:
     """`serves`: the survivor answers v2 reads without a quorum; `deaf`: restarted after the loss, it serves nobody."""
