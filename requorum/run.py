@@ -359,7 +359,7 @@ def _told_v2(facts: HostFacts) -> str:
     if facts.v2.served:
         return "; ".join(("served", *(facts.v2.unlike(facts.api.members))))
     if not facts.enables_v2:
-        return "off (etcd from 3.4 on serves it only with ETCD_ENABLE_V2)"
+        return "off: switched off, or etcd 3.4 or later without ETCD_ENABLE_V2"
     if not facts.v2.speaks:
         return "on, and the etcdctl here does not speak it: install the one of this etcd"
     return (

@@ -15,7 +15,6 @@ from requorum.facts.v2 import CTL2
 from requorum.facts.v2_keys import READ2, V2Keys, shown, unlike_living, unlike_member, unlike_values
 from requorum.live import Cluster, EtcdMember
 from requorum.operations.backup import BackupPlace
-from requorum.remote import RemoteError
 from requorum.run import Run
 from requorum.survey import Unexpected
 
@@ -86,15 +85,24 @@ class V2Store:
         return shown(self._lost(kept, self._read(etcd), etcd))
 
     def differing(self) -> list[str]:
-        """The keys in which members differ from the survivor, for each member that is to serve the v2 API."""
+        """The keys in which members that answer differ from the survivor, where they are to serve the v2 API."""
         if not self.used:
             return []
-        names = [name for name in self._run.hosts("whole") if self._cluster.member(name).surveyed.enables_v2]
-        with ThreadPoolExecutor(max_workers=max(1, len(names))) as pool:
-            members = [self._cluster.member(name) for name in names]
-            read = dict(zip(names, pool.map(self._read, members), strict=True))
+        members = [self._cluster.member(name) for name in self._run.hosts("whole")]
+        members = [member for member in members if member.surveyed.enables_v2]
+        with ThreadPoolExecutor(max_workers=max(1, len(members))) as pool:
+            joined = [m for m, answers in zip(members, pool.map(EtcdMember.answers, members), strict=True) if answers]
+            read = dict(zip([m.name for m in joined], pool.map(self._read, joined), strict=True))
+        if self._cluster.diagnosis.survivor not in read:
+            return [f"{self._cluster.diagnosis.survivor} does not answer"]
         expected = read[self._cluster.diagnosis.survivor]
         return [f"{name}: {words}" for name, keys in read.items() for words in shown(unlike_member(expected, keys))]
+
+    def lists_that_differ(self) -> list[str]:
+        """How the v2 API's member list differs from the v3 API's on each host, as surveyed."""
+        return [
+            f"{facts.name}: {words}" for facts in self._cluster.reached for words in facts.v2.unlike(facts.api.members)
+        ]
 
     def _lost(self, kept: V2Keys, now: V2Keys, etcd: EtcdMember) -> list[str]:
         """What is otherwise now than it was; a key that is gone is lost unless etcd's own history says what became of it."""
@@ -139,12 +147,7 @@ for name in {COPY} {BACKUP} {BEFORE} {AFTER}; do [ ! -f $name ] || {{ cat $name;
     def _fetched(self, etcd: EtcdMember, script: str) -> str:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "keys"
-            try:
-                self._run.remotes[etcd.name].fetch(script, path, seconds=600)
-            except RemoteError as error:
-                raise Unexpected(
-                    etcd.name, expected="its v2 store to be read", found=error.found, advice=LOOK
-                ) from None
+            self._run.remotes[etcd.name].fetch(script, path, seconds=600)
             return path.read_text(encoding="utf-8", errors="replace")
 
     @staticmethod
