@@ -119,7 +119,7 @@ def enables(conf: EtcdConf, unit: Unit, processes: tuple[Process, ...], version:
     A living process counts before what files say.
     """
     release = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-    if release >= (3, 6):
+    if not release or release >= (3, 6):
         return False
     for process in processes:
         return _enabled(" ".join(process.argv), process.environ, release)
