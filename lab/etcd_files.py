@@ -73,7 +73,7 @@ def conf(spec: Spec, hosts: tuple[Host, ...], host: Host) -> str:
         line("ADVERTISE_CLIENT_URLS", host.client_url),
         "#ETCD_STRICT_RECONFIG_CHECK=false",
         "#ETCD_AUTO_COMPACTION_RETENTION=0",
-        line("ENABLE_V2", "true") if spec.flannel else "#ETCD_ENABLE_V2=true",
+        line("ENABLE_V2", "true") if spec.v2 or spec.flannel else "#ETCD_ENABLE_V2=true",
         line("QUOTA_BACKEND_BYTES", "8589934592"),
         "",
         "#[proxy]",

@@ -38,6 +38,7 @@ class Spec:
         release: of Debian; decides etcd's version: bullseye 3.3.25, bookworm 3.4.23, trixie 3.5.16.
         disk_mib: size of each host's disk; 0: it shares that of this machine, and cannot be filled.
         flannel: every host has a flanneld (a stand-in), and etcd serves the v2 API to it.
+        v2: the v2 API is switched on (`ETCD_ENABLE_V2`); etcd 3.3 serves it anyway.
     """
 
     name: str = "lab"
@@ -52,6 +53,7 @@ class Spec:
     release: str = "bookworm"
     disk_mib: int = 0
     flannel: bool = False
+    v2: bool = False
 
     def validate(self) -> None:
         """Raise LabError naming every field that is wrong, all at once."""

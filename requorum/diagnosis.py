@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from requorum.causes import GONE, NOSPACE_CURE, alarms, how_to_start, why_down, worth_of
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.members import Member, MemberList
+from requorum.facts.v2 import V2_ONLY
 from requorum.fitness import forced_by_hand
 from requorum.inventory import Inventory
 from requorum.lineage import ONE_OF_TWO, forced_here, half_forced, outlived, own_id, told_of_old_peer, way_back_begun
@@ -143,6 +144,7 @@ def _with_quorum(
     doubted, cure = beside_a_quorum(anchor, listed, reached)
     if doubted:
         return _unproven((*proof, *doubted), tuple(cure))
+    proof += tuple(f"{f.name}: {words}" for f in answering for words in f.v2.unlike(f.api.members))
     written = anchor.api.status is None or anchor.api.status.revision > 1
     if not written:
         proof += (NEVER_WRITTEN,)
@@ -232,6 +234,9 @@ def _owed(reached: list[HostFacts], joining: set[str], in_list: set[str], listed
 
 
 def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFacts]) -> Diagnosis:
+    if spoken := [f.name for f in reached if f.v2.has_quorum]:
+        said = f"no host answers the v3 API, and the v2 API of {', '.join(spoken)} says that a member is healthy"
+        return replace(_unproven((said,), (V2_ONLY,)), settling=True)
     for proof, advice in (other_recovery(inventory, survey), on_disk(reached)):
         if proof:
             return _unproven(tuple(proof), tuple(advice))

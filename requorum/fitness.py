@@ -34,7 +34,12 @@ def unfit(facts: HostFacts, backup: PurePosixPath) -> list[str]:
     if not facts.machine.etcd_version:
         found.append("etcd is not installed, or does not run: install etcd-server")
     elif _release(facts.machine.etcd_version) < (3, 3):
-        found.append(f"etcd is {facts.machine.etcd_version}; this version of Requorum knows 3.3 and later")
+        only = "; it has the v2 API alone, whose member commands Requorum does not use" * (
+            _release(facts.machine.etcd_version) < (3, 0)
+        )
+        found.append(f"etcd is {facts.machine.etcd_version}; this version of Requorum knows 3.3 and later{only}")
+    elif facts.enables_v2 and not facts.v2.speaks:
+        found.append("etcd serves the v2 API, and the etcdctl here does not speak it: install the one of this etcd")
     if facts.unit.load not in ("loaded", "masked"):
         found.append(f"etcd.service is {facts.unit.load}: this version of Requorum knows etcd as a systemd service")
     if etcd_conf.PATH not in facts.unit.environment_files and not facts.unit.masked:
@@ -74,15 +79,23 @@ def _no_room(facts: HostFacts) -> list[str]:
             f"the data directory has {facts.machine.data_free} bytes free; a backup wants twice the data, {need}"
         )
     wants = f"a backup wants twice the data, {need}"
-    if facts.data is not None and facts.data.has_tail:
+    if facts.has_data and facts.enables_v2:
+        need += facts.machine.data_used + SCRATCH_ROOM
+        wants = f"a backup, one of the v2 data, and a scratch etcd that reads them, want {need}"
+        found += _no_tools(facts, "the v2 data is read from its backup")
+    elif facts.data is not None and facts.data.has_tail:
         need += SCRATCH_ROOM
         wants = f"a copy of the data, and a scratch etcd that is tried on another, want {need}"
-        if facts.machine.missing:
-            tools = ", ".join(facts.machine.missing)
-            found.append(f"not installed: {tools}; the tail of the log is proven in a scratch etcd that reaches nobody")
+        found += _no_tools(facts, "the tail of the log is proven")
     if facts.machine.backup_free < need:
         found.append(f"the backup directory has {facts.machine.backup_free} bytes free; {wants}")
     return found
+
+
+def _no_tools(facts: HostFacts, what: str) -> list[str]:
+    """Which commands are missing that keep a scratch etcd from everybody's reach; empty where none is."""
+    tools = ", ".join(facts.machine.missing)
+    return [f"not installed: {tools}; {what} in a scratch etcd that reaches nobody"] if tools else []
 
 
 def forced_by_hand(facts: HostFacts) -> list[str]:

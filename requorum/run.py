@@ -18,7 +18,7 @@ from typing import IO
 
 from requorum import __version__, hostlock
 from requorum.bastion import read
-from requorum.diagnosis import Diagnosis, diagnose
+from requorum.diagnosis import Diagnosis, Verdict, diagnose
 from requorum.enlisted import owed
 from requorum.facts.ansible_file import AnsibleFile
 from requorum.facts.host import HostFacts, Silent
@@ -206,6 +206,7 @@ class Run:
             "survivor": {found.survivor},
             # A run that was killed after the force can have left the survivor stopped: it cannot be asked before step 44.
             "speaker": {found.survivor} & self._answering(),
+            "v2": {name for name in self._with_v2() if name == found.survivor},
             "others": unlisted,
             "old_peers": set(found.old_peers),
             "joiners": set(found.joiners),
@@ -224,6 +225,11 @@ class Run:
 
     def _answering(self) -> set[str]:
         return {name for name, facts in self.reached.items() if facts.api.answers}
+
+    def _with_v2(self) -> set[str]:
+        """Where etcd is to serve the v2 API, and can be asked for it, or its data is read."""
+        lost = self.proven.verdict is Verdict.LOST
+        return {name for name, facts in self.reached.items() if facts.enables_v2 and (lost or facts.v2.served)}
 
     def _marked(self) -> set[str]:
         """Somebody, we or another, has been at work there; it must be seen to, or must stop the run."""
@@ -334,6 +340,9 @@ def _told(facts: HostFacts | Silent) -> tuple[tuple[str, str], ...]:
     ]
     if facts.api.members:
         told.append(("member list", ", ".join(f"{m.hex_id} {m.name}" for m in facts.api.members.members)))
+    told += [("endpoint health", line) for line in facts.v2.health3]
+    told += [("cluster-health (v2)", line) for line in facts.v2.health2 if facts.v2.served]
+    told.append(("v2 API", _told_v2(facts)))
     if facts.data is not None:
         told.append(("on disk", facts.data.error or facts.data.words))
     if facts.master is not None:
@@ -349,3 +358,15 @@ def _told(facts: HostFacts | Silent) -> tuple[tuple[str, str], ...]:
     if facts.mark:
         told.append(("mark", f"recovery {facts.mark.recovery} by {facts.mark.operator}"))
     return tuple(told)
+
+
+def _told_v2(facts: HostFacts) -> str:
+    if facts.v2.served:
+        return "; ".join(("served", *(facts.v2.unlike(facts.api.members))))
+    if not facts.enables_v2:
+        return "off: switched off, or etcd 3.4 or later without ETCD_ENABLE_V2"
+    if not facts.v2.speaks:
+        return "on, and the etcdctl here does not speak it: install the one of this etcd"
+    return (
+        f"on, and not answered: {facts.v2.error}" if facts.v2.asked else "on; no member that could be asked runs here"
+    )

@@ -24,6 +24,7 @@ from requorum.facts import (
     neighbours,
     process,
     unit,
+    v2,
 )
 from requorum.facts.bolt import Db, read_db
 from requorum.facts.data_dir import DataDir, unreadable
@@ -222,6 +223,7 @@ def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None =
         lock=read("lock", hostlock.parse, lambda facts: facts.lock),
         master=_master(known) if "master" not in outputs else read("master", master.parse, _master),
         flannel=read("flannel", flannel.parse, lambda facts: facts.flannel),
+        v2=read("v2", v2.parse, lambda facts: facts.v2),
     )
 
 

@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 from requorum import operations
 from requorum.ansible import AnsibleGroup
 from requorum.live import Cluster, EtcdMember
-from requorum.stages import ACTS, LOST, QUORUM, action, postcondition, proven, step
+from requorum.stages import ACTS, LOST, QUORUM, action, note, postcondition, proven, step
+from requorum.v2_store import V2Store
 
 
 @step(20, "Sign the host", on="touched", when=ACTS, parallel=True)
@@ -54,6 +55,31 @@ def test_save_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
         revision = cluster.snapshot_revision(etcd, "before")
         copy = cluster.backup.fetched_copy(etcd.name, "snapshot-before")
         proven(cluster.backup.snapshot("before"), copy, f"revision {revision}")
+
+
+@step(25, "Back up the data that is taken out", on="newcomers", when=QUORUM, parallel=True)
+def test_back_up_old_data(etcd: EtcdMember, cluster: Cluster) -> None:
+    """38.1.1.2: of a host that joins anew, what it still holds; step 50 moves it aside, and this is another copy."""
+    with action("copy the data directory, where it holds any, and fetch the copy") as hand:
+        hand.make(operations.backup.keep_data(etcd.surveyed, cluster.backup))
+    with postcondition("etcd's own tool reads the copy, where the survey could read the data"):
+        # It may be an earlier copy: of what the host held before it joined, and was taken out again.
+        copied = cluster.copied_revision(etcd)
+        assert copied >= min(1, cluster.surveyed_revision(etcd))
+        if copied:
+            proven(cluster.backup.data, cluster.backup.fetched_copy(etcd.name, "data"), f"revision {copied}")
+
+
+@step(26, "Back up the v2 data", on="v2", when=ACTS)
+def test_back_up_v2(etcd: EtcdMember, cluster: Cluster, v2: V2Store) -> None:
+    """38.1.1.2: `etcdctl backup`; a snapshot does not hold what the v2 API has written, Flannel's configuration for one."""
+    for line in v2.notes():
+        note(line)
+    with action("back up the v2 store, read every key of the copies in a scratch etcd, and fetch them") as hand:
+        hand.make(operations.backup.keep_v2(etcd.surveyed, cluster.backup, running=not v2.lost))
+    with postcondition("every copy holds every v2 key, as the member serves them"):
+        assert v2.damaged(etcd) == []
+        proven(cluster.backup.v2, cluster.backup.fetched_copy(etcd.name, "v2"), v2.proven_by(etcd))
 
 
 @step(24, "Keep the Ansible inventory", on="ansible", when=ACTS)

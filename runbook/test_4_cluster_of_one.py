@@ -9,6 +9,7 @@ from requorum.masters import MEND, Masters
 from requorum.records import WRITABLE
 from requorum.returning import returned, told_apart
 from requorum.stages import ACTS, LOST, action, eventually, note, postcondition, precondition, step
+from requorum.v2_store import V2Store
 
 START_THEM = "start what has come back, as said above, and do not force; `--abort` undoes what was done until here"
 
@@ -103,10 +104,12 @@ def test_take_force_away(etcd: EtcdMember) -> None:
 
 
 @step(45, "Prove the survivor's data against the backup", on="survivor", when=LOST)
-def test_data_is_the_backups(etcd: EtcdMember, cluster: Cluster) -> None:
+def test_data_is_the_backups(etcd: EtcdMember, cluster: Cluster, v2: V2Store) -> None:
     """38.1.3: what the survivor holds at the backup's revision is what the backup holds, key by key."""
     with postcondition("no key differs at the backup's revision"):
         assert cluster.keys_unlike_backup() == []
+    with postcondition("no v2 key differs, or is gone, unless it was written to since"):
+        assert v2.unlike_backup(etcd) == []
 
 
 @step(46, "Advertise the peer URL", on="survivor", when=ACTS)

@@ -9,6 +9,7 @@ from requorum.flannel import FlannelHosts
 from requorum.live import Cluster, EtcdMember
 from requorum.masters import MEND, Masters
 from requorum.stages import ACTS, action, eventually, note, postcondition, proven, step
+from requorum.v2_store import V2Store
 
 
 @step(60, "Name all members in etcd.conf", on="whole", when=ACTS, parallel=True)
@@ -34,10 +35,12 @@ def test_member(etcd: EtcdMember) -> None:
 
 
 @step(62, "Prove equal data", on="bastion", when=ACTS)
-def test_equal_data(cluster: Cluster) -> None:
+def test_equal_data(cluster: Cluster, v2: V2Store) -> None:
     """Health is not enough: all members hold the same at one revision (etcd issue 14009)."""
     with postcondition("one hash on all members"):
         assert eventually(cluster.differing_members, within=15) == []
+    with postcondition("the same v2 keys on all members that are to serve them"):
+        assert eventually(v2.differing, within=15) == []
 
 
 @step(63, "Save a fresh snapshot", on="survivor", when=ACTS)

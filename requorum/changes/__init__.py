@@ -10,10 +10,12 @@ from requorum.changes.masters import KeepFound, RestartMaster
 from requorum.changes.membership import AddMember, PromoteMember, RemoveMember, UpdatePeerUrls
 from requorum.changes.service import EnableEtcd, ReloadUnits, RunEtcd, StartEtcd, StopEtcd
 from requorum.changes.undo import MoveBack, PutLogBack, RestoreFile
+from requorum.changes.v2 import BackUpV2
 
 __all__ = [
     "AddMember",
     "Append",
+    "BackUpV2",
     "Change",
     "ChangeFailed",
     "CopyHere",

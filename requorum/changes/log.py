@@ -8,14 +8,20 @@ import gzip
 import zlib
 from dataclasses import dataclass
 
+from requorum.changes import scratch
 from requorum.changes.change import LABELLED, Change, ChangeFailed, Shell, quote
 from requorum.facts.host import HostFacts
 from requorum.facts.machine import COMMITTED
 from requorum.facts.prediction import Prediction, read_answer
 from requorum.facts.process import LIVES
 
-SCRATCH_SECONDS = 60
-"""How long the scratch etcd may live."""
+_ASK = f"""
+ask() {{
+  env -i PATH="$PATH" ETCDCTL_API=3 etcdctl --endpoints={scratch.ENDPOINT} --dial-timeout="${{limit}}s" \
+    --command-timeout="${{limit}}s" get "" --prefix --keys-only -w json
+}}
+"""
+"""Shell: every key of the scratch etcd."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +117,9 @@ stat -c '%i %y' "$new" > {aside}/{COMMITTED} && mv -fT "$new" {path} && sync {qu
 
 @dataclass(frozen=True)
 class ProveOnCopy(Change):
-    """Start a forced etcd on a copy of the data with the record, out of everybody's reach, and ask it for every key.
+    """Start a scratch etcd on a copy of the data with the record, and ask it for every key.
 
-    The scratch etcd runs in a network namespace of its own, with nothing but its loopback: a forced etcd adds its old
-    peers before it drops them, and would talk to them. It runs as the data's owner, in a folder outside of the data
-    directory, under a name of its own, so that nobody takes it for the member; it is stopped, and the folder removed,
-    whatever happens, and what a killed run left is found by that folder. Without a prediction (in a plan) it only shows
-    itself.
+    Without a prediction (in a plan) it only shows itself.
     """
 
     data_dir: str
@@ -137,32 +139,22 @@ class ProveOnCopy(Change):
         return "false  # a proof is made each time"
 
     def act(self) -> str:
+        data, wal = quote(self.data_dir), quote(self.wal_dir)
         return f"""set -o pipefail
-export scratch={quote(self.scratch)} limit={SCRATCH_SECONDS}
 {self.append.guard(self.wal_dir)}
-{_STOP}
-{_INSIDE}
-clean || return 1  # of what a killed run may have left
-uid=$(stat -c %u {quote(self.data_dir)}) && gid=$(stat -c %g {quote(self.data_dir)}) || return 1
-export uid gid
-trap clean EXIT
-trap 'exit 1' HUP INT TERM
-mkdir -p "$(dirname "$scratch")" && mkdir -m 0700 "$scratch" && mkdir -p "$scratch"/data/member/{{snap,wal}} || return 1
-cd {quote(self.data_dir)}/member/snap && find . -maxdepth 1 -type f \\( -name db -o -name '*.snap' -o -name '*.snap.db' \\) \
-  -print0 | xargs -0 -r cp -a --sparse=always -t "$scratch/data/member/snap" || return 1
-cd {quote(self.wal_dir)} && find . -maxdepth 1 -type f -name '*.wal' -print0 |
-  xargs -0 -r cp -a --sparse=always -t "$scratch/data/member/wal" || return 1
-cd / || return 1
+{scratch.STOP}
+{scratch.INSIDE}
+{_ASK}
+{scratch.prepare(quote(self.scratch), data)}
+{scratch.copy(f"{data}/member/snap", wal)}
 {self.append.to(f'"$scratch/data/member/wal/{self.append.segment}"')} || return 1
-chown -R "$uid:$gid" "$scratch" && chmod -R u+rwX,go= "$scratch/data" && ln -s "$(command -v etcd)" "$scratch/{_NAME}" ||
-  return 1
-unshare --net -- bash -c "$(declare -f stop inside); inside" >&2 || return 1
+{scratch.answer()}
 gzip -1 < "$scratch/answer" | base64 -w0"""
 
     @property
     def seconds(self) -> float:
         """Some gigabytes on a slow disk, then the scratch etcd."""
-        return 900 + SCRATCH_SECONDS
+        return 900 + scratch.SECONDS
 
     def script(self) -> str:
         return f"act() {{\n{self.act()}\n}}\nact\n"
@@ -187,58 +179,3 @@ gzip -1 < "$scratch/answer" | base64 -w0"""
 
     def after(self, facts: HostFacts) -> HostFacts:
         return facts
-
-
-_NAME = "requorum-try"
-"""What the scratch etcd is called: nobody who looks for a process `etcd` finds it."""
-
-_STOP = """
-stop() {  # every process that works in the folder, and no other
-  local path place pid end=$((SECONDS + 10)) found=yes
-  while [ -n "$found" ]; do
-    found=
-    while read -r path place; do
-      case $place in "$scratch"|"$scratch (deleted)") ;; *) continue;; esac
-      pid=${path#/proc/}; pid=${pid%/cwd}
-      [ "$pid" != $$ ] && [ "$pid" != "$BASHPID" ] || continue
-      found=yes; kill -9 "$pid" 2>/dev/null
-    done < <(find /proc/[0-9]*/cwd -maxdepth 0 -printf '%p %l\\n' 2>/dev/null)
-    [ $SECONDS -lt $end ] || { echo "a process in $scratch does not end" >&2; return 1; }
-    [ -z "$found" ] || sleep 0.01
-  done
-}
-clean() {
-  [ -e "$scratch" ] || return 0
-  cd / && stop && rm -rf --one-file-system -- "$scratch"
-}
-"""
-
-_INSIDE = f"""
-inside() {{  # in the network namespace
-  local etcd said
-  ip link set lo up || {{ echo "its loopback does not come up" >&2; return 1; }}
-  (cd "$scratch" && exec setpriv --reuid "$uid" --regid "$gid" --clear-groups env -i PATH="$PATH" \
-    ${{ETCD_UNSUPPORTED_ARCH:+ETCD_UNSUPPORTED_ARCH="$ETCD_UNSUPPORTED_ARCH"}} timeout -k 1 "$limit" ./{_NAME} \
-    --name scratch --data-dir data --force-new-cluster --heartbeat-interval 10 --election-timeout 50 \
-    --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
-    --listen-peer-urls http://127.0.0.1:2380 --initial-advertise-peer-urls http://127.0.0.1:2380 \
-    --initial-cluster scratch=http://127.0.0.1:2380) > "$scratch/log" 2>&1 &
-  etcd=$!
-  until (exec 3<>/dev/tcp/127.0.0.1/2379) 2>/dev/null; do
-    kill -0 $etcd 2>/dev/null || break
-    sleep 0.01
-  done
-  env -i PATH="$PATH" ETCDCTL_API=3 etcdctl --endpoints=http://127.0.0.1:2379 --dial-timeout="${{limit}}s" \
-    --command-timeout="${{limit}}s" get "" --prefix --keys-only -w json > "$scratch/answer" 2> "$scratch/said" &
-  said=$!
-  while kill -0 $said 2>/dev/null && kill -0 $etcd 2>/dev/null; do sleep 0.01; done
-  kill -0 $etcd 2>/dev/null || {{
-    {{ kill -9 $said; wait $said; }} 2>/dev/null
-    echo "the scratch etcd ended:" >&2
-    grep -E -m 5 'panic:|fatal|C \\|' "$scratch/log" >&2 || tail -n 5 "$scratch/log" >&2
-    return 1
-  }}
-  wait $said || {{ echo "the scratch etcd does not answer: $(cat "$scratch/said")" >&2; return 1; }}
-  stop
-}}
-"""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from requorum import hostlock
-from requorum.facts import certificates, etcd_conf, flannel, machine, mark, master, members, process, unit
+from requorum.facts import certificates, etcd_conf, flannel, machine, mark, master, members, process, unit, v2
 from requorum.facts.certificates import Certificates
 from requorum.facts.data_dir import DataDir
 from requorum.facts.etcd_conf import EtcdConf
@@ -17,6 +17,7 @@ from requorum.facts.master import Master
 from requorum.facts.members import Api, Member
 from requorum.facts.process import Process
 from requorum.facts.unit import Unit
+from requorum.facts.v2 import UNASKED, V2
 from requorum.hostlock import FREE, HostLock
 
 
@@ -47,6 +48,7 @@ class HostFacts:
     `heard`: the URLs of members, on hosts that SSH does not reach, at which something listens as seen from here.
     `forced_by`: the recovery that made a cluster of one of this member, while a host that it removed is still missing.
     `master`: what was read where the inventory says that the host is an OpenShift master. `flannel`: where there is one.
+    `v2`: what the health commands of both APIs, and the v2 API, said when the host was first surveyed.
     """
 
     name: str
@@ -63,6 +65,12 @@ class HostFacts:
     forced_by: Mark | None = None
     master: Master | None = None
     flannel: Flannel | None = None
+    v2: V2 = UNASKED
+
+    @property
+    def enables_v2(self) -> bool:
+        """etcd is to serve the v2 API here, whether it runs or not."""
+        return v2.enables(self.conf, self.unit, self.processes, self.machine.etcd_version)
 
     @property
     def forced(self) -> bool:
@@ -94,7 +102,7 @@ class HostFacts:
         return self.api.status.member_id
 
 
-Noun = Literal["conf", "unit", "process", "machine", "certificates", "mark", "api", "lock", "master", "flannel"]
+Noun = Literal["conf", "unit", "process", "machine", "certificates", "mark", "api", "lock", "master", "flannel", "v2"]
 
 
 def commands(backup_directory: str, *, again: bool = False, is_master: bool = False) -> dict[Noun, str]:
@@ -109,9 +117,10 @@ def commands(backup_directory: str, *, again: bool = False, is_master: bool = Fa
         "api": members.API_COMMAND,
         "lock": hostlock.COMMAND,
         "flannel": flannel.COMMAND,
+        "v2": v2.COMMAND,
     }
     if is_master:
         found["master"] = master.COMMAND
     if again:
-        del found["certificates"]
+        del found["certificates"], found["v2"]
     return found

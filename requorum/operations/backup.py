@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from requorum.changes import Change, CopyTree, FetchTree, RestoreFile, SaveSnapshot
+from requorum.changes import BackUpV2, Change, CopyTree, FetchTree, RestoreFile, SaveSnapshot
 from requorum.facts import etcd_conf
 from requorum.facts.etcd_conf import EtcdConf
 from requorum.facts.host import HostFacts
@@ -40,6 +40,11 @@ class BackupPlace:
     def database(self) -> PurePosixPath:
         """The database in the copy of the data directory."""
         return self.data / "member/snap/db"
+
+    @property
+    def v2(self) -> PurePosixPath:
+        """The backup of the v2 store, with its keys as read from it."""
+        return self.directory / f"etcd-v2-{self.recovery}"
 
     @property
     def scratch(self) -> PurePosixPath:
@@ -97,3 +102,26 @@ def save_snapshot(facts: HostFacts, place: BackupPlace, when: str) -> list[Chang
     """38.1.1.2: a snapshot by etcd itself."""
     folder = place.snapshot(when)
     return [SaveSnapshot(facts.name, str(folder)), *_fetched(facts, folder, f"snapshot-{when}", place)]
+
+
+def keep_v2(facts: HostFacts, place: BackupPlace, *, running: bool) -> list[Change]:
+    """`etcdctl backup` of the v2 API, and every key of each copy; nothing where etcd is not to serve that API here.
+
+    `running`: a quorum answers, and the member goes on; else the copy is read that `keep_data` made.
+    """
+    if not facts.enables_v2 or not facts.has_data:
+        return []
+    own = facts.conf.own_wal_dir
+    source, wal = (facts.conf.data_dir, own) if running else (str(place.data), str(place.log) if own else "")
+    kept = BackUpV2(
+        facts.name,
+        source,
+        wal,
+        facts.conf.data_dir,
+        str(place.v2),
+        str(place.scratch),
+        running=running,
+        serves=facts.v2.served,
+        by_etcdctl=facts.v2.backs_up,
+    )
+    return [kept, *_fetched(facts, place.v2, "v2", place)]

@@ -17,6 +17,7 @@ from requorum.stages import barriers, options, several
 from requorum.stages.active import RUN, run_of
 from requorum.stages.controller import HANDED, Controller
 from requorum.stages.steps import Steps
+from requorum.v2_store import V2Store
 
 NAME = "requorum-steps"
 
@@ -97,6 +98,12 @@ def ansible(request: pytest.FixtureRequest) -> AnsibleGroup:
 def cluster(request: pytest.FixtureRequest) -> Cluster:
     """Every host at once."""
     return Cluster(run_of(request.config))
+
+
+@pytest.fixture
+def v2(request: pytest.FixtureRequest) -> V2Store:
+    """The v2 keys of the cluster, and their backup."""
+    return V2Store(run_of(request.config))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "operations hand enlisted",
         "run",
         "live",
-        "returning way_back ansible masters",
+        "returning way_back ansible masters v2_store",
         "former flannel",
         "stages",
         "runbook checks conftest",

@@ -1,0 +1,97 @@
+"""A scratch etcd: started, forced, on a copy of a member's data, out of everybody's reach; asked one thing, and removed.
+
+It runs in a network namespace of its own, with nothing but its loopback: a forced etcd adds its old peers before it drops
+them, and would talk to them. It runs as the data's owner, in a folder outside of the data directory, under a name of its
+own, so that nobody takes it for the member; it is stopped, and the folder removed, whatever happens, and what a killed
+run left is found by that folder.
+"""
+
+from __future__ import annotations
+
+SECONDS = 60
+"""How long a scratch etcd may live."""
+
+NAME = "requorum-try"
+"""What the scratch etcd is called: nobody who looks for a process `etcd` finds it."""
+
+STOP = """
+stop() {  # every process that works in the folder, and no other
+  local path place pid end=$((SECONDS + 10)) found=yes
+  while [ -n "$found" ]; do
+    found=
+    while read -r path place; do
+      case $place in "$scratch"|"$scratch (deleted)") ;; *) continue;; esac
+      pid=${path#/proc/}; pid=${pid%/cwd}
+      [ "$pid" != $$ ] && [ "$pid" != "$BASHPID" ] || continue
+      found=yes; kill -9 "$pid" 2>/dev/null
+    done < <(find /proc/[0-9]*/cwd -maxdepth 0 -printf '%p %l\\n' 2>/dev/null)
+    [ $SECONDS -lt $end ] || { echo "a process in $scratch does not end" >&2; return 1; }
+    [ -z "$found" ] || sleep 0.01
+  done
+}
+clean() {
+  [ -e "$scratch" ] || return 0
+  cd / && stop && rm -rf --one-file-system -- "$scratch"
+}
+"""
+
+INSIDE = f"""
+inside() {{  # in the network namespace
+  local etcd said
+  ip link set lo up || {{ echo "its loopback does not come up" >&2; return 1; }}
+  (cd "$scratch" && exec setpriv --reuid "$uid" --regid "$gid" --clear-groups env -i PATH="$PATH" \
+    ${{ETCD_UNSUPPORTED_ARCH:+ETCD_UNSUPPORTED_ARCH="$ETCD_UNSUPPORTED_ARCH"}} timeout -k 1 "$limit" ./{NAME} \
+    --name scratch --data-dir data --force-new-cluster --heartbeat-interval 10 --election-timeout 50 \
+    --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
+    --listen-peer-urls http://127.0.0.1:2380 --initial-advertise-peer-urls http://127.0.0.1:2380 \
+    --initial-cluster scratch=http://127.0.0.1:2380 $flags) > "$scratch/log" 2>&1 &
+  etcd=$!
+  until (exec 3<>/dev/tcp/127.0.0.1/2379) 2>/dev/null; do
+    kill -0 $etcd 2>/dev/null || break
+    sleep 0.01
+  done
+  ask > "$scratch/answer" 2> "$scratch/said" &
+  said=$!
+  while kill -0 $said 2>/dev/null && kill -0 $etcd 2>/dev/null; do sleep 0.01; done
+  kill -0 $etcd 2>/dev/null || {{
+    {{ kill -9 $said; wait $said; }} 2>/dev/null
+    echo "the scratch etcd ended:" >&2
+    grep -E -m 5 'panic:|fatal|C \\|' "$scratch/log" >&2 || tail -n 5 "$scratch/log" >&2
+    return 1
+  }}
+  wait $said || {{ echo "the scratch etcd does not answer: $(cat "$scratch/said")" >&2; return 1; }}
+  stop
+}}
+"""
+"""Shell: in the folder `scratch` with `data` in it, `inside` starts etcd as `uid` and `gid`, with `flags` more, and writes
+what the function `ask` prints to `answer`. It lives `limit` seconds at most."""
+
+ENDPOINT = "http://127.0.0.1:2379"
+
+
+def prepare(scratch: str, owner: str) -> str:
+    """Shell: the folder, empty, and what has it removed. `scratch`, `owner`: words; the data is run as who owns `owner`."""
+    return f"""export scratch={scratch} limit={SECONDS}
+clean || return 1  # of what a killed run may have left
+uid=$(stat -c %u {owner}) && gid=$(stat -c %g {owner}) || return 1
+export uid gid
+trap clean EXIT
+trap 'exit 1' HUP INT TERM
+mkdir -p "$(dirname "$scratch")" && mkdir -m 0700 "$scratch" && mkdir -p "$scratch"/data/member/{{snap,wal}} || return 1"""
+
+
+def copy(snap: str, wal: str) -> str:
+    """Shell: what etcd reads of a member's data goes into the folder. `snap`, `wal`: words, the two directories."""
+    return f"""cd {snap} && find . -maxdepth 1 -type f \\( -name db -o -name '*.snap' -o -name '*.snap.db' \\) \
+  -print0 | xargs -0 -r cp -a --sparse=always -t "$scratch/data/member/snap" || return 1
+cd {wal} && find . -maxdepth 1 -type f -name '*.wal' -print0 |
+  xargs -0 -r cp -a --sparse=always -t "$scratch/data/member/wal" || return 1
+cd / || return 1"""
+
+
+def answer(flags: str = "") -> str:
+    """Shell: start etcd on the copy, and leave its answer in `$scratch/answer`; the function `ask` is to be there."""
+    return f"""export flags={flags!r}
+chown -R "$uid:$gid" "$scratch" && chmod -R u+rwX,go= "$scratch/data" && ln -s "$(command -v etcd)" "$scratch/{NAME}" ||
+  return 1
+unshare --net -- bash -c "$(declare -f stop inside ask); inside" >&2 || return 1"""

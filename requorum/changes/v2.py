@@ -1,0 +1,108 @@
+"""The backup of a v2 store: by `etcdctl backup`, and every key as read from each copy in a scratch etcd."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from requorum.changes import scratch
+from requorum.changes.backup import SUMS
+from requorum.changes.change import Change, quote
+from requorum.facts.host import HostFacts
+from requorum.facts.v2 import CTL2
+from requorum.facts.v2_keys import READ2
+
+COPY, BACKUP, BEFORE, AFTER = "copy.keys", "backup.keys", "before.keys", "after.keys"
+"""Every key as a scratch etcd reads it from the copied data, and from what `etcdctl backup` wrote; and as the running
+member read them right before and right after that."""
+
+_ASK = f"""
+ask() {{
+  ctl2() {{ env -i PATH="$PATH" ETCDCTL_API=2 etcdctl --no-sync --endpoints={scratch.ENDPOINT} "$@"; }}
+{READ2}
+  local got
+  until got=$(read2 2>&1); do sleep 0.05; done  # for as long as the scratch etcd lives
+  printf '%s\\n' "$got"
+}}
+"""
+
+
+@dataclass(frozen=True)
+class BackUpV2(Change):
+    """Have etcdctl back up a v2 store (where this etcdctl can), and read every key of each copy that there is.
+
+    `source` is the data directory of a member that runs (`running`), or else a copy of one. A running member is asked for
+    its keys, too (`serves`). The folder gets its name and its checksums only when it is whole. Nothing is compared here.
+    """
+
+    source: str
+    wal: str
+    owner: str
+    to: str
+    scratch: str
+    running: bool
+    serves: bool
+    by_etcdctl: bool
+
+    def shown(self) -> str:
+        own = f" --wal-dir {self.wal}" if self.wal else ""
+        lines = [f"ETCDCTL_API=2 etcdctl backup --data-dir {self.source}{own} --backup-dir {self.to}/data"]
+        if not self.by_etcdctl:
+            lines = [f"this etcdctl has no backup of the v2 API: every key is read, into {self.to}"]
+        return "\n".join(
+            [*lines, f"read every v2 key of each copy, in a scratch etcd in {self.scratch} that reaches nobody"]
+        )
+
+    def test(self) -> str:
+        return f"[ -f {quote(self.to)}/{SUMS} ]"
+
+    def act(self) -> str:
+        to, part, source = quote(self.to), quote(self.to + ".part"), quote(self.source)
+        wal = quote(self.wal) if self.wal else f"{source}/member/wal"
+        lines = [
+            "set -o pipefail",
+            CTL2,
+            READ2,
+            scratch.STOP,
+            scratch.INSIDE,
+            _ASK,
+            f"to={to} part={part}",
+            'drop() { rm -rf "$part"; return 1; }  # what is not whole takes no room',
+            'rm -rf "$part" && mkdir -p "$(dirname "$to")" && mkdir -m 0700 "$part" || return 1',
+        ]
+        if self.serves:
+            lines.append(f'read2 > "$part/{BEFORE}" || {{ drop; return 1; }}')
+        if self.by_etcdctl:
+            own = f"--wal-dir={wal} --backup-wal-dir=" + '"$part/data/member/wal"' if self.wal else ""
+            lines.append(f"""for attempt in 1 2 3; do  # a log that is being written to can look torn
+  rm -rf "$part/data"
+  said=$(ETCDCTL_API=2 etcdctl backup --data-dir={source} {own} --backup-dir="$part/data" 2>&1) && break
+  [ $attempt -lt 3 ] || {{ printf 'etcdctl backup: %s\\n' "$said" >&2; drop; return 1; }}
+done""")
+        if self.serves:
+            lines.append(f'read2 > "$part/{AFTER}" || {{ drop; return 1; }}')
+        if not self.running:
+            lines.append(self._read(f"{source}/member/snap", wal, COPY))
+        if self.by_etcdctl:
+            lines.append(self._read('"$part/data/member/snap"', '"$part/data/member/wal"', BACKUP))
+        lines.append(f"""clean || {{ drop; return 1; }}
+(cd "$part" && find . -type f ! -name {SUMS} -print0 | sort -z | xargs -0 -r sha256sum > {SUMS}) &&
+  find "$part" -type f -print0 | xargs -0 -r sync && mv -T "$part" "$to" && sync "$(dirname "$to")" && return 0
+drop""")
+        return "\n".join(lines)
+
+    def _read(self, snap: str, wal: str, name: str) -> str:
+        return f"""try() {{
+{scratch.prepare(quote(self.scratch), quote(self.owner))}
+{scratch.copy(snap, wal)}
+{scratch.answer("--enable-v2")}
+cp "$scratch/answer" "$part/{name}"
+}}
+try || {{ echo "{name}: see above" >&2; drop; return 1; }}"""
+
+    @property
+    def seconds(self) -> float:
+        """Some gigabytes on a slow disk, and two scratch etcds."""
+        return 900 + 2 * scratch.SECONDS
+
+    def after(self, facts: HostFacts) -> HostFacts:
+        return facts

@@ -1,0 +1,166 @@
+"""The v2 API of a member, and what the health commands of both APIs say of it.
+
+Source: chapter 38, introduction (`cluster-health`, `endpoint health`); etcd's etcdctl/ctlv2, 3.3 to 3.5. etcd 3.3 serves the
+v2 API unless it is switched off, 3.4 and 3.5 only where it is switched on (ETCD_ENABLE_V2), 3.6 has none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from requorum.facts.etcd_conf import EtcdConf
+from requorum.facts.members import MemberList
+from requorum.facts.process import Process
+from requorum.facts.shell import CTL
+from requorum.facts.unit import Unit
+
+CTL2 = r"""
+ctl2() {  # etcdctl of the v2 API against this host's own member, and no other, with the member's own certificates
+  local words=(--no-sync --endpoints="$(conf ETCD_ADVERTISE_CLIENT_URLS)") ca cert key
+  ca=$(conf ETCD_TRUSTED_CA_FILE); [ -n "$ca" ] || ca=$(conf ETCD_PEER_TRUSTED_CA_FILE)
+  cert=$(conf ETCD_PEER_CERT_FILE); key=$(conf ETCD_PEER_KEY_FILE)
+  [ -n "$ca" ] && words+=(--ca-file="$ca")
+  [ -n "$cert" ] && words+=(--cert-file="$cert" --key-file="$key")
+  env -u ETCDCTL_ENDPOINTS -u ETCDCTL_ENDPOINT -u ETCDCTL_PEERS -u ETCDCTL_CA_FILE -u ETCDCTL_CERT_FILE \
+    -u ETCDCTL_KEY_FILE ETCDCTL_API=2 etcdctl "${words[@]}" "$@"
+}
+"""
+"""`ctl2 ARGUMENTS…` runs etcdctl (v2 API); after `CONF`."""
+
+COMMAND = (
+    CTL
+    + CTL2
+    + r"""
+words=$(ETCDCTL_API=2 etcdctl --help 2>&1)
+for word in backup cluster-health; do grep -q "^ *$word " <<< "$words" && echo "knows=$word"; done
+# Before it has had a leader a member serves nobody: every question would time out.
+[ "$(systemctl show etcd.service -p ActiveState)" = ActiveState=active ] || exit 0
+echo asked=yes
+(PATIENCE=1s ctl endpoint health 2>&1 | sed 's/^/health3=/') &
+if grep -q '^ *cluster-health ' <<< "$words"; then
+  (timeout 2 bash -c "$(declare -f conf ctl2); ctl2 --timeout 1s cluster-health 2>&1" | sed 's/^/health2=/') &
+  # A read is answered without a leader, too; the member list is not.
+  if said=$(ctl2 --timeout 1s --total-timeout 2s ls / 2>&1); then
+    echo served=yes
+    said=$(ctl2 --timeout 1s --total-timeout 2s member list 2>/dev/null) && sed 's/^/member=/' <<< "$said"
+  else
+    echo "error=$(tail -n 1 <<< "$said")"
+  fi
+fi
+wait
+true
+"""
+)
+
+_MEMBER = re.compile(r"([0-9a-f]+)(?:\[unstarted\])?: (?:name=(\S*) )?peerURLs=(\S*)(?: clientURLs=(\S*))?.*")
+_TRUE = ("1", "t", "T", "TRUE", "true", "True")  # as Go's strconv.ParseBool reads them
+_FLAG = re.compile(r"--?enable-v2(?:=(\w+))?(?![\w-])")
+
+
+@dataclass(frozen=True, slots=True)
+class V2Member:
+    """One line of the v2 API's member list."""
+
+    id: int
+    name: str
+    peer_urls: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class V2:
+    """What was read: the lines of each health command as etcdctl printed them, and the v2 API's member list.
+
+    `asked`: the member ran, so that it could be asked. `served`: it answers the v2 API; else `error` is what etcdctl said.
+    `backs_up`: this host's etcdctl has the v2 `backup`; `speaks`: it speaks the v2 API at all.
+    """
+
+    speaks: bool = False
+    backs_up: bool = False
+    asked: bool = False
+    served: bool = False
+    members: tuple[V2Member, ...] = ()
+    health2: tuple[str, ...] = ()
+    health3: tuple[str, ...] = ()
+    error: str = ""
+
+    @property
+    def has_quorum(self) -> bool:
+        """The v2 API says that some member is healthy: such a one has a leader, and so a quorum."""
+        return self.served and any(" is healthy: " in line for line in self.health2)
+
+    def unlike(self, listed: MemberList | None) -> list[str]:
+        """How the v2 API's member list differs from the v3 API's, in words; empty where it does not, or one is not known."""
+        if not self.members or listed is None:
+            return []
+        here = {m.id: (m.name, frozenset(m.peer_urls)) for m in self.members}
+        there = {m.id: (m.name, frozenset(m.peer_urls)) for m in listed.members}
+        return [
+            f"the member {id_:x}: the v2 API says {_told(here.get(id_))}, the v3 API says {_told(there.get(id_))}"
+            for id_ in sorted(here.keys() | there.keys())
+            if here.get(id_) != there.get(id_)
+        ]
+
+
+UNASKED = V2()
+
+V2_ONLY = (
+    "a quorum is there, so nothing may be forced; and members are removed, added and proven by the v3 API alone, which does "
+    "not answer: find out why (etcd before 3.0 has none; users and roles; a proxy). Where only v2 is there, by hand: "
+    "ETCDCTL_API=2 etcdctl member list, member remove ID, member add NAME URL"
+)
+"""What to do where the v2 API answers and the v3 API does not."""
+
+
+def enables(conf: EtcdConf, unit: Unit, processes: tuple[Process, ...], version: str) -> bool:
+    """Whether etcd is to serve the v2 API here: by its flag, its variable, or what this version does by itself.
+
+    A living process counts before what files say.
+    """
+    release = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if not release or release >= (3, 6):
+        return False
+    for process in processes:
+        return _enabled(" ".join(process.argv), process.environ, release)
+    return _enabled(unit.exec_start, conf.values, release)
+
+
+def _enabled(words: str, variables: Mapping[str, str], release: tuple[int, ...]) -> bool:
+    flags = _FLAG.findall(words)
+    if flags:
+        return not flags[-1] or flags[-1] in _TRUE
+    variable = variables.get("ETCD_ENABLE_V2", "")
+    return variable in _TRUE if variable else release < (3, 4)
+
+
+def parse(output: str) -> V2:
+    """What COMMAND printed. Raises ValueError for a line of another shape."""
+    found: dict[str, list[str]] = {}
+    for line in output.splitlines():
+        key, equals, value = line.partition("=")
+        if not equals or key not in ("knows", "asked", "served", "error", "member", "health2", "health3"):
+            raise ValueError(f"expected what the health commands say, found {line[:200]!r}")
+        found.setdefault(key, []).append(value.strip())
+    return V2(
+        speaks="cluster-health" in found.get("knows", []),
+        backs_up="backup" in found.get("knows", []),
+        asked="asked" in found,
+        served="served" in found,
+        members=tuple(_member(line) for line in found.get("member", []) if line),
+        health2=tuple(line for line in found.get("health2", []) if line),
+        health3=tuple(line for line in found.get("health3", []) if line),
+        error=" ".join(found.get("error", [])),
+    )
+
+
+def _member(line: str) -> V2Member:
+    found = _MEMBER.fullmatch(line)
+    if not found:
+        raise ValueError(f"expected a line of the v2 member list, found {line[:200]!r}")
+    urls = tuple(url.rstrip("/") for url in found[3].split(",") if url)
+    return V2Member(int(found[1], 16), found[2] or "", urls)
+
+
+def _told(member: tuple[str, frozenset[str]] | None) -> str:
+    return f"{member[0] or 'no name'} at {', '.join(sorted(member[1]))}" if member else "nothing"

@@ -1,0 +1,201 @@
+"""A quorum answers and a member is gone: it is removed and taken in again while clients write, and no write fails."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hazards import start, wait_state
+from runbook_runs import Done, assert_told, declared_lost, left_behind, run
+from steady_load import SteadyLoad, errors, longest_wait, unlike_a_leader_change
+
+from lab import Lab, masters, writer
+
+Labs = Callable[..., Lab]
+
+
+def term(lab: Lab, host: str) -> int:
+    """The Raft term: another one means that there was an election."""
+    status = json.loads(lab.etcdctl(host, "endpoint status -w json").stdout)
+    return int(status[0]["Status"]["raftTerm"])
+
+
+def leader(lab: Lab) -> str:
+    """The short name of the leader's host."""
+    for host in lab.hosts:
+        status = json.loads(lab.etcdctl(host, "endpoint status -w json").stdout)[0]["Status"]
+        if status["leader"] == status["header"]["member_id"]:
+            return host.short
+    raise AssertionError("no member says that it leads")
+
+
+def follower(lab: Lab) -> str:
+    """The short name of a host that does not lead, the last one."""
+    return next(host.short for host in reversed(lab.hosts) if host.short != leader(lab))
+
+
+def others(lab: Lab, gone: list[str]) -> list[str]:
+    """The short names of the hosts that are left."""
+    return [host.short for host in lab.hosts if host.short not in gone]
+
+
+class Undisturbed:
+    """A load on the members that are left, from before a loss on; during each run it must see nothing at all."""
+
+    def __init__(self, lab: Lab, gone: list[str]) -> None:
+        self.lab, self.left = lab, others(lab, gone)
+        self.load = SteadyLoad(lab, self.left)
+
+    def lose(self, gone: list[str], how: str) -> None:
+        """Break hosts under load; what the clients see of it is what a leader change shows."""
+        self.lab.break_hosts(gone, how)
+        self.lab.wait_healthy(self.left)
+        self.load.wait_for(20)
+        assert unlike_a_leader_change(self.load.puts) == []
+
+    def run(self, *arguments: str, verdict: str, inventory: Path | None = None, says: list[str]) -> Done:
+        """A run, while which no write failed; etcd's own elections apart, which nobody of us has caused."""
+        before, began = term(self.lab, self.left[0]), time.monotonic()
+        done = run(self.lab, *arguments, inventory=inventory, timeout=400)
+        self.load.wait_for(20)
+        during = [one for one in self.load.puts if one.ended >= began]
+        failed, elected = errors(during), term(self.lab, self.left[0]) != before
+        print(
+            f"\n{verdict}: {done.seconds:.0f} s, {len(during)} writes, {len(failed)} errors, the slowest took "
+            f"{longest_wait(during):.2f} s, {'an election' if elected else 'no election'}"
+        )
+        assert_told(done, exit=0, outcome="recovered", verdict=verdict, says=says)
+        assert "test_force_new_cluster" not in done.journal.read_text(encoding="utf-8")
+        if elected:
+            assert unlike_a_leader_change(during) == []
+        else:
+            assert failed == []
+        return done
+
+    def assert_all_there(self, hosts: list[str] | None = None) -> None:
+        """The load has ended: every acknowledged write is on every member, with its revision; the members are equal."""
+        wanted = [host.short for host in self.lab.hosts] if hosts is None else hosts
+        self.lab.wait_healthy(wanted, within=15)
+        acknowledged = [one for one in self.load.puts if one.revision is not None]
+        assert len(acknowledged) > 200
+        for host in wanted:
+            held = writer.read_all(self.lab, host)
+            for one in acknowledged:
+                there = held.get(one.key.encode())
+                assert there is not None, f"{one} is lost on {host}"
+                assert (there.value.decode(), there.mod_revision) == (one.value, one.revision), one
+        assert writer.differences(self.lab, wanted) == []
+
+
+def assert_untouched(lab: Lab, pids: dict[str, str]) -> None:
+    """The etcd of these hosts is the process that it was: nobody has restarted it."""
+    assert {host: lab.run(host, "pidof etcd").stdout for host in pids} == pids
+
+
+def processes(lab: Lab, hosts: list[str]) -> dict[str, str]:
+    """The process of etcd on each host."""
+    return {host: lab.run(host, "pidof etcd").stdout for host in hosts}
+
+
+@pytest.mark.parametrize(
+    ("release", "role"),
+    [
+        pytest.param("bookworm", "follower"),
+        pytest.param("bookworm", "leader", marks=pytest.mark.full),
+        pytest.param("bullseye", "leader", marks=pytest.mark.full),
+        pytest.param("trixie", "leader", marks=pytest.mark.full),
+    ],
+)
+def test_one_of_three_is_back_empty(labs: Labs, release: str, role: str) -> None:
+    lab = labs(release=release)
+    gone = [leader(lab) if role == "leader" else follower(lab)]
+    clients = Undisturbed(lab, gone)
+    with clients.load:
+        clients.lose(gone, "destroyed")
+        pids = processes(lab, clients.left)
+        clients.run(verdict="degraded", says=["3 of 3 members"])
+    assert_untouched(lab, pids)
+    clients.assert_all_there()
+    assert left_behind(lab) == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("role", ["follower", "leader"])
+@pytest.mark.parametrize("back", ["empty", "with its data"])
+def test_one_of_three_is_silent_and_back_later(labs: Labs, tmp_path: Path, role: str, back: str) -> None:
+    """Declared lost: it is removed, and fenced when it is back. What it still holds is told, kept, and backed up."""
+    lab = labs()
+    gone = [leader(lab) if role == "leader" else follower(lab)]
+    inventory = declared_lost(lab, gone, tmp_path / "inventory.yaml")
+    clients = Undisturbed(lab, gone)
+    with clients.load:
+        clients.lose(gone, "dead")
+        pids = processes(lab, clients.left)
+        said = f"2 of 3 members; run the same command when {gone[0]} is back"
+        clients.run(verdict="degraded", inventory=inventory, says=[said])
+        lab.boot(*gone, wipe=back == "empty")
+        if back == "with its data":
+            wait_state(lab, gone[0], "inactive")
+        told = ["holds old data", "note     47", "no key differs"] if back == "with its data" else []
+        clients.run(verdict="unfinished", inventory=inventory, says=["3 of 3 members", *told])
+    assert_untouched(lab, pids)
+    clients.assert_all_there()
+    assert left_behind(lab) == []
+    if back == "with its data":
+        assert lab.run(gone[0], "ls /var/lib/etcd/openshift-backup-requorum-*/1/member/snap/db").stdout
+        assert lab.run(gone[0], "ls /backup/etcd-data-*/member/snap/db").stdout
+
+
+@pytest.mark.full
+def test_two_of_five_are_back_empty(labs: Labs) -> None:
+    lab = labs(members=5)
+    gone = sorted([leader(lab), follower(lab)])
+    clients = Undisturbed(lab, gone)
+    with clients.load:
+        clients.lose(gone, "destroyed")
+        pids = processes(lab, clients.left)
+        clients.run(verdict="degraded", says=["5 of 5 members"])
+    assert_untouched(lab, pids)
+    clients.assert_all_there()
+    assert left_behind(lab) == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("arguments", [(), ("-n", "3")], ids=["", "-n 3"])
+def test_a_master_of_three_is_back_empty(labs: Labs, arguments: tuple[str, ...]) -> None:
+    """The masters that are left are edited and restarted one at a time, twice; etcd's own clients see nothing of it."""
+    lab = labs(topology="colocated")
+    masters.wait_ready(lab)
+    before = {host.short: lab.run(host, f"sha256sum {masters.CONFIG}").stdout for host in lab.hosts}
+    gone = [leader(lab)]
+    clients = Undisturbed(lab, gone)
+    with clients.load:
+        clients.lose(gone, "destroyed")
+        pids = processes(lab, clients.left)
+        clients.run(*arguments, verdict="degraded", says=["3 of 3 members"])
+    assert_untouched(lab, pids)
+    clients.assert_all_there()
+    assert left_behind(lab) == []
+    assert {host.short: lab.run(host, f"sha256sum {masters.CONFIG}").stdout for host in lab.hosts} == before
+    masters.wait_ready(lab, within=30)
+
+
+@pytest.mark.full
+def test_a_stopped_member_that_was_given_up(labs: Labs, tmp_path: Path) -> None:
+    """Its etcd was only stopped, and the member given up: with its data there it is started, and nothing is removed."""
+    lab = labs()
+    gone = [follower(lab)]
+    clients = Undisturbed(lab, gone)
+    inventory = declared_lost(lab, gone, tmp_path / "inventory.yaml")
+    with clients.load:
+        lab.break_hosts(gone, "stopped")
+        clients.load.wait_for(20)
+        done = run(lab, inventory=inventory)
+        assert_told(done, exit=6, outcome="refused", verdict="degraded", says=["has its data", "systemctl start etcd"])
+        start(lab, gone)
+        lab.wait_healthy()
+    assert errors(clients.load.puts) == []
+    clients.assert_all_there()

@@ -1,0 +1,193 @@
+"""Data of both APIs in one cluster: the v2 store is backed up and proven, and is there afterwards, key by key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hazards import may_go_on
+from killed_runs import Point, stopped
+from runbook_runs import Done, assert_told, assert_whole, chance, left_behind, run, state, written
+from v2_clients import V2Load, assert_served, fill
+
+from lab import Lab, checksums
+from lab.writer import Write
+
+Labs = Callable[..., Lab]
+
+SURVIVOR, LOST = "etcd-0", ["etcd-1", "etcd-2"]
+WITH_V2 = {"bullseye": {}, "bookworm": {"v2": True}, "trixie": {"v2": True}}
+"""etcd 3.3 serves the v2 API by itself."""
+SAMPLE = chance("v2").choice(["bullseye", "bookworm"])
+
+
+def lab_of(labs: Labs, release: str) -> Lab:
+    return labs(release=release, **WITH_V2[release])
+
+
+def lost(lab: Lab, *, deaf: bool = False) -> list[Write]:
+    """Keys of both APIs are written; two of three hosts are emptied. `deaf`: the survivor lost power, too."""
+
+    def make() -> list[Write]:
+        fill(lab, SURVIVOR)
+        writes = written(lab)
+        lab.break_hosts(LOST, "destroyed", reboot_survivor=deaf)
+        return writes
+
+    return state(lab, f"v2-destroyed{'-deaf' * deaf}", make)
+
+
+def assert_recovered(lab: Lab, done: Done, writes: list[Write]) -> None:
+    assert_told(done, exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members", "Back up the v2 data"])
+    assert_whole(lab, writes)
+    assert_served(lab, {})
+    assert left_behind(lab) == []
+
+
+@pytest.mark.parametrize(
+    ("release", "deaf"),
+    [
+        pytest.param(
+            release,
+            deaf,
+            id=f"{release}-{'deaf' if deaf else 'serves'}",
+            marks=[] if release == SAMPLE and not deaf else pytest.mark.full,
+        )
+        for release in WITH_V2
+        for deaf in (False, True)
+    ],
+)
+def test_two_of_three_are_back_empty(labs: Labs, release: str, deaf: bool) -> None:
+    """`serves`: the survivor answers v2 reads without a quorum; `deaf`: restarted after the loss, it serves nobody."""
+    lab = lab_of(labs, release)
+    writes = lost(lab, deaf=deaf)
+    done = run(lab)
+    assert_recovered(lab, done, writes)
+    page = done.report.read_text(encoding="utf-8")
+    assert ("is unhealthy: " in page) == (not deaf), "what cluster-health and endpoint health said"
+    kept = lab.run(SURVIVOR, "cd /backup/etcd-v2-* && find . -type f | sort && sha256sum --quiet -c SHA256SUMS").stdout
+    assert "./backup.keys" in kept
+    assert "./copy.keys" in kept
+    assert ("./after.keys" in kept) == (not deaf)
+    assert "./data/member/snap/db" in kept
+    assert (done.report.parent / "backup" / f"{SURVIVOR}.example.com-v2.tar.gz").exists()
+    for host in lab.hosts:
+        lab.run(host, "systemctl restart etcd")
+        lab.wait_healthy()
+    assert_served(lab, {})
+    checked = run(lab, "checks/")
+    assert_told(checked, exit=0, outcome="checks", verdict="healthy", says=["The members hold the same v2 keys"])
+
+
+@pytest.mark.full
+def test_etcdctl_without_a_backup_command(labs: Labs) -> None:
+    """Stand-in for an etcdctl that lost it: the copied data alone counts, and its keys are read and compared."""
+    lab = lab_of(labs, "bookworm")
+    writes = lost(lab)
+    wrapper = (
+        '#!/bin/bash\n/usr/bin/etcdctl "$@" 2>&1 | if [ "$1" = --help ]; then grep -v \'^ *backup \'; else cat; fi\n'
+    )
+    put_before_etcdctl(lab, wrapper + 'exit "${PIPESTATUS[0]}"\n')
+    done = run(lab)
+    assert_recovered(lab, done, writes)
+    assert "has no `backup` of the v2 API" in done.output
+    assert "backup.keys" not in lab.run(SURVIVOR, "ls /backup/etcd-v2-*").stdout
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("spoilt", ["damaged", "another store"])
+def test_a_backup_that_is_not_what_the_member_holds(labs: Labs, spoilt: str) -> None:
+    """Nothing is forced on it: the run stops in stage 2, and what was begun can be undone."""
+    lab = lab_of(labs, "bookworm")
+    writes = lost(lab)
+    spoil = {
+        "damaged": 'truncate -s 100 "${!#}"/member/wal/*.wal 2>/dev/null || truncate -s 100 "$to"/member/wal/*.wal',
+        "another store": 'sed -i s/value/VALUE/g "$to"/member/wal/*.wal',
+    }[spoilt]
+    put_before_etcdctl(
+        lab,
+        f"""#!/bin/bash
+[ "$1" = backup ] && [ "$#" -gt 2 ] || exec /usr/bin/etcdctl "$@"
+/usr/bin/etcdctl "$@" || exit
+for word; do case $word in --backup-dir=*) to=${{word#*=}};; esac; done
+{spoil}
+""",
+    )
+    done = run(lab)
+    assert done.exit == 1, done.output
+    assert "etcdctl" in done.output or "backup.keys" in done.output
+    assert "the point of no return" not in done.output.partition("Type the cluster")[2]
+    lab.run(SURVIVOR, "rm /usr/local/bin/etcdctl; rm -rf /backup/etcd-v2-*")
+    again = run(lab)
+    assert_recovered(lab, again, writes)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("change", [1, 2])
+def test_killed_while_the_v2_data_is_backed_up(labs: Labs, tmp_path: Path, change: int) -> None:
+    lab = lab_of(labs, "bookworm")
+    writes = lost(lab)
+    stopped(lab, "kill-group", Point("test_back_up_v2", change).reached, output=tmp_path / "first")
+    assert_recovered(lab, run(lab), writes)
+    assert not lab.run(SURVIVOR, "ls -d /backup/*.part /backup/etcd-scratch-* 2>/dev/null || true").stdout
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("release", ["bullseye", "bookworm"])
+def test_degraded_while_an_old_application_writes(labs: Labs, release: str) -> None:
+    """With a quorum: `etcdctl backup` from the running member. No v2 write fails, and all of them are on every member."""
+    lab = lab_of(labs, release)
+
+    def make() -> list[Write]:
+        fill(lab, SURVIVOR)
+        writes = written(lab)
+        lab.break_hosts(["etcd-2"], "destroyed")
+        lab.wait_healthy(["etcd-0", "etcd-1"])
+        return writes
+
+    writes = state(lab, "v2-degraded", make)
+    with V2Load(lab, "etcd-1") as load:
+        done = run(lab)
+    assert_told(done, exit=0, outcome="recovered", verdict="degraded", says=["3 of 3 members", "Back up the v2 data"])
+    assert load.failed == []
+    assert len(load.written) > 20
+    assert_whole(lab, writes)
+    assert_served(lab, load.written)
+    assert left_behind(lab) == []
+
+
+@pytest.mark.full
+def test_where_the_v2_api_is_off(labs: Labs) -> None:
+    """etcd 3.4 as it comes: nothing of it is asked or backed up, and the report says that it is off."""
+    lab = labs()
+    before = lab.checksums()
+    done = run(lab)
+    assert_told(done, exit=0, outcome="healthy", verdict="healthy")
+    assert checksums.changes(before, lab.checksums()) == []
+    page = done.report.read_text(encoding="utf-8")
+    assert "off: switched off, or etcd 3.4 or later without ETCD_ENABLE_V2" in page
+    assert "is healthy: successfully committed proposal" in page, "endpoint health"
+
+
+@pytest.mark.full
+def test_both_health_commands_are_told(labs: Labs) -> None:
+    lab = lab_of(labs, "bookworm")
+    page = run(lab).report.read_text(encoding="utf-8")
+    assert "cluster is healthy" in page, "cluster-health"
+    assert "is healthy: successfully committed proposal" in page, "endpoint health"
+
+
+@pytest.mark.full
+def test_looking_changes_nothing(labs: Labs) -> None:
+    lab = lab_of(labs, "bookworm")
+    lost(lab)
+    may_go_on(lab)
+    planned = run(lab, "--plan")
+    assert planned.exit == 0, planned.output
+    assert "etcdctl backup --data-dir /backup/etcd-data-" in planned.report.read_text(encoding="utf-8")
+
+
+def put_before_etcdctl(lab: Lab, script: str) -> None:
+    """A script that is found instead of the survivor's etcdctl."""
+    lab.run(SURVIVOR, "cat > /usr/local/bin/etcdctl && chmod 755 /usr/local/bin/etcdctl", stdin=script)

@@ -1,0 +1,106 @@
+"""The backup of a v2 store as an operation, the room and the tools that it wants, and a quorum that only v2 knows of."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import pytest
+from builders import answers, conf, deaf, facts, healthy, inventory, machine, members, name, survey
+
+from requorum import operations
+from requorum.changes import BackUpV2, FetchTree
+from requorum.diagnosis import Verdict, diagnose
+from requorum.facts.host import HostFacts
+from requorum.facts.v2 import V2, V2Member
+from requorum.fitness import SCRATCH_ROOM, unfit
+from requorum.operations.backup import BackupPlace
+
+BACKUP = PurePosixPath("/backup")
+HERE = BackupPlace(BACKUP, "r1", Path("/reports/backup"))
+ON = {"ETCD_ENABLE_V2": "true"}
+SPEAKS = V2(speaks=True, backs_up=True, asked=True, served=True)
+
+
+def on(n: int = 0, said: V2 = SPEAKS, **more: str) -> HostFacts:
+    """A host whose etcd does not run, and is to serve the v2 API."""
+    found = facts(n, conf=conf(n, **ON, **more), processes=())
+    return replace(found, v2=said)
+
+
+def test_the_copy_is_read_where_no_quorum_answers() -> None:
+    kept, fetched = operations.backup.keep_v2(on(), HERE, running=False)
+    assert isinstance(kept, BackUpV2)
+    assert (kept.source, kept.wal, kept.to) == ("/backup/etcd-data-r1", "", "/backup/etcd-v2-r1")
+    assert (kept.running, kept.serves, kept.by_etcdctl) == (False, True, True)
+    assert fetched == FetchTree(name(0), "/backup/etcd-v2-r1", f"/reports/backup/{name(0)}-v2.tar.gz")
+
+
+def test_the_member_itself_is_backed_up_where_a_quorum_answers() -> None:
+    kept, _ = operations.backup.keep_v2(on(ETCD_WAL_DIR="/wal"), HERE, running=True)
+    assert isinstance(kept, BackUpV2)
+    assert (kept.source, kept.wal, kept.running) == ("/var/lib/etcd", "/wal", True)
+
+
+def test_a_log_of_its_own_is_read_from_its_own_copy() -> None:
+    kept, _ = operations.backup.keep_v2(on(ETCD_WAL_DIR="/wal"), HERE, running=False)
+    assert isinstance(kept, BackUpV2)
+    assert kept.wal == "/backup/etcd-wal-r1"
+
+
+def test_nothing_where_the_api_is_off_or_no_data_is_there() -> None:
+    assert operations.backup.keep_v2(facts(0), HERE, running=False) == []
+    emptied = replace(on(), machine=machine(0, has_wal=False))
+    assert operations.backup.keep_v2(emptied, HERE, running=False) == []
+
+
+@pytest.mark.parametrize("running", [False, True])
+@pytest.mark.parametrize("backs_up", [False, True])
+@pytest.mark.parametrize("wal", [{}, {"ETCD_WAL_DIR": "/wal"}])
+def test_the_script_is_bash(running: bool, backs_up: bool, wal: dict[str, str]) -> None:
+    said = replace(SPEAKS, backs_up=backs_up)
+    kept = operations.backup.keep_v2(on(said=said, **wal), HERE, running=running)[0]
+    done = subprocess.run(["bash", "-n"], input=kept.script(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("etcdctl backup --data-dir" in kept.script()) == backs_up
+    assert ("etcdctl backup" in kept.shown()) == backs_up
+
+
+def test_room_and_tools_for_it_are_looked_for() -> None:
+    here = on()
+    need = 3 * here.machine.data_used + SCRATCH_ROOM
+
+    def problems(**more: object) -> list[str]:
+        return unfit(replace(here, machine=replace(here.machine, **more)), BACKUP)  # type: ignore[arg-type]
+
+    assert problems(backup_free=need) == []
+    assert "v2" in problems(backup_free=need - 1)[0]
+    assert "not installed: unshare" in problems(missing=("unshare",))[0]
+
+
+def test_an_etcdctl_that_does_not_speak_it_is_refused() -> None:
+    assert "does not speak it" in unfit(on(said=V2()), BACKUP)[0]
+
+
+def test_etcd_2_is_refused_in_words_of_its_own() -> None:
+    old = replace(on(), machine=machine(0, etcd_version="2.3.8"))
+    assert "the v2 API alone" in unfit(old, BACKUP)[0]
+
+
+def test_a_quorum_that_only_v2_knows_of_is_never_forced() -> None:
+    spoken = replace(deaf(0), v2=replace(SPEAKS, health2=("member a0 is healthy: got healthy result from x",)))
+    found = diagnose(inventory(lost=(1, 2)), survey(spoken, *(replace(deaf(n), data=None) for n in (1, 2))))
+    assert (found.verdict, found.path, found.settling) == (Verdict.UNPROVEN, False, True)
+    assert "the v2 API of etcd-0.example.com says that a member is healthy" in found.proof[0]
+    assert "nothing may be forced" in found.advice[0]
+
+
+def test_member_lists_that_disagree_are_named() -> None:
+    listed = members(0, 1, 2)
+    same = tuple(V2Member(m.id, m.name, m.peer_urls) for m in listed)
+    hosts = [replace(healthy(n), v2=replace(SPEAKS, members=same)) for n in (0, 1, 2)]
+    assert not [line for line in diagnose(inventory(), survey(*hosts)).proof if "v2" in line]
+    hosts[1] = replace(hosts[1], api=answers(1, listed), v2=replace(SPEAKS, members=same[:2]))
+    [line] = [line for line in diagnose(inventory(), survey(*hosts)).proof if "v2" in line]
+    assert line.startswith("etcd-1.example.com: the member a2: the v2 API says nothing")
