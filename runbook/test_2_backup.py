@@ -57,7 +57,7 @@ def test_save_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
         proven(cluster.backup.snapshot("before"), copy, f"revision {revision}")
 
 
-@step(25, "Back up the data that is taken out", on="newcomers", when=QUORUM, parallel=True)
+@step(27, "Back up the data that is taken out", on="newcomers", when=QUORUM, parallel=True)
 def test_back_up_old_data(etcd: EtcdMember, cluster: Cluster) -> None:
     """38.1.1.2: of a host that joins anew, what it still holds; step 50 moves it aside, and this is another copy."""
     with action("copy the data directory, where it holds any, and fetch the copy") as hand:
