@@ -88,10 +88,8 @@ def _all_fenced(run: Run, names: Sequence[str]) -> bool:
 
 def _masters_to_change(run: Run, found: Diagnosis) -> tuple[str, ...]:
     """The masters, where the member list changes, or an earlier run has left something undone on one of them."""
-    names, listed = (
-        run.hosts("masters"),
-        run.reached[found.survivor].api.members if found.survivor in run.reached else None,
-    )
+    names = run.hosts("masters")
+    listed = run.reached[found.survivor].api.members if found.survivor in run.reached else None
     if found.verdict is Verdict.LOST or found.joiners or found.removals or listed is None:
         return names
     known = places(run.inventory, run.survey)
