@@ -56,6 +56,17 @@ def test_save_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
         proven(cluster.backup.snapshot("before"), copy, f"revision {revision}")
 
 
+@step(25, "Back up the CA", on="authority", when=ACTS)
+def test_back_up_ca(etcd: EtcdMember, cluster: Cluster) -> None:
+    """A member that nothing else is done to signs certificates: its database is about to change."""
+    with action("copy /etc/etcd, and fetch the copy") as hand:
+        hand.make(operations.backup.keep_configuration(etcd.surveyed, cluster.backup))
+    with postcondition("the copy holds every file as it was copied"):
+        assert etcd.damaged_in(cluster.backup.configuration) == []
+        copy = cluster.backup.fetched_copy(etcd.name, "config")
+        proven(cluster.backup.configuration, copy, "the configuration and the CA as surveyed")
+
+
 @step(24, "Keep the Ansible inventory", on="ansible", when=ACTS)
 def test_keep_ansible_inventory(ansible: AnsibleGroup) -> None:
     """On the machine that runs this, in the run's folder, with its owner and mode."""

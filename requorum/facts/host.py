@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from requorum import hostlock
-from requorum.facts import certificates, etcd_conf, machine, mark, master, members, process, unit
+from requorum.facts import ca, certificates, etcd_conf, issuing, machine, mark, master, members, process, unit
+from requorum.facts.ca import NO_CA, Ca
 from requorum.facts.certificates import Certificates
 from requorum.facts.data_dir import DataDir
 from requorum.facts.etcd_conf import EtcdConf
+from requorum.facts.issuing import NOTHING, Issuing
 from requorum.facts.machine import Machine
 from requorum.facts.mark import Mark
 from requorum.facts.master import Master
@@ -46,6 +48,7 @@ class HostFacts:
     `heard`: the URLs of members, on hosts that SSH does not reach, at which something listens as seen from here.
     `forced_by`: the recovery that made a cluster of one of this member, while a host that it removed is still missing.
     `master`: what was read where the inventory says that the host is an OpenShift master.
+    `ca`: the CA, on the host where it lies. `issuing`: certificates that are being made for this host.
     """
 
     name: str
@@ -61,6 +64,8 @@ class HostFacts:
     lock: HostLock = FREE
     forced_by: Mark | None = None
     master: Master | None = None
+    ca: Ca = NO_CA
+    issuing: Issuing = NOTHING
 
     @property
     def forced(self) -> bool:
@@ -92,11 +97,14 @@ class HostFacts:
         return self.api.status.member_id
 
 
-Noun = Literal["conf", "unit", "process", "machine", "certificates", "mark", "api", "lock", "master"]
+Noun = Literal["conf", "unit", "process", "machine", "certificates", "mark", "api", "lock", "master", "ca", "issuing"]
+
+LASTING: frozenset[Noun] = frozenset({"certificates", "ca"})
+"""What nobody changes while a recovery runs, but a step that asks for it by name."""
 
 
 def commands(backup_directory: str, *, again: bool = False, is_master: bool = False) -> dict[Noun, str]:
-    """The commands of one batch, by noun; `again`: without what a recovery does not change, and what costs most."""
+    """The commands of one batch, by noun; `again`: without the versions, which cost most and do not change."""
     found: dict[Noun, str] = {
         "conf": etcd_conf.COMMAND,
         "unit": unit.COMMAND,
@@ -106,9 +114,9 @@ def commands(backup_directory: str, *, again: bool = False, is_master: bool = Fa
         "mark": mark.BOTH_COMMAND,
         "api": members.API_COMMAND,
         "lock": hostlock.COMMAND,
+        "ca": ca.COMMAND,
+        "issuing": issuing.COMMAND,
     }
     if is_master:
         found["master"] = master.COMMAND
-    if again:
-        del found["certificates"]
     return found

@@ -54,6 +54,10 @@ def _recovery(run: Run) -> list[str]:
         lines.append(f"Old peers: {old}. They are fenced first; what they wrote by themselves is shown, not merged.")
     if found.joiners:
         lines.append(f"Rejoining: {', '.join(found.joiners)}. Their old data is moved aside, never deleted.")
+    for one in run.orders():
+        lines.append(
+            f"Made:      certificates ({', '.join(one.kinds)}) for {one.host}, signed on {one.authority}; old ones are kept."
+        )
     if masters := run.hosts("masters"):
         what = "master-config.yaml is edited; API and controllers are restarted, one master at a time"
         lines.append(f"Masters:   {', '.join(masters)}: {what}.")

@@ -8,6 +8,7 @@ import warnings
 import pytest
 
 from requorum.ansible import AnsibleGroup
+from requorum.authority import Authority
 from requorum.former import FormerHost
 from requorum.live import Cluster, EtcdMember
 from requorum.masters import Masters
@@ -89,6 +90,12 @@ def ansible(request: pytest.FixtureRequest) -> AnsibleGroup:
 def cluster(request: pytest.FixtureRequest) -> Cluster:
     """Every host at once."""
     return Cluster(run_of(request.config))
+
+
+@pytest.fixture
+def authority(request: pytest.FixtureRequest) -> Authority:
+    """The CA, and the certificates of hosts that join."""
+    return Authority(run_of(request.config))
 
 
 @pytest.fixture
