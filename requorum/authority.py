@@ -118,10 +118,11 @@ class Authority:
         what = "ip" if ":" in name or name.replace(".", "").isdigit() else "hostname"
         words = f"-connect {shlex.quote(place)} -verify_{what} {shlex.quote(name)} -verify_return_error -verify 8"
         cert, key, trusted = paths
+        # s_client does not always end with its connection: what it prints is read until the answer is there.
         script = (
-            "said=$(printf 'GET /version HTTP/1.0\\r\\n\\r\\n' |\n"
-            f"  timeout {_SECONDS} openssl s_client {words} -partial_chain -cert {cert} -key {key} -CAfile {trusted} -quiet \\\n"
-            "  2>&1)\n"
+            "exec 3< <(printf 'GET /version HTTP/1.0\\r\\n\\r\\n' | timeout "
+            f"{_SECONDS} openssl s_client {words} -partial_chain -cert {cert} -key {key} -CAfile {trusted} -quiet 2>&1)\n"
+            f"IFS= read -r -d '}}' -t {_SECONDS + 1} said <&3; exec 3<&-\n"
             "[[ $said == *etcdserver* ]] || printf '%s\\n' \"${said:-no answer}\" | tail -n 4"
         )
         return self._run.remotes[etcd.name].run(script, seconds=_SECONDS + 10).stdout.strip()
