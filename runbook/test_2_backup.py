@@ -58,7 +58,7 @@ def test_save_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
 
 @step(25, "Back up the CA", on="authority", when=ACTS)
 def test_back_up_ca(etcd: EtcdMember, cluster: Cluster) -> None:
-    """A member that nothing else is done to signs certificates: its database is about to change."""
+    """It may lie on a member that nothing else is done to; its database changes where certificates are made."""
     with action("copy /etc/etcd, and fetch the copy") as hand:
         hand.make(operations.backup.keep_configuration(etcd.surveyed, cluster.backup))
     with postcondition("the copy holds every file as it was copied"):

@@ -142,9 +142,12 @@ def test_killed_in_the_middle_of(lab3: Lab, point: str) -> None:
         assert done.exit != 0, done.output
         lab3.run(NEW, "rm -r /etc/etcd/ca.crt")
     else:
-        first = sabotaged(lab3, {"point": f"test_forget_issuing[{NEW}.example.com] change 1", "how": "after"})
+        first = sabotaged(lab3, {"point": f"test_forget_issuing[{NEW}.example.com] change 1", "how": "before"})
         assert first.returncode == -9, first.stdout
-    recovered(lab3, run(lab3), writes)
+        assert lab3.run(NEW, f"ls {FOLDER}").stdout
+    done = run(lab3)
+    recovered(lab3, done, writes)
+    assert_no_key_anywhere(lab3, done)
 
 
 @full
@@ -231,6 +234,23 @@ def test_a_new_host_and_no_ca(lab3: Lab, tmp_path: Path) -> None:
     done = run(lab3, inventory=inventory)
     assert_told(done, exit=0, outcome="recovered", verdict="lost", says=["2 of 3 members"])
     assert_whole(lab3, writes, [OTHER, NEW])
+
+
+@full
+def test_the_ca_lies_on_a_member_that_nothing_else_is_done_to(lab3: Lab) -> None:
+    """With a quorum: the leader speaks for the cluster, another member signs, and its CA is in the backup first."""
+    writes = written(lab3)
+    listed = lab3.etcdctl(OTHER, "member list").stdout.splitlines()
+    (leader,) = (line.partition(",")[0] for line in listed if lab3.host(OTHER).peer_url in line)
+    for host in (CA_HOST, NEW):  # only the leader can give it away
+        lab3.etcdctl(host, f"move-leader {leader}", check=False)
+    lab3.power_off(NEW)
+    lab3.boot(NEW, new=True, certificates=False)
+    done = run(lab3)
+    assert done.summary["survivor"] == lab3.host(OTHER).name
+    recovered(lab3, done, writes)
+    kept = lab3.run(CA_HOST, "cat /backup/etcd-config-*/ca/serial").stdout
+    assert lab3.run(CA_HOST, "cat /etc/etcd/ca/serial").stdout != kept
 
 
 @full
