@@ -134,9 +134,9 @@ code=$?
 for file in {ca.SERIAL} {ca.DATABASE} {ca.DATABASE}.attr; do
   [ ! -e $file ] || {{ chown $owner $file && chmod $mode $file; }}
 done
-sync {ca.SERIAL} {ca.DATABASE} {ca.ISSUED}/* {ca.ISSUED} {ca.FOLDER}
 [ $code -eq 0 ] || {{ tail -n 20 "$work/said" >&2; rm -rf "$work"; return 1; }}
 rm -rf "$work"
+sync {ca.SERIAL} {ca.DATABASE} {ca.ISSUED}/* {ca.ISSUED} {ca.FOLDER} || return 1
 cmp -s -n "$(stat -c %s {ca.DATABASE}.old)" {ca.DATABASE}.old {ca.DATABASE} || {{
   echo "{ca.DATABASE} does not hold what it held: compare it with {ca.DATABASE}.old, and put that back" >&2; return 1; }}"""
 
