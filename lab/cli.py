@@ -84,7 +84,10 @@ def _restore(arguments: argparse.Namespace) -> None:
 
 
 def _boot(arguments: argparse.Namespace) -> None:
-    Lab.attach(arguments.name).boot(arguments.host, wipe=arguments.wipe, new=arguments.new)
+    with_certificates = not arguments.no_certificates
+    Lab.attach(arguments.name).boot(
+        arguments.host, wipe=arguments.wipe, new=arguments.new, certificates=with_certificates
+    )
     _say(f"{arguments.host} is up")
 
 
@@ -172,6 +175,9 @@ def _parser() -> argparse.ArgumentParser:
     boot.add_argument("host")
     boot.add_argument("--wipe", action="store_true", help="with an empty data directory")
     boot.add_argument("--new", action="store_true", help="as a newly installed host under the same name")
+    boot.add_argument(
+        "--no-certificates", action="store_true", help="with --new: without etcd's certificates and the CA"
+    )
     write = command("write", _write, "write keys and record every acknowledgement")
     write.add_argument("--count", type=int, default=200)
     write.add_argument("record", type=Path, help="JSON-lines file, appended to")

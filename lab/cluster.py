@@ -207,13 +207,14 @@ class Lab:
         """Power loss on all of these at once: no shutdown, no word to the peers."""
         machine.cut_power(self.record, tuple(map(self.host, hosts)))
 
-    def boot(self, *hosts: str | Host, wipe: bool = False, new: bool = False) -> None:
+    def boot(self, *hosts: str | Host, wipe: bool = False, new: bool = False, certificates: bool = True) -> None:
         """Give power to hosts that have none, and wait until sshd answers.
 
         Args:
             hosts: which.
             wipe: empty etcd's data directory first.
             new: as newly installed machines under the same names (same addresses, keys and certificates).
+            certificates: `new` ones without etcd's, and without the CA.
         """
         wanted = list(map(self.host, hosts))
         inotify.require(len(wanted))
@@ -221,7 +222,7 @@ class Lab:
             if self.is_on(host):
                 raise LabError(f"{host.name} is already switched on")
             if new:
-                provision.provision(self.record, host, self.secrets)
+                provision.provision(self.record, host, self.secrets, certificates=certificates)
             elif wipe:
                 provision.empty_data(self.record, host)
         for host in wanted:

@@ -15,23 +15,6 @@ from lab.spec import Host
 
 DAYS = "1825"
 
-OPENSSL_CNF = """\
-# The CA of this etcd cluster.
-[ ca ]
-default_ca = etcd_ca
-[ etcd_ca ]
-dir = /etc/etcd/ca
-database = $dir/index.txt
-serial = $dir/serial
-certificate = $dir/ca.crt
-private_key = $dir/ca.key
-default_days = 1825
-default_md = sha256
-policy = policy_anything
-[ policy_anything ]
-commonName = supplied
-"""
-
 _REQUEST = "[req]\ndistinguished_name = name\n[name]\n"
 _CA_EXTENSIONS = (
     _REQUEST + "[v3]\nbasicConstraints = critical,CA:TRUE\nkeyUsage = critical,keyCertSign,cRLSign\n"
@@ -40,7 +23,7 @@ _CA_EXTENSIONS = (
 
 
 def make_ca(directory: Path) -> None:
-    """Make `ca.key` and `ca.crt` in `directory`, with what else the installer leaves beside them."""
+    """Make `ca.key` and `ca.crt` in `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
     config = directory / "make-ca.cnf"
     config.write_text(_CA_EXTENSIONS, encoding="ascii")
@@ -48,9 +31,6 @@ def make_ca(directory: Path) -> None:
     subject = ["-subj", f"/CN=etcd-signer@{int(time.time())}", "-config", str(config), "-extensions", "v3"]
     run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-sha256", "-days", DAYS, *subject, *made])
     config.unlink()
-    (directory / "openssl.cnf").write_text(OPENSSL_CNF, encoding="ascii")
-    (directory / "index.txt").write_text("", encoding="ascii")
-    (directory / "serial").write_text("01\n", encoding="ascii")
 
 
 def make_certificate(ca: Path, target: Path, serial: int, common_name: str, names: str, usage: str) -> None:
@@ -103,7 +83,6 @@ def make_all(directory: Path, hosts: tuple[Host, ...], ssh_user: str, ssh_port: 
         waiting.append(pool.submit(_make_ssh_key, directory / "id_ed25519", f"{ssh_user}@lab"))
         for one in waiting:
             one.result()
-    (ca / "serial").write_text(f"{16 + 2 * len(hosts):02X}\n", encoding="ascii")
     lines = []
     for host in hosts:
         kind, key = (directory / host.short / "ssh_host_ed25519_key.pub").read_text(encoding="ascii").split()[:2]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import etcd_files, flannel, masters
+from lab import authority, etcd_files, flannel, masters
 from lab.errors import LabError
 from lab.spec import Host
 from lab.state import Record
@@ -60,13 +60,14 @@ class Disk:
         raise LabError(f"there is no user {user} in {self.lower}/etc/passwd; remove that directory and build again")
 
 
-def provision(record: Record, host: Host, secrets: Path) -> None:
+def provision(record: Record, host: Host, secrets: Path, *, certificates: bool = True) -> None:
     """Make the host's disk anew: as installed, with no data.
 
     Args:
         record: the lab.
         host: the host, which must be without power.
         secrets: where `pki.make_all` has put keys and certificates.
+        certificates: without them, and without the CA, it is a new host that nobody has installed etcd's on.
     """
     spec = record.spec
     upper = record.upper(host)
@@ -85,7 +86,7 @@ def provision(record: Record, host: Host, secrets: Path) -> None:
     names = "".join(f"{one.address} {one.name} {one.short}\n" for one in record.hosts)
     disk.write("etc/hosts", f"127.0.0.1 localhost\n::1 localhost ip6-localhost\n{names}")
     _ssh(record, host, secrets, disk)
-    _etcd(record, host, secrets, disk)
+    _etcd(record, host, secrets, disk, certificates=certificates)
     disk.directory("backup", 0o700, (0, 0))
     if record.spec.topology == "colocated":
         _standins(disk, masters.files(record, host, secrets), masters.UNITS)
@@ -106,21 +107,27 @@ def _ssh(record: Record, host: Host, secrets: Path, disk: Disk) -> None:
     disk.write(f"{home}/.ssh/authorized_keys", (secrets / "id_ed25519.pub").read_bytes(), 0o600, owner)
 
 
-def _etcd(record: Record, host: Host, secrets: Path, disk: Disk) -> None:
+def _etcd(record: Record, host: Host, secrets: Path, disk: Disk, *, certificates: bool) -> None:
     spec = record.spec
     etcd = disk.owner_of("etcd")
     own = secrets / host.short
     disk.directory("etc/etcd", 0o700, etcd)
     disk.write("etc/etcd/etcd.conf", etcd_files.conf(spec, record.hosts, host), 0o644, (0, 0))
-    disk.write("etc/etcd/ca.crt", (secrets / "ca/ca.crt").read_bytes(), 0o600, etcd)
-    for name in ("server", "peer"):
-        for suffix in ("crt", "key"):
-            disk.write(f"etc/etcd/{name}.{suffix}", (own / f"{name}.{suffix}").read_bytes(), 0o600, etcd)
-    # The CA is on the first host alone; elsewhere the installer leaves an empty directory.
-    disk.directory("etc/etcd/ca", 0o700, etcd)
-    if host.index == 0:
-        for path in sorted((secrets / "ca").iterdir()):
-            disk.write(f"etc/etcd/ca/{path.name}", path.read_bytes(), 0o600, etcd)
+    if certificates:
+        disk.write("etc/etcd/ca.crt", (secrets / "ca/ca.crt").read_bytes(), 0o600, etcd)
+        for name in ("server", "peer"):
+            for suffix in ("crt", "key"):
+                disk.write(f"etc/etcd/{name}.{suffix}", (own / f"{name}.{suffix}").read_bytes(), 0o600, etcd)
+        # The CA is on the first host alone; elsewhere the installer leaves an empty directory.
+        disk.directory("etc/etcd/ca", 0o700, (0, 0))
+        if host.index == 0:
+            for one in authority.files(
+                secrets, record.hosts, (disk.lower / "etc/ssl/openssl.cnf").read_text(encoding="utf-8")
+            ):
+                if one.content is None:
+                    disk.directory(one.path, one.mode, (0, 0))
+                else:
+                    disk.write(one.path, one.content, one.mode)
     disk.directory("var/lib/etcd", 0o700, etcd)
     disk.directory(spec.data_dir.strip("/"), 0o700, etcd)
 

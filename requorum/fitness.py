@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import PurePosixPath
 
 from requorum.facts import etcd_conf
@@ -116,10 +117,16 @@ def _yaml_files(facts: HostFacts) -> str:
     return ", ".join([*found, *(f"set in {path}" for path in facts.unit.config_file)])
 
 
-def cannot_join(joiner: HostFacts, survivor: HostFacts, certificate_problems: tuple[str, ...]) -> list[str]:
-    """Why a host could not become a member beside this survivor; empty where it could."""
+def cannot_join(
+    joiner: HostFacts, survivor: HostFacts, certificate_problems: tuple[str, ...], *, made: Collection[str] = ()
+) -> list[str]:
+    """Why a host could not become a member beside this survivor; empty where it could.
+
+    `made`: the kinds of certificates that are made for it before it joins.
+    """
     found = list(certificate_problems)
-    found += distrust(joiner.certificates, joiner.name, survivor.certificates, survivor.name)
+    if "peer" not in made:
+        found += distrust(joiner.certificates, joiner.name, survivor.certificates, survivor.name)
     if joiner.unit.masked:
         found.append("etcd.service is masked, and not by Requorum: systemctl unmask etcd")
     if _release(joiner.machine.etcd_version) != _release(survivor.machine.etcd_version):

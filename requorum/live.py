@@ -151,7 +151,7 @@ class EtcdMember:
 
     def holds_ca(self) -> bool:
         """The key of the CA that signed the certificates lies here."""
-        return self._read("test -s /etc/etcd/ca/ca.key && echo yes || true", str.strip) == "yes"
+        return self.surveyed.ca.has_key
 
     def peer_urls(self) -> set[str]:
         """The peer URLs that the member list has for this member."""
@@ -241,9 +241,10 @@ ctl del "$key" >&2
         return self._read("\n".join(lines), lambda output: dict(line.split() for line in output.splitlines()))
 
     def certificate_problems(self) -> tuple[str, ...]:
-        """What keeps this host from being trusted as a member."""
+        """What keeps this host from being trusted as a member, and private keys that everybody may read."""
         facts = self.surveyed
-        return facts.certificates.problems(facts.conf, datetime.fromtimestamp(facts.machine.clock, timezone.utc))
+        now = datetime.fromtimestamp(facts.machine.clock, timezone.utc)
+        return facts.certificates.problems(facts.conf, now) + facts.certificates.exposed
 
     def certificates_ending(self, days: float) -> tuple[str, ...]:
         """The certificates of etcd.conf that end within these days, by this host's clock."""

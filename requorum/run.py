@@ -18,6 +18,7 @@ from typing import IO
 
 from requorum import __version__, hostlock
 from requorum.bastion import read
+from requorum.certifying import Order, orders
 from requorum.diagnosis import Diagnosis, Verdict, diagnose
 from requorum.enlisted import owed
 from requorum.facts.ansible_file import AnsibleFile
@@ -196,7 +197,8 @@ class Run:
     def hosts(self, role: str) -> tuple[str, ...]:
         """The hosts that play a role, in the inventory's order. Raises ValueError for a role that is none."""
         found = self.proven
-        unlisted = set(found.others)
+        unlisted, ordered = set(found.others), self.orders()
+        touched = {found.survivor, *found.others, *found.joiners, *self._marked()}
         chosen: dict[str, set[str]] = {
             BASTION: {BASTION},
             "ansible": {BASTION} if self.inventory.ansible_inventory else set(),
@@ -211,7 +213,10 @@ class Run:
             "old_peers": set(found.old_peers),
             "joiners": set(found.joiners),
             "newcomers": set(found.joiners) & unlisted,
-            "touched": {found.survivor, *found.others, *found.joiners, *self._marked()},
+            "uncertified": {order.host for order in ordered},
+            "issued": {order.host for order in ordered} | {n for n, f in self.reached.items() if f.issuing.there},
+            "authority": {name for name, facts in self.reached.items() if facts.ca.has_key} - touched,
+            "touched": touched,
             "whole": {found.survivor, *found.members, *found.joiners},
             "masters": {name for name, facts in self.reached.items() if facts.master},
             "flannel": {name for name, facts in self.reached.items() if facts.flannel},
@@ -222,6 +227,10 @@ class Run:
         if role not in chosen:
             raise ValueError(f"expected a role ({', '.join(chosen)}), found {role!r}")
         return tuple(name for name in (BASTION, *self.inventory.host_names) if name in chosen[role])
+
+    def orders(self) -> list[Order]:
+        """The certificates that are to be made for hosts that join."""
+        return orders(self.inventory, self.reached, self.proven.survivor, self.proven.joiners)
 
     def _answering(self) -> set[str]:
         return {name for name, facts in self.reached.items() if facts.api.answers}

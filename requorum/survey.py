@@ -13,10 +13,12 @@ from typing import TypeVar
 
 from requorum import hostlock
 from requorum.facts import (
+    ca,
     certificates,
     contact,
     etcd_conf,
     flannel,
+    issuing,
     machine,
     mark,
     master,
@@ -29,7 +31,7 @@ from requorum.facts import (
 from requorum.facts.bolt import Db, read_db
 from requorum.facts.data_dir import DataDir, unreadable
 from requorum.facts.data_error import DataError
-from requorum.facts.host import HostFacts, Noun, Silent, commands
+from requorum.facts.host import LASTING, HostFacts, Noun, Silent, commands
 from requorum.fetched import read_data
 from requorum.remote import NotAdmitted, Output, Remote, RemoteError, Unreachable
 
@@ -86,7 +88,7 @@ class Surveyor:
     def again(self, facts: HostFacts, *nouns: Noun) -> HostFacts:
         """The facts of a host with these read again (none given: all that can change); raises RemoteError."""
         wanted = commands(self.backup_directory, again=True, is_master=facts.name in self.masters)
-        chosen = {noun: wanted[noun] for noun in nouns or wanted}
+        chosen = {noun: wanted[noun] for noun in nouns or wanted if noun in nouns or noun not in LASTING}
         return _parsed(facts.name, self.remotes[facts.name].batch(chosen), facts)
 
     def one_or_silent(self, name: str, known: HostFacts | Silent | None = None) -> HostFacts | Silent:
@@ -221,6 +223,8 @@ def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None =
         mark=here,
         forced_by=forced_by,
         lock=read("lock", hostlock.parse, lambda facts: facts.lock),
+        ca=read("ca", ca.parse, lambda facts: facts.ca),
+        issuing=read("issuing", issuing.parse, lambda facts: facts.issuing),
         master=_master(known) if "master" not in outputs else read("master", master.parse, _master),
         flannel=read("flannel", flannel.parse, lambda facts: facts.flannel),
         v2=read("v2", v2.parse, lambda facts: facts.v2),

@@ -114,6 +114,11 @@ def to_undo(facts: HostFacts) -> list[str]:
         words.append("master-config.yaml is put back")
     if facts.flannel and facts.flannel.found and facts.flannel.found.text != facts.flannel.config.text:
         words.append("Flannel's configuration is put back")
+    if facts.issuing.there:
+        words.append(
+            "certificates that were made for it go, and those in whose place they came return; the CA's database "
+            "keeps what it has issued"
+        )
     if found.data and not facts.has_data:
         words.append("its data is moved back")
     if facts.unit.fenced and not found.fenced:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from requorum.facts import flannel, mark, master, unit
+from requorum.facts import flannel, issuing, mark, master, unit
 from requorum.facts.host import HostFacts, Silent
 from requorum.fitness import cannot_join
 
@@ -47,6 +47,8 @@ def left_behind(facts: HostFacts) -> list[str]:
     found += [f"a forced new cluster at the next start, by {path}" for path in facts.unit.forces]
     if facts.mark:
         found.append(f"the mark of recovery {facts.mark.recovery} by {facts.mark.operator}: {mark.PATH}")
+    if facts.issuing.there:
+        found.append(f"keys and requests of certificates that a recovery made: {issuing.FOLDER}")
     if facts.master is not None:
         found += [f"a restart of the master's {one} that is owed: {master.owed_path(one)}" for one in facts.master.owes]
     if facts.flannel is not None and facts.flannel.owes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from requorum import operations
 from requorum.ansible import AnsibleGroup
+from requorum.authority import Authority
 from requorum.fitness import cannot_join, unfit
 from requorum.flannel import FlannelHosts
 from requorum.live import Cluster, EtcdMember
@@ -17,7 +18,7 @@ OPEN = "open port 2380 between the hosts, in both directions; then run the same 
 
 
 @step(10, "Prove the verdict", on="bastion", when=ALWAYS)
-def test_verdict(cluster: Cluster, masters: Masters) -> None:
+def test_verdict(cluster: Cluster, masters: Masters, authority: Authority) -> None:
     """38: the verdict, from every host's facts, allows the runbook to go on."""
     found = cluster.diagnosis
     with precondition(
@@ -26,7 +27,7 @@ def test_verdict(cluster: Cluster, masters: Masters) -> None:
         assert found.path, "\n".join(found.proof)
     if found.acts:
         note(f"survivor {found.survivor}; loss: {found.loss}")
-        for line in masters.silence:
+        for line in (*masters.silence, *authority.lost):
             note(line)
 
 
@@ -56,12 +57,18 @@ def test_fit(etcd: EtcdMember, cluster: Cluster) -> None:
 
 
 @step(13, "Check that the host can join", on="joiners", when=ACTS, parallel=True)
-def test_can_join(etcd: EtcdMember, cluster: Cluster) -> None:
-    """38.1.4, before anything is touched: certificates, version, name, clock, and the way to the survivor."""
+def test_can_join(etcd: EtcdMember, cluster: Cluster, authority: Authority) -> None:
+    """38.1.4, before anything is touched: certificates, version, name, clock, and the way to the survivor.
+
+    Certificates that are not there are made in step 39, where the CA is at hand.
+    """
     survivor = cluster.survivor
     with precondition("a host that can become a member"):
-        problems = cannot_join(etcd.surveyed, survivor.surveyed, etcd.certificate_problems())
+        made = authority.kinds(etcd)
+        problems = cannot_join(etcd.surveyed, survivor.surveyed, authority.problems(etcd), made=made)
         assert not problems, "\n".join(problems)
+    for line in authority.notes(etcd):
+        note(line)
     with precondition("a way to the peer port of the other, from here and from the survivor", otherwise=OPEN):
         there, here = etcd.unreached(survivor), survivor.unreached(etcd)
         assert not there, f"{', '.join(there)} (of {survivor.name}) cannot be reached from {etcd.name}"

@@ -57,6 +57,17 @@ def test_save_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
         proven(cluster.backup.snapshot("before"), copy, f"revision {revision}")
 
 
+@step(25, "Back up the CA", on="authority", when=ACTS)
+def test_back_up_ca(etcd: EtcdMember, cluster: Cluster) -> None:
+    """It may lie on a member that nothing else is done to; its database changes where certificates are made."""
+    with action("copy /etc/etcd, and fetch the copy") as hand:
+        hand.make(operations.backup.keep_configuration(etcd.surveyed, cluster.backup))
+    with postcondition("the copy holds every file as it was copied"):
+        assert etcd.damaged_in(cluster.backup.configuration) == []
+        copy = cluster.backup.fetched_copy(etcd.name, "config")
+        proven(cluster.backup.configuration, copy, "the configuration and the CA as surveyed")
+
+
 @step(27, "Back up the data that is taken out", on="newcomers", when=QUORUM, parallel=True)
 def test_back_up_old_data(etcd: EtcdMember, cluster: Cluster) -> None:
     """38.1.1.2: of a host that joins anew, what it still holds; step 50 moves it aside, and this is another copy."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from requorum import operations
 from requorum.ansible import AnsibleGroup
+from requorum.authority import Authority
 from requorum.diagnosis import Verdict
 from requorum.flannel import FlannelHosts
 from requorum.live import Cluster, EtcdMember
@@ -38,6 +39,21 @@ def test_drop_others(etcd: EtcdMember) -> None:
     with postcondition("etcd.conf names the survivor alone"):
         conf = etcd.conf
         assert conf.initial_cluster == ((conf.name, conf.peer_urls[0]),)
+
+
+@step(39, "Make the host's certificates", on="uncertified", when=ACTS)
+def test_make_certificates(etcd: EtcdMember, cluster: Cluster, authority: Authority) -> None:
+    """For a new host, as the installer does it; but the keys are made here, and do not leave this host."""
+    with precondition("no etcd runs here", after=30):
+        assert etcd.processes == ()
+    with action("make keys and requests, have them signed by the CA, put the certificates in place") as hand:
+        order, signer = authority.order(etcd), authority.signer(etcd)
+        hand.make(operations.certificates.request(etcd.surveyed, order))
+        hand.make(operations.certificates.sign(signer.surveyed, etcd.now("issuing"), order))
+        hand.make(operations.certificates.bring(etcd.surveyed, order, authority.signed(etcd)))
+        hand.make(operations.certificates.place(etcd.surveyed, order, cluster.recovery))
+    with postcondition("they name this host, are trusted here and by the survivor, and their keys are beside them"):
+        assert eventually(lambda: authority.problems_now(etcd), within=30) == []
 
 
 @step(33, "Name the remaining members in master-config.yaml", on="masters", when=ACTS, parallel=True)

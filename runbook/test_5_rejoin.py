@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from requorum import operations
+from requorum.authority import Authority
 from requorum.live import Cluster, EtcdMember
 from requorum.records import WRITABLE
 from requorum.stages import ACTS, Hand, action, eventually, note, postcondition, precondition, step
@@ -25,7 +26,7 @@ def test_move_data_aside(etcd: EtcdMember, cluster: Cluster) -> None:
 
 
 @step(51, "Join the cluster", on="joiners", when=ACTS)
-def test_join(etcd: EtcdMember, cluster: Cluster) -> None:
+def test_join(etcd: EtcdMember, cluster: Cluster, authority: Authority) -> None:
     """38.1.4: one host at a time, as a learner first: a joiner that does not start cannot take the quorum away.
 
     From the first promotion until the third voter, losing either voter stops all writes: the way back stays armed.
@@ -34,8 +35,12 @@ def test_join(etcd: EtcdMember, cluster: Cluster) -> None:
     survivor = cluster.survivor
     with precondition("the survivor runs", after=44):
         assert survivor.processes
-    with precondition("this host still could be a member"):
-        assert not etcd.certificate_problems(), "\n".join(etcd.certificate_problems())
+    with precondition("this host still could be a member", after=39):
+        problems = authority.problems_now(etcd)
+        assert not problems, "\n".join(problems)
+    with precondition("the survivor takes this host's certificate for a peer's", after=44, otherwise=MEND):
+        refused = authority.untaken(etcd, survivor)
+        assert not refused, refused
     with action(
         "add the member, write its etcd.conf, lift its fence, start it, and promote it once it is proven",
         otherwise=MEND,
@@ -54,6 +59,15 @@ def test_join(etcd: EtcdMember, cluster: Cluster) -> None:
         assert etcd.members.cluster_id == survivor.members.cluster_id
         revision = survivor.revision()
         assert eventually(lambda: etcd.hash_at(revision), within=60) == survivor.hash_at(revision)
+
+
+@step(58, "Forget how the certificates were made", on="issued", when=ACTS)
+def test_forget_issuing(etcd: EtcdMember) -> None:
+    """The requests, and the second copy of the keys; certificates that were replaced stay aside."""
+    with action("remove the folder") as hand:
+        hand.make(operations.certificates.forget(etcd.surveyed))
+    with postcondition("it is not there"):
+        assert not etcd.now("issuing").issuing.there
 
 
 def go_back(etcd: EtcdMember, cluster: Cluster, hand: Hand) -> str:

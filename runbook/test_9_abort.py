@@ -59,12 +59,15 @@ def test_restore_log(etcd: EtcdMember) -> None:
 
 @step(94, "Put etcd.conf back", on="signed", when=ABORT, parallel=True)
 def test_restore_configuration(etcd: EtcdMember, former: FormerHost) -> None:
-    """Undoes steps 32, 33 and 35, before etcd starts and reads it."""
+    """Undoes steps 32, 33, 35 and 39, before etcd starts and reads it."""
     kept = former.conf
-    with action("restore etcd.conf from the backup, master-config.yaml, and Flannel's, where they were edited") as hand:
+    with action(
+        "restore what was edited: etcd.conf from the backup, master-config.yaml, Flannel's, certificates"
+    ) as hand:
         hand.make(operations.backup.restore_configuration(etcd.surveyed, former.place, kept))
         hand.make(operations.masters.put_back(etcd.surveyed))
         hand.make(operations.flannel.put_back(etcd.surveyed))
+        hand.make(operations.certificates.put_back(etcd.surveyed))
     with postcondition("etcd.conf is what the recovery found"):
         assert etcd.conf.sha256 == former.found.conf
 

@@ -1,6 +1,13 @@
 """The kinds of change. The only things that are ever done to a host."""
 
 from requorum.changes.backup import CopyTree, FetchTree, SaveSnapshot
+from requorum.changes.certificates import (
+    ForgetCertificates,
+    MakeRequest,
+    PlaceCertificates,
+    SignRequest,
+    TakeCertificatesBack,
+)
 from requorum.changes.change import Change, ChangeFailed, Shell
 from requorum.changes.files import EditFile, MoveAside, RemoveFile, WriteFile
 from requorum.changes.flannel import RestartFlannel
@@ -24,10 +31,13 @@ __all__ = [
     "EditHere",
     "EnableEtcd",
     "FetchTree",
+    "ForgetCertificates",
     "KeepFound",
     "KeepTail",
+    "MakeRequest",
     "MoveAside",
     "MoveBack",
+    "PlaceCertificates",
     "PromoteMember",
     "ProveOnCopy",
     "PutLogBack",
@@ -40,8 +50,10 @@ __all__ = [
     "RunEtcd",
     "SaveSnapshot",
     "Shell",
+    "SignRequest",
     "StartEtcd",
     "StopEtcd",
+    "TakeCertificatesBack",
     "UpdatePeerUrls",
     "WriteFile",
 ]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from requorum.facts.ca import public_pem
 from requorum.facts.etcd_conf import EtcdConf
 from requorum.facts.shell import CONF
 
@@ -17,10 +20,37 @@ _VARIABLES = (
     "ETCD_TRUSTED_CA_FILE", "ETCD_CERT_FILE", "ETCD_KEY_FILE",
     "ETCD_PEER_TRUSTED_CA_FILE", "ETCD_PEER_CERT_FILE", "ETCD_PEER_KEY_FILE",
 )  # fmt: skip
-_PAIRS = (
-    ("ETCD_CERT_FILE", "ETCD_KEY_FILE", "ETCD_TRUSTED_CA_FILE", "client"),
-    ("ETCD_PEER_CERT_FILE", "ETCD_PEER_KEY_FILE", "ETCD_PEER_TRUSTED_CA_FILE", "peer"),
-)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One certificate with its key: the variables of etcd.conf that name them and the CA that is trusted there.
+
+    `urls` says which urls it is for; `usages` what etcd needs of it: a member is its peers' server and their client.
+    """
+
+    cert: str
+    key: str
+    ca: str
+    urls: str
+    usages: tuple[x509.ObjectIdentifier, ...]
+
+    def urls_in(self, conf: EtcdConf) -> tuple[str, ...]:
+        """The urls that it has to name; none where no TLS is spoken there."""
+        urls = conf.client_urls if self.urls == "client" else conf.peer_urls
+        return urls if any(url.startswith("https:") for url in urls) else ()
+
+
+PAIRS: dict[str, Pair] = {
+    "server": Pair(
+        "ETCD_CERT_FILE", "ETCD_KEY_FILE", "ETCD_TRUSTED_CA_FILE", "client", (ExtendedKeyUsageOID.SERVER_AUTH,)
+    ),
+    "peer": Pair(
+        "ETCD_PEER_CERT_FILE", "ETCD_PEER_KEY_FILE", "ETCD_PEER_TRUSTED_CA_FILE", "peer",
+        (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),
+    ),
+}  # fmt: skip
+"""By what the installer calls them."""
 
 COMMAND = (
     CONF
@@ -40,6 +70,8 @@ for variable in $variables; do
     *) public=$(base64 -w0 < "$path" 2>/dev/null) ;;
   esac
   reads=no; [[ $'\n'$readable$'\n' != *$'\n'"$path"$'\n'* ]] || reads=yes
+  [ -e "$path" ] || [ -L "$path" ] || reads=missing
+  [[ $reads$variable != yes*KEY_FILE || $(stat -L -c %a "$path") == *0 ]] || reads=open
   printf '%s %s %s %s\n' "$variable" "$reads" "$path" "$public"
 done
 """
@@ -48,12 +80,17 @@ done
 
 @dataclass(frozen=True, slots=True)
 class CertificateFile:
-    """One file that etcd.conf names: may etcd's user read it, and its public part in PEM (empty for an unread key)."""
+    """One file that etcd.conf names: may etcd's user read it, and its public part in PEM (empty for an unread key).
+
+    `there`: it, or a link of its name, lies there. `exposed`: a private key that others than owner and group may use.
+    """
 
     variable: str
     path: str
     readable: bool
     pem: bytes
+    there: bool = True
+    exposed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,34 +99,60 @@ class Certificates:
 
     files: tuple[CertificateFile, ...]
 
-    def _file(self, variable: str) -> CertificateFile | None:
+    def file(self, variable: str) -> CertificateFile | None:
+        """The file that a variable names; None where etcd.conf does not set it."""
         return next((f for f in self.files if f.variable == variable), None)
 
-    def _certificates(self, variable: str) -> list[x509.Certificate]:
-        file = self._file(variable)
+    def held(self, variable: str) -> list[x509.Certificate]:
+        """The certificates in the file that a variable names; none where it cannot be read."""
+        file = self.file(variable)
         try:
             return x509.load_pem_x509_certificates(file.pem) if file and file.readable else []
         except ValueError:
             return []
 
-    def problems(self, conf: EtcdConf, now: datetime) -> tuple[str, ...]:
-        """What would keep this member from being trusted by peers and clients at `now`; empty where nothing does."""
+    def problems(self, conf: EtcdConf, now: datetime, *, but: Collection[str] = ()) -> tuple[str, ...]:
+        """What would keep this member from being trusted by peers and clients at `now`; empty where nothing does.
+
+        `but`: of these pairs (`server`, `peer`), and of a CA of theirs that is not there, nothing is said.
+        """
+        ours = {v for kind in but for v in (PAIRS[kind].cert, PAIRS[kind].key)}
+        ours |= {PAIRS[k].ca for k in but if (ca := self.file(PAIRS[k].ca)) is None or not ca.there}
         found: list[str] = [
-            f"{f.path} ({f.variable}) is not there or not readable for etcd" for f in self.files if not f.readable
+            f"{f.path} ({f.variable}) is not there or not readable for etcd"
+            for f in self.files
+            if not f.readable and f.variable not in ours
         ]
-        for cert, key, ca, what in _PAIRS:
-            urls = conf.client_urls if what == "client" else conf.peer_urls
-            if not any(url.startswith("https:") for url in urls):
+        for kind, pair in PAIRS.items():
+            urls = pair.urls_in(conf)
+            if not urls:
                 continue
-            files = (self._file(cert), self._file(key), self._file(ca))
-            missing = [v for v, f in zip((cert, key, ca), files, strict=True) if f is None]
+            missing = [v for v in (pair.cert, pair.key, pair.ca) if self.file(v) is None]
             if missing:
-                found.append(f"etcd.conf does not set {', '.join(missing)}, and its {what} URL is https")
-                continue
-            cert_file, key_file, ca_file = (f for f in files if f is not None)
-            if cert_file.readable and ca_file.readable:
-                found += _pair_problems(cert_file, key_file, ca_file, urls, now)
+                found.append(f"etcd.conf does not set {', '.join(missing)}, and its {pair.urls} URL is https")
+            elif kind not in but:
+                found += self._pair_problems(pair, urls, now)
         return tuple(found)
+
+    def _pair_problems(self, pair: Pair, urls: tuple[str, ...], now: datetime) -> list[str]:
+        cert, key, ca = self.file(pair.cert), self.file(pair.key), self.file(pair.ca)
+        if cert is None or key is None or ca is None or not cert.readable or not ca.readable:
+            return []
+        return _pair_problems(cert, key, ca, pair, urls, now)
+
+    @property
+    def exposed(self) -> tuple[str, ...]:
+        """The private keys that everybody on the host may use, each with its cure."""
+        return tuple(
+            f"{f.path} ({f.variable}) is a private key that everybody on the host may read: chmod o= {f.path}"
+            for f in self.files
+            if f.exposed
+        )
+
+    def unnamed(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The names, of those by which clients call this member, that its certificate does not have."""
+        leaf = self.held(PAIRS["server"].cert)
+        return tuple(sorted(set(names) - _names(leaf[0]))) if leaf else ()
 
     def ending(self, before: datetime) -> tuple[str, ...]:
         """The certificates, CAs among them, that are no longer valid at `before`. Raises ValueError for no PEM."""
@@ -107,14 +170,14 @@ def distrust(one: Certificates, one_name: str, other: Certificates, other_name: 
     """Why two members would not take each other for peers, by their CAs; what is not readable is told elsewhere."""
     found = []
     for mine, my_name, theirs, their_name in ((one, one_name, other, other_name), (other, other_name, one, one_name)):
-        leaf, bundle = mine._certificates("ETCD_PEER_CERT_FILE"), theirs._certificates("ETCD_PEER_TRUSTED_CA_FILE")
-        if leaf and bundle and not any(_issued(ca, leaf[0]) for ca in bundle):
+        leaf, bundle = mine.held(PAIRS["peer"].cert), theirs.held(PAIRS["peer"].ca)
+        if leaf and bundle and not any(issued(ca, leaf[0]) for ca in bundle):
             found.append(f"the peer certificate of {my_name} is not signed by the CA that {their_name} trusts")
     return found
 
 
 def _pair_problems(
-    cert: CertificateFile, key: CertificateFile, ca: CertificateFile, urls: tuple[str, ...], now: datetime
+    cert: CertificateFile, key: CertificateFile, ca: CertificateFile, pair: Pair, urls: tuple[str, ...], now: datetime
 ) -> list[str]:
     try:
         leaf = x509.load_pem_x509_certificate(cert.pem)
@@ -127,13 +190,17 @@ def _pair_problems(
             f"{cert.path} is valid from {leaf.not_valid_before_utc:%Y-%m-%d} to {leaf.not_valid_after_utc:%Y-%m-%d}, "
             f"and the time is {now:%Y-%m-%d %H:%M} UTC"
         )
-    issuer = next((c for c in bundle if _issued(c, leaf)), None)
+    issuer = next((c for c in bundle if issued(c, leaf)), None)
     if issuer is None:
         found.append(f"{cert.path} is not signed by the CA in {ca.path}")
     elif not issuer.not_valid_before_utc <= now <= issuer.not_valid_after_utc:
-        found.append(f"the CA in {ca.path} expired on {issuer.not_valid_after_utc:%Y-%m-%d}")
-    if key.pem and key.pem.split() != _public_pem(leaf).split():
+        ends, begins = f"{issuer.not_valid_after_utc:%Y-%m-%d}", f"{issuer.not_valid_before_utc:%Y-%m-%d}"
+        early = now < issuer.not_valid_before_utc
+        found.append(f"the CA in {ca.path} {f'is not valid before {begins}' if early else f'expired on {ends}'}")
+    if key.pem and key.pem.split() != public_pem(leaf).split():
         found.append(f"{key.path} is not the key of {cert.path}")
+    if lacking := _lacking(leaf, pair.usages):
+        found.append(f"{cert.path} may not be used for {', '.join(lacking)} (its extendedKeyUsage)")
     names = _names(leaf)
     found += [
         f"{cert.path} does not name {urlsplit(url).hostname} (it names {', '.join(sorted(names)) or 'nothing'})"
@@ -143,7 +210,8 @@ def _pair_problems(
     return found
 
 
-def _issued(ca: x509.Certificate, leaf: x509.Certificate) -> bool:
+def issued(ca: x509.Certificate, leaf: x509.Certificate) -> bool:
+    """The CA has signed this certificate."""
     try:
         leaf.verify_directly_issued_by(ca)
     except (ValueError, TypeError, InvalidSignature):
@@ -151,10 +219,18 @@ def _issued(ca: x509.Certificate, leaf: x509.Certificate) -> bool:
     return True
 
 
-def _public_pem(leaf: x509.Certificate) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+def _lacking(leaf: x509.Certificate, wanted: Iterable[x509.ObjectIdentifier]) -> list[str]:
+    """The usages that a certificate does not have; one that says nothing about it has all of them."""
+    try:
+        said = set(leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except x509.ExtensionNotFound:
+        return []
+    if ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in said:
+        return []
+    return [_USAGES[one] for one in wanted if one not in said]
 
-    return leaf.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+_USAGES = {ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth", ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth"}
 
 
 def _names(leaf: x509.Certificate) -> set[str]:
@@ -171,7 +247,7 @@ def parse(output: str) -> Certificates:
     files = []
     for line in output.splitlines():
         words = line.split(" ")
-        if len(words) != 4 or words[0] not in _VARIABLES:
+        if len(words) != 4 or words[0] not in _VARIABLES or words[1] not in ("yes", "no", "missing", "open"):
             raise ValueError(
                 f"expected variable, readable, path and content of a certificate file, found {line[:200]!r}"
             )
@@ -179,5 +255,6 @@ def parse(output: str) -> Certificates:
             pem = base64.b64decode(words[3], validate=True)
         except ValueError as error:
             raise ValueError(f"expected a certificate file in base64, found {line[:200]!r} ({error})") from None
-        files.append(CertificateFile(words[0], words[2], words[1] == "yes", pem))
+        how = words[1]
+        files.append(CertificateFile(words[0], words[2], how in ("yes", "open"), pem, how != "missing", how == "open"))
     return Certificates(tuple(files))

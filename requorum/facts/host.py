@@ -6,11 +6,26 @@ from dataclasses import dataclass
 from typing import Literal
 
 from requorum import hostlock
-from requorum.facts import certificates, etcd_conf, flannel, machine, mark, master, members, process, unit, v2
+from requorum.facts import (
+    ca,
+    certificates,
+    etcd_conf,
+    flannel,
+    issuing,
+    machine,
+    mark,
+    master,
+    members,
+    process,
+    unit,
+    v2,
+)
+from requorum.facts.ca import NO_CA, Ca
 from requorum.facts.certificates import Certificates
 from requorum.facts.data_dir import DataDir
 from requorum.facts.etcd_conf import EtcdConf
 from requorum.facts.flannel import Flannel
+from requorum.facts.issuing import NOTHING, Issuing
 from requorum.facts.machine import Machine
 from requorum.facts.mark import Mark
 from requorum.facts.master import Master
@@ -49,6 +64,7 @@ class HostFacts:
     `forced_by`: the recovery that made a cluster of one of this member, while a host that it removed is still missing.
     `master`: what was read where the inventory says that the host is an OpenShift master. `flannel`: where there is one.
     `v2`: what the health commands of both APIs, and the v2 API, said when the host was first surveyed.
+    `ca`: the CA, on the host where it lies. `issuing`: certificates that are being made for this host.
     """
 
     name: str
@@ -64,6 +80,8 @@ class HostFacts:
     lock: HostLock = FREE
     forced_by: Mark | None = None
     master: Master | None = None
+    ca: Ca = NO_CA
+    issuing: Issuing = NOTHING
     flannel: Flannel | None = None
     v2: V2 = UNASKED
 
@@ -102,11 +120,28 @@ class HostFacts:
         return self.api.status.member_id
 
 
-Noun = Literal["conf", "unit", "process", "machine", "certificates", "mark", "api", "lock", "master", "flannel", "v2"]
+Noun = Literal[
+    "conf",
+    "unit",
+    "process",
+    "machine",
+    "certificates",
+    "mark",
+    "api",
+    "lock",
+    "master",
+    "flannel",
+    "v2",
+    "ca",
+    "issuing",
+]
+
+LASTING: frozenset[Noun] = frozenset({"certificates", "ca", "v2"})
+"""What nobody changes while a recovery runs, but a step that asks for it by name."""
 
 
 def commands(backup_directory: str, *, again: bool = False, is_master: bool = False) -> dict[Noun, str]:
-    """The commands of one batch, by noun; `again`: without what a recovery does not change, and what costs most."""
+    """The commands of one batch, by noun; `again`: without the versions, which cost most and do not change."""
     found: dict[Noun, str] = {
         "conf": etcd_conf.COMMAND,
         "unit": unit.COMMAND,
@@ -118,9 +153,9 @@ def commands(backup_directory: str, *, again: bool = False, is_master: bool = Fa
         "lock": hostlock.COMMAND,
         "flannel": flannel.COMMAND,
         "v2": v2.COMMAND,
+        "ca": ca.COMMAND,
+        "issuing": issuing.COMMAND,
     }
     if is_master:
         found["master"] = master.COMMAND
-    if again:
-        del found["certificates"], found["v2"]
     return found

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 Runtime = Literal["auto", "service", "container", "static-pod"]
+Kept = Literal["keep", "make"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class EtcdHost:
     """A host that runs, or is to run, a member. `lost` gives up the member, not the host.
 
     `address` is what to connect to: an IP address or a name, the host's own name where the inventory gives none.
+    `certificates`: `make` lets others take the place of those that will not do; those that are missing are made anyway.
     `line` is where the inventory names the host; it takes no part in comparisons.
     """
 
@@ -33,6 +35,7 @@ class EtcdHost:
     lost: bool
     ssh: Ssh
     line: int = field(default=1, compare=False)
+    certificates: Kept = "keep"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,13 @@ import yaml
 from requorum.inventory import limits
 from requorum.inventory.address import address_fault, name_fault, same_place
 from requorum.inventory.login import Login, behind_forwarding, read_login, read_path
-from requorum.inventory.model import Backup, Etcd, EtcdHost, Inventory, MasterHost, Masters, Runtime, Ssh
+from requorum.inventory.model import Backup, Etcd, EtcdHost, Inventory, Kept, MasterHost, Masters, Runtime, Ssh
 from requorum.inventory.problem import Problems, shown
 from requorum.inventory.value import Value
 
 _TOP = ("cluster", "ssh", "etcd", "masters", "ansible_inventory", "backup", "confirm")
 _RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+_KEPT: tuple[Kept, ...] = get_args(Kept)
 _CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _MEMORY = ("dev", "proc", "run", "sys")
 
@@ -32,6 +33,7 @@ class _Declared:
     lost: bool
     ssh: Ssh
     value: Value
+    certificates: Kept = "keep"
 
 
 def read_inventory(path: Path, sha256: str, root: yaml.Node) -> Inventory:
@@ -102,7 +104,7 @@ def _etcd(value: Value | None, login: Login, folder: Path) -> Etcd | None:
             "remove it: with `survivor: auto` the member that holds the most is taken",
             "no survivor that is named",
         )
-    hosts = tuple(EtcdHost(host.name, host.address, host.lost, host.ssh, host.value.line) for host in declared)
+    hosts = tuple(EtcdHost(d.name, d.address, d.lost, d.ssh, d.value.line, d.certificates) for d in declared)
     return Etcd(runtime, hosts, survivor, rejoin, accept_loss, _truth(fields, "keep_tail", default=True))
 
 
@@ -121,7 +123,7 @@ def _hosts(value: Value | None, login: Login, folder: Path, *, with_lost: bool) 
 def _host(name: str, value: Value, login: Login, folder: Path, with_lost: bool) -> _Declared:
     if (fault := name_fault(name)) is not None:
         value.complain(fault.expected, fault.fix, shown(name))
-    known = ("address", "lost", "ssh") if with_lost else ("address", "ssh")
+    known = ("address", "lost", "certificates", "ssh") if with_lost else ("address", "ssh")
     if isinstance(value.node, yaml.ScalarNode) and value.node.tag.endswith(":null"):
         value.complain(f"a mapping with {', '.join(known)}", "write {} where there is nothing to say")
         fields = None
@@ -134,7 +136,20 @@ def _host(name: str, value: Value, login: Login, folder: Path, with_lost: bool) 
     elif "address" not in fields and name_fault(name) is None and address_fault(name) is not None:
         value.complain("the field 'address'", "add the address to connect to; this name cannot be one", "no such field")
     ssh = read_login(fields.get("ssh"), folder).over(login)
-    return _Declared(name, address or name, _truth(fields, "lost", default=False), ssh, value)
+    kept = _kept(fields.get("certificates"))
+    return _Declared(name, address or name, _truth(fields, "lost", default=False), ssh, value, kept)
+
+
+def _kept(value: Value | None) -> Kept:
+    expected = f"one of {', '.join(_KEPT)}"
+    said = value.text(expected) if value else None
+    if value is None or said is None:
+        return "keep"
+    for kept in _KEPT:
+        if kept == said:
+            return kept
+    value.complain(expected, "write make where certificates that will not do are to be replaced; else leave it out")
+    return "keep"
 
 
 def _distinct(hosts: tuple[_Declared, ...]) -> None:

@@ -57,6 +57,10 @@ def _recovery(run: Run) -> list[str]:
     lines += _removed_before(run, found)
     if found.joiners:
         lines.append(f"Rejoining: {', '.join(found.joiners)}. Their old data is moved aside, never deleted.")
+    for one in run.orders():
+        lines.append(
+            f"Made:      certificates ({', '.join(one.kinds)}) for {one.host}, signed on {one.authority}; old ones are kept."
+        )
     if masters := _masters_to_change(run, found):
         what = "master-config.yaml is edited; API and controllers are restarted, one master at a time"
         lines.append(f"Masters:   {', '.join(masters)}: {what}.")

@@ -9,6 +9,7 @@ import warnings
 import pytest
 
 from requorum.ansible import AnsibleGroup
+from requorum.authority import Authority
 from requorum.flannel import FlannelHosts
 from requorum.former import FormerHost
 from requorum.live import Cluster, EtcdMember
@@ -104,6 +105,12 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
 def v2(request: pytest.FixtureRequest) -> V2Store:
     """The v2 keys of the cluster, and their backup."""
     return V2Store(run_of(request.config))
+
+
+@pytest.fixture
+def authority(request: pytest.FixtureRequest) -> Authority:
+    """The CA, and the certificates of hosts that join."""
+    return Authority(run_of(request.config))
 
 
 @pytest.fixture

@@ -17,12 +17,12 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "journal inventory locking hostlock",
         "facts remote audit",
         "ranking fitness silence causes other_clusters fetched naming",
-        "obstacles lineage",
+        "obstacles lineage certifying",
         "bastion survey diagnosis changes wellness undoing",
         "operations hand enlisted",
         "run",
         "live",
-        "returning way_back ansible masters v2_store",
+        "returning way_back ansible masters v2_store authority",
         "former flannel",
         "stages",
         "runbook checks conftest",
@@ -35,7 +35,7 @@ The parts of requorum go by their own names here.
 
 PURE = (
     "facts", "ranking", "fitness", "silence", "causes", "other_clusters", "obstacles", "lineage", "wellness", "diagnosis",
-    "operations", "undoing", "enlisted", "naming",
+    "operations", "undoing", "enlisted", "naming", "certifying",
 )  # fmt: skip
 """No I/O in these: facts come in, values go out."""
 

@@ -29,6 +29,14 @@ def test_defaults() -> None:
     )
 
 
+def test_certificates_are_made_anew_by_the_operators_word_alone(tmp_path: Path) -> None:
+    path = tmp_path / "inventory.yaml"
+    path.write_text(
+        "cluster: one\netcd:\n  hosts:\n    a: {certificates: make}\n    b: {certificates: keep}\n    c: {}\n"
+    )
+    assert [host.certificates for host in load(path).etcd.hosts] == ["make", "keep", "keep"]
+
+
 def test_yaml_of_every_kind() -> None:
     inventory = load(GOOD / "yaml-of-every-kind.yaml")
     assert (inventory.cluster, inventory.confirm) == ("prod.eu_1-a", False)
