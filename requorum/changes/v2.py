@@ -76,7 +76,10 @@ class BackUpV2(Change):
             lines.append(f"""for attempt in 1 2 3; do  # a log that is being written to can look torn
   rm -rf "$part/data"
   said=$(ETCDCTL_API=2 etcdctl backup --data-dir={source} {own} --backup-dir="$part/data" 2>&1) && break
-  [ $attempt -lt 3 ] || {{ printf 'etcdctl backup: %s\\n' "$said" >&2; drop; return 1; }}
+  [ $attempt -lt 3 ] || {{  # its last lines are where it was in its own source
+    echo "etcdctl backup:" >&2
+    grep -iE -m 3 'fatal|panic|fail|error|no space' <<< "$said" >&2 || head -n 3 <<< "$said" >&2
+    drop; return 1; }}
 done""")
         if self.serves:
             lines.append(f'read2 > "$part/{AFTER}" || {{ drop; return 1; }}')
