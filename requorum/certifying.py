@@ -158,8 +158,9 @@ def _authority(reached: Mapping[str, HostFacts], survivor: HostFacts) -> tuple[s
 
 def _unsigned(host: str, kinds: Iterable[str], why: list[str]) -> str:
     reason = f"the CA cannot sign: {'; '.join(why)}" if why else f"no reached host holds the CA's key, {ca.KEY}"
+    cure = "Mend that" if why else f"{BRING_BACK[0].upper()}{BRING_BACK[1:]}"
     return (
-        f"it needs certificates ({', '.join(kinds)}), and {reason}. {BRING_BACK[0].upper()}{BRING_BACK[1:]}; or recover "
+        f"it needs certificates ({', '.join(kinds)}), and {reason}. {cure}; or recover "
         f"without this host: list the others under `rejoin:` in the inventory, without {host}"
     )
 
@@ -201,4 +202,5 @@ def without_ca(survey: Mapping[str, HostFacts | Silent], survivor: str) -> list[
     told = [f"the CA cannot sign: {'; '.join(why)}"] if why else [f"no reached host holds the CA's key, {ca.KEY}"]
     if silent and not why:
         told.append(f"it may lie on {', '.join(silent)}, silent")
-    return [f"{'; '.join(told)}: {CONSEQUENCE}. Before either, {BRING_BACK}"]
+    cure = "mend that" if why else BRING_BACK
+    return [f"{'; '.join(told)}: {CONSEQUENCE}. Before either, {cure}"]

@@ -104,7 +104,7 @@ class SignRequest(Change):
     def act(self) -> str:
         return f"""umask 077
 for file in {ca.SERIAL} {ca.DATABASE}; do
-  [ -e $file ] || {{ [ -s $file.old ] && [ -s $file.new ] && mv -T $file.new $file; }} || {{
+  [ -e $file ] || {{ [ -e $file.old ] && [ -s $file.new ] && mv -T $file.new $file; }} || {{
     echo "$file is not there, and no openssl was about to write it" >&2; return 1; }}
 done
 ! {self._issued} > /dev/null 2>&1 || return 0

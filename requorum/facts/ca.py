@@ -29,7 +29,9 @@ COMMAND = rf"""
 echo folder
 [ ! -s {KEY} ] || echo "key $(openssl pkey -in {KEY} -pubout 2>/dev/null | base64 -w0)"
 [ ! -s {CERTIFICATE} ] || echo "certificate $(base64 -w0 < {CERTIFICATE})"
-for file in {CONFIG} {DATABASE} {SERIAL} {ISSUED}; do [ -e $file ] || echo "missing $file"; done
+for file in {CONFIG} {DATABASE} {SERIAL} {ISSUED}; do
+  [ -e $file ] || {{ [ -e $file.old ] && [ -s $file.new ]; }} || echo "missing $file"  # an openssl was about to rename it
+done
 [ ! -f {CONFIG} ] || awk '
   {{sub(/#.*/, "")}}
   /^[ \t]*\[/ {{gsub(/[][ \t]/, ""); section = $0; print "section " section; next}}

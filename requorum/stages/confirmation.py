@@ -57,7 +57,7 @@ def _recovery(run: Run) -> list[str]:
     lines += _removed_before(run, found)
     if found.joiners:
         lines.append(f"Rejoining: {', '.join(found.joiners)}. Their old data is moved aside, never deleted.")
-    for one in run.orders():
+    for one in (order for order in run.orders() if not order.problems):
         lines.append(
             f"Made:      certificates ({', '.join(one.kinds)}) for {one.host}, signed on {one.authority}; old ones are kept."
         )
