@@ -39,9 +39,11 @@ INSIDE = f"""
 inside() {{  # in the network namespace
   local etcd said
   ip link set lo up || {{ echo "its loopback does not come up" >&2; return 1; }}
+  # etcd 3.5 looks for its folder from / on, and its user may not pass the backup's directory.
+  mount --bind "$scratch" /mnt || {{ echo "its folder cannot be mounted" >&2; return 1; }}
   (cd "$scratch" && exec setpriv --reuid "$uid" --regid "$gid" --clear-groups env -i PATH="$PATH" \
     ${{ETCD_UNSUPPORTED_ARCH:+ETCD_UNSUPPORTED_ARCH="$ETCD_UNSUPPORTED_ARCH"}} timeout -k 1 "$limit" ./{NAME} \
-    --name scratch --data-dir data --force-new-cluster --heartbeat-interval 10 --election-timeout 50 \
+    --name scratch --data-dir /mnt/data --force-new-cluster --heartbeat-interval 10 --election-timeout 50 \
     --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
     --listen-peer-urls http://127.0.0.1:2380 --initial-advertise-peer-urls http://127.0.0.1:2380 \
     --initial-cluster scratch=http://127.0.0.1:2380 $flags) > "$scratch/log" 2>&1 &
@@ -94,4 +96,4 @@ def answer(flags: str = "") -> str:
     return f"""export flags={flags!r}
 chown -R "$uid:$gid" "$scratch" && chmod -R u+rwX,go= "$scratch/data" && ln -s "$(command -v etcd)" "$scratch/{NAME}" ||
   return 1
-unshare --net -- bash -c "$(declare -f stop inside ask); inside" >&2 || return 1"""
+unshare --net --mount -- bash -c "$(declare -f stop inside ask); inside" >&2 || return 1"""
