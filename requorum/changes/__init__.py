@@ -3,40 +3,51 @@
 from requorum.changes.backup import CopyTree, FetchTree, SaveSnapshot
 from requorum.changes.change import Change, ChangeFailed, Shell
 from requorum.changes.files import EditFile, MoveAside, RemoveFile, WriteFile
+from requorum.changes.force import SetForce
 from requorum.changes.here import CopyHere, EditHere
 from requorum.changes.log import Append, KeepTail, ProveOnCopy
 from requorum.changes.masters import KeepFound, RestartMaster
 from requorum.changes.membership import AddMember, PromoteMember, RemoveMember, UpdatePeerUrls
+from requorum.changes.pod import AwaitPod, EditManifest, KeepManifest, ParkManifest, StartPod
 from requorum.changes.service import EnableEtcd, ReloadUnits, RunEtcd, StartEtcd, StopEtcd
+from requorum.changes.tools import KeepTools, RemoveTools
 from requorum.changes.undo import MoveBack, PutLogBack, RestoreFile
 
 __all__ = [
     "AddMember",
     "Append",
+    "AwaitPod",
     "Change",
     "ChangeFailed",
     "CopyHere",
     "CopyTree",
     "EditFile",
     "EditHere",
+    "EditManifest",
     "EnableEtcd",
     "FetchTree",
     "KeepFound",
+    "KeepManifest",
     "KeepTail",
+    "KeepTools",
     "MoveAside",
     "MoveBack",
+    "ParkManifest",
     "PromoteMember",
     "ProveOnCopy",
     "PutLogBack",
     "ReloadUnits",
     "RemoveFile",
     "RemoveMember",
+    "RemoveTools",
     "RestartMaster",
     "RestoreFile",
     "RunEtcd",
     "SaveSnapshot",
+    "SetForce",
     "Shell",
     "StartEtcd",
+    "StartPod",
     "StopEtcd",
     "UpdatePeerUrls",
     "WriteFile",

@@ -13,6 +13,7 @@ from typing import IO
 
 from requorum.changes.change import Change, ChangeFailed, Shell, quote
 from requorum.facts.host import HostFacts
+from requorum.facts.runtime import TOOL
 
 SUMS = "SHA256SUMS"
 
@@ -189,5 +190,6 @@ return 1"""
 
 def snapshot_status(path: str) -> str:
     """The command that has etcd's own tool read a snapshot or a copied database: etcdutl where there is one (3.5)."""
-    return f"""tool=etcdctl; ! command -v etcdutl >/dev/null || tool=etcdutl
-ETCDCTL_API=3 "$tool" snapshot status {quote(path)} -w json"""
+    return f"""{TOOL}
+reader=$(type -P etcdutl || tool etcdctl) || {{ echo "expected etcdctl on this host; found none" >&2; exit 127; }}
+ETCDCTL_API=3 "$reader" snapshot status {quote(path)} -w json"""

@@ -13,6 +13,7 @@ from requorum.facts.host import HostFacts
 from requorum.facts.machine import COMMITTED
 from requorum.facts.prediction import Prediction, read_answer
 from requorum.facts.process import LIVES
+from requorum.facts.runtime import TOOL
 
 SCRATCH_SECONDS = 60
 """How long the scratch etcd may live."""
@@ -144,7 +145,8 @@ export scratch={quote(self.scratch)} limit={SCRATCH_SECONDS}
 {_INSIDE}
 clean || return 1  # of what a killed run may have left
 uid=$(stat -c %u {quote(self.data_dir)}) && gid=$(stat -c %g {quote(self.data_dir)}) || return 1
-export uid gid
+etcd=$(tool etcd) && etcdctl=$(tool etcdctl) || {{ echo "expected etcd and etcdctl on this host; found neither" >&2; return 1; }}
+export uid gid etcd etcdctl
 trap clean EXIT
 trap 'exit 1' HUP INT TERM
 mkdir -p "$(dirname "$scratch")" && mkdir -m 0700 "$scratch" && mkdir -p "$scratch"/data/member/{{snap,wal}} || return 1
@@ -154,7 +156,7 @@ cd {quote(self.wal_dir)} && find . -maxdepth 1 -type f -name '*.wal' -print0 |
   xargs -0 -r cp -a --sparse=always -t "$scratch/data/member/wal" || return 1
 cd / || return 1
 {self.append.to(f'"$scratch/data/member/wal/{self.append.segment}"')} || return 1
-chown -R "$uid:$gid" "$scratch" && chmod -R u+rwX,go= "$scratch/data" && ln -s "$(command -v etcd)" "$scratch/{_NAME}" ||
+chown -R "$uid:$gid" "$scratch" && chmod -R u+rwX,go= "$scratch/data" && ln -s "$etcd" "$scratch/{_NAME}" ||
   return 1
 unshare --net -- bash -c "$(declare -f stop inside); inside" >&2 || return 1
 gzip -1 < "$scratch/answer" | base64 -w0"""
@@ -165,7 +167,7 @@ gzip -1 < "$scratch/answer" | base64 -w0"""
         return 900 + SCRATCH_SECONDS
 
     def script(self) -> str:
-        return f"act() {{\n{self.act()}\n}}\nact\n"
+        return f"{TOOL}\nact() {{\n{self.act()}\n}}\nact\n"
 
     def do(self, shell: Shell) -> bool:
         """Prove it. Raises ChangeFailed where the scratch etcd does not start, or holds something else than predicted."""
@@ -228,7 +230,7 @@ inside() {{  # in the network namespace
     kill -0 $etcd 2>/dev/null || break
     sleep 0.01
   done
-  env -i PATH="$PATH" ETCDCTL_API=3 etcdctl --endpoints=http://127.0.0.1:2379 --dial-timeout="${{limit}}s" \
+  env -i PATH="$PATH" ETCDCTL_API=3 "$etcdctl" --endpoints=http://127.0.0.1:2379 --dial-timeout="${{limit}}s" \
     --command-timeout="${{limit}}s" get "" --prefix --keys-only -w json > "$scratch/answer" 2> "$scratch/said" &
   said=$!
   while kill -0 $said 2>/dev/null && kill -0 $etcd 2>/dev/null; do sleep 0.01; done

@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from requorum.facts.etcd_conf import EtcdConf
+from requorum.facts.runtime import FIND
 from requorum.facts.shell import CONF
 
 _VARIABLES = (
@@ -24,9 +25,10 @@ _PAIRS = (
 
 COMMAND = (
     CONF
-    + f"variables='{' '.join(_VARIABLES)}'\n"
+    + FIND
+    + f"find_runtime\nvariables='{' '.join(_VARIABLES)}'\n"
     + r"""
-user=$(systemctl show etcd.service -p User | cut -d= -f2)
+user=$(systemctl show "$unit" -p User | cut -d= -f2)
 paths=()
 for variable in $variables; do paths+=("$(conf $variable)"); done
 ask=(bash -c 'for path; do [ -r "$path" ] && echo "$path"; done' readable)

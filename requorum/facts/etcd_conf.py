@@ -10,6 +10,13 @@ from dataclasses import dataclass
 PATH = "/etc/etcd/etcd.conf"
 COMMAND = f"cat {PATH}"
 
+FORCE_MARK = "# Requorum forces a new cluster by the next line, and takes both away again."
+FORCE_LINES = f"{FORCE_MARK}\nETCD_FORCE_NEW_CLUSTER=true\n"
+"""What Requorum puts at the beginning of etcd.conf to force an etcd in a container.
+
+There all that follows stays byte for byte. Bare, because ``docker --env-file`` takes quotes literally.
+"""
+
 _ASSIGNMENT = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_]*)=(.*)$")
 _BARE = re.compile(r"[A-Za-z0-9_.,:=/@%+\[\]-]*")
 
@@ -20,10 +27,14 @@ class ConfError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class EtcdConf:
-    """The text of etcd.conf and the variables that systemd takes from it."""
+    """The text of etcd.conf and the variables that systemd takes from it.
+
+    `forced`: it begins with Requorum's own force, which `text` is without.
+    """
 
     text: str
     values: Mapping[str, str]
+    forced: bool = False
 
     def get(self, key: str, default: str = "") -> str:
         """The value of a variable, quotes removed; `default` where it is not set."""
@@ -111,6 +122,8 @@ def parse(text: str) -> EtcdConf:
     Raises ConfError, with the line, where it is neither a comment nor an assignment, or is continued by a backslash.
     """
     values: dict[str, str] = {}
+    forced = text.startswith(FORCE_LINES)
+    text = text.removeprefix(FORCE_LINES)
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.lstrip()[0] in "#;":
             continue
@@ -120,4 +133,4 @@ def parse(text: str) -> EtcdConf:
         if line.endswith("\\"):
             raise ConfError(f"{PATH}, line {number}: continued by a backslash; write it on one line")
         values[match.group(1)] = _unquoted(match.group(2), number)
-    return EtcdConf(text, values)
+    return EtcdConf(text, values, forced)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+from requorum.facts.runtime import LOG, TOOL
 from requorum.facts.shell import CONF
 
 CLIENT_PORT = 2379
@@ -25,13 +26,21 @@ def parse_ports(output: str) -> frozenset[int]:
 
 
 _VERSIONS = r"""
-binary=etcd  # unless the unit starts another one
-while read -r path; do
+binary=$(tool etcd)  # unless the unit starts another one
+while [ $kind = service ] && read -r path; do
   [ -f "$path" ] && [ -x "$path" ] && { binary=$path; break; }
-done < <(systemctl show etcd.service -p ExecStart | grep -oE '/[^][ ;"]*/etcd\b')
-echo "etcd=$("$binary" --version 2>/dev/null | sed -n 's/^etcd Version: //p')"
-echo "etcdctl=$(ETCDCTL_API=3 etcdctl version 2>/dev/null | sed -n 's/^etcdctl version: //p')"
-echo "learners=$(ETCDCTL_API=3 etcdctl member add --help 2>/dev/null | grep -c -m 1 -e --learner)"
+done < <(systemctl show "$unit" -p ExecStart | grep -oE '/[^][ ;"]*/etcd\b')
+etcdctl=$(tool etcdctl)
+version=$("$binary" --version 2>/dev/null | sed -n 's/^etcd Version: //p')
+if [ -z "$etcdctl" ] && [ $kind != service ]; then  # no container runs at this moment: its log tells, and one image has both
+  version=$(etcd_log 20000 | sed -nE 's/.*("etcd-version":"|etcd Version: )([0-9.]+).*/\2/p' | tail -n 1)
+  printf '%s\n' "etcd=$version" "etcdctl=$version"
+  case $version in 3.[0-3].*|2.*|'') echo learners=0;; *) echo learners=1;; esac
+else
+  echo "etcd=$version"
+  echo "etcdctl=$(ETCDCTL_API=3 "$etcdctl" version 2>/dev/null | sed -n 's/^etcdctl version: //p')"
+  echo "learners=$(ETCDCTL_API=3 "$etcdctl" member add --help 2>/dev/null | grep -c -m 1 -e --learner)"
+fi
 """
 
 
@@ -40,9 +49,13 @@ def command(backup_directory: str, *, versions: bool = True) -> str:
 
     `versions`: ask the binaries too, which costs most and does not change while a recovery runs.
     """
-    return CONF + (
-        f"backup={shlex.quote(backup_directory)}\n"
-        + r"""
+    return (
+        CONF
+        + LOG
+        + TOOL
+        + (
+            f"find_runtime\nbackup={shlex.quote(backup_directory)}\n"
+            + r"""
 data=$(conf ETCD_DATA_DIR); data=${data%/}
 wal=$(conf ETCD_WAL_DIR); wal=${wal%/}; wal=${wal:-$data/member/wal}
 nearest() { local at=$1; while [ ! -d "$at" ]; do at=$(dirname "$at"); done; printf %s "$at"; }
@@ -64,15 +77,15 @@ echo "machine=$(cat /etc/machine-id 2>/dev/null)"
 echo "boot=$(cat /proc/sys/kernel/random/boot_id)"
 echo "clock=$(date +%s.%N)"
 """
-        + f'echo "ports=$({PORTS_COMMAND.strip()})"\n'
-        + (_VERSIONS if versions else "")
-        + r"""
+            + f'echo "ports=$({PORTS_COMMAND.strip()})"\n'
+            + (_VERSIONS if versions else "")
+            + r"""
 echo "data_free=$(free "${data:-/var/lib/etcd}")"
 echo "data_used=$(du -s -B1 --exclude='openshift-backup*' "$data" "$wal" 2>/dev/null |
   awk '{sum += $1} END {printf "%.0f", sum}')"
 echo "data_there=$([ -d "$data" ] && echo yes)"
 echo "data_entries=$(ls -A "$data" 2>/dev/null | tr '\n' '/')"
-user=$(systemctl show etcd.service -p User --value)
+user=$(systemctl show "$unit" -p User --value)
 foreign() { find "$@" \( ! -user "${user:-root}" -o ! -perm -u=rw \) -print -quit 2>/dev/null; }
 at=$(foreign "$data" -maxdepth 0)
 echo "data_foreign=${at:-$(foreign "$data/member" "$wal")}"
@@ -89,6 +102,7 @@ echo "kept_log=$(
 for tool in unshare setpriv ip; do command -v $tool > /dev/null || missing="$missing $tool"; done
 echo "missing=$missing"
 """
+        )
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from requorum.facts.etcd_conf import PATH
+from requorum.facts.runtime import TOOL
 
 PROBE = "requorum/probe"
 """Below it keys are written, read and deleted, to prove that writes work."""
@@ -26,6 +27,7 @@ conf() {{  # the value of a variable of etcd.conf, quotes removed; the last assi
 
 CTL = (
     CONF
+    + TOOL
     + r"""
 ctl() {  # etcdctl against this host's own member, with the member's own certificates
   local words=(--endpoints="${ENDPOINTS:-$(conf ETCD_ADVERTISE_CLIENT_URLS)}" --command-timeout="${PATIENCE:-5s}")
@@ -34,7 +36,10 @@ ctl() {  # etcdctl against this host's own member, with the member's own certifi
   cert=$(conf ETCD_PEER_CERT_FILE); key=$(conf ETCD_PEER_KEY_FILE)
   [ -n "$ca" ] && words+=(--cacert="$ca")
   [ -n "$cert" ] && words+=(--cert="$cert" --key="$key")
-  env -u ETCDCTL_ENDPOINTS -u ETCDCTL_CACERT -u ETCDCTL_CERT -u ETCDCTL_KEY ETCDCTL_API=3 etcdctl "${words[@]}" "$@"
+  local etcdctl=etcdctl
+  type -P etcdctl > /dev/null || etcdctl=$(tool etcdctl) || {
+    echo "expected etcdctl on the host, or in the image of an etcd that lives; found neither" >&2; return 127; }
+  env -u ETCDCTL_ENDPOINTS -u ETCDCTL_CACERT -u ETCDCTL_CERT -u ETCDCTL_KEY ETCDCTL_API=3 "$etcdctl" "${words[@]}" "$@"
 }
 """
 )
