@@ -8,6 +8,7 @@ from requorum.facts import etcd_conf
 from requorum.facts.certificates import distrust
 from requorum.facts.host import HostFacts
 from requorum.facts.process import Process
+from requorum.runtimes import unworkable
 
 CLOCK_SECONDS = 5.0
 """How far a joiner's clock may be from the survivor's. Raft does not need clocks; certificates and leases do."""
@@ -35,10 +36,7 @@ def unfit(facts: HostFacts, backup: PurePosixPath) -> list[str]:
         found.append("etcd is not installed, or does not run: install etcd-server")
     elif _release(facts.machine.etcd_version) < (3, 3):
         found.append(f"etcd is {facts.machine.etcd_version}; this version of Requorum knows 3.3 and later")
-    if facts.unit.load not in ("loaded", "masked"):
-        found.append(f"etcd.service is {facts.unit.load}: this version of Requorum knows etcd as a systemd service")
-    if etcd_conf.PATH not in facts.unit.environment_files and not facts.unit.masked:
-        found.append(f"etcd.service does not read {etcd_conf.PATH} (EnvironmentFile)")
+    found += unworkable(facts)
     yaml = _yaml_files(facts)
     if yaml:
         found.append(f"etcd is started from a YAML file ({yaml}): it would ignore the force, and this is refused")
@@ -108,7 +106,8 @@ def cannot_join(joiner: HostFacts, survivor: HostFacts, certificate_problems: tu
     found = list(certificate_problems)
     found += distrust(joiner.certificates, joiner.name, survivor.certificates, survivor.name)
     if joiner.unit.masked:
-        found.append("etcd.service is masked, and not by Requorum: systemctl unmask etcd")
+        runtime = joiner.unit.runtime
+        found.append(f"{runtime.unit} is masked, and not by Requorum: systemctl unmask {runtime.short}")
     if _release(joiner.machine.etcd_version) != _release(survivor.machine.etcd_version):
         found.append(f"etcd {joiner.machine.etcd_version} here, {survivor.machine.etcd_version} on {survivor.name}")
     if joiner.conf.name == survivor.conf.name:

@@ -197,6 +197,7 @@ class Run:
         """The hosts that play a role, in the inventory's order. Raises ValueError for a role that is none."""
         found = self.proven
         unlisted = set(found.others)
+        pods = {name for name, facts in self.reached.items() if facts.unit.pod} & self._touched()
         chosen: dict[str, set[str]] = {
             BASTION: {BASTION},
             "ansible": {BASTION} if self.inventory.ansible_inventory else set(),
@@ -210,8 +211,10 @@ class Run:
             "old_peers": set(found.old_peers),
             "joiners": set(found.joiners),
             "newcomers": set(found.joiners) & unlisted,
-            "touched": {found.survivor, *found.others, *found.joiners, *self._marked()},
+            "touched": self._touched(),
             "whole": {found.survivor, *found.members, *found.joiners},
+            "pods": pods,
+            "whole pods": pods & {found.survivor, *found.members, *found.joiners},
             "masters": {name for name, facts in self.reached.items() if facts.master},
             "signed": set(self.undoing.hosts),
             "kept": set(self.undoing.hosts) & {self.undoing.survivor},
@@ -221,6 +224,10 @@ class Run:
             raise ValueError(f"expected a role ({', '.join(chosen)}), found {role!r}")
         return tuple(name for name in (BASTION, *self.inventory.host_names) if name in chosen[role])
 
+    def _touched(self) -> set[str]:
+        found = self.proven
+        return {found.survivor, *found.others, *found.joiners, *self._marked()}
+
     def _answering(self) -> set[str]:
         return {name for name, facts in self.reached.items() if facts.api.answers}
 
@@ -228,6 +235,7 @@ class Run:
         """Somebody, we or another, has been at work there; it must be seen to, or must stop the run."""
         whole = not self.proven.missing
         marked = {n for n, f in self.reached.items() if f.mark or f.unit.fenced or forced_by_hand(f)}
+        marked |= {n for n, f in self.reached.items() if f.unit.probe_is_out and whole}
         return marked | {n for n, f in self.reached.items() if f.forced_by and whole}
 
     def hand(self, step: str) -> Hand:
@@ -327,6 +335,7 @@ def _told(facts: HostFacts | Silent) -> tuple[tuple[str, str], ...]:
         return (("silent", facts.reason), ("next", facts.advice))
     told = [
         ("etcd", f"{facts.conf.name}, version {facts.machine.etcd_version}, {facts.unit.state}"),
+        ("runs as", f"{facts.unit.runtime.kind}: {facts.unit.runtime.why}"),
         ("host name", facts.machine.hostname),
         ("answers", "a linearizable read" if facts.api.answers else "no linearizable read"),
         ("data", f"{facts.conf.data_dir}, {facts.machine.data_used} bytes, {facts.machine.data_free} free"),

@@ -81,6 +81,12 @@ class EtcdConf:
         pairs = (item.partition("=") for item in self.get("ETCD_INITIAL_CLUSTER").split(",") if item)
         return tuple((name.strip(), url.strip()) for name, _, url in pairs)
 
+    @property
+    def quoted(self) -> tuple[str, ...]:
+        """The variables whose last value stands in quotes, in the file's order."""
+        raw = {m[1]: m[2].strip() for line in self.text.splitlines() if (m := _ASSIGNMENT.match(line))}
+        return tuple(key for key, value in raw.items() if value[:1] in ("'", '"'))
+
     def edited(self, changes: Mapping[str, str]) -> str:
         """The text with these variables set to bare values.
 

@@ -122,6 +122,11 @@ class Runtime:
         """What shows etcd's log."""
         return "master-logs etcd etcd" if self.kind == "static-pod" else f"journalctl -u {self.short}"
 
+    @property
+    def runs_at_boot(self) -> bool:
+        """Of a static pod: its manifest lies where the node service runs it."""
+        return self.manifest in ("", MANIFEST)
+
     def arguments(self, exec_start: str) -> str:
         """The part of ExecStart that etcd gets: what stands before the image is docker's."""
         return docker_run(exec_start)[2] if self.image else exec_start

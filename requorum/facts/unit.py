@@ -139,6 +139,16 @@ class Unit:
         return self.force_file or FORCE in self.drop_ins
 
     @property
+    def probed(self) -> bool:
+        """A static pod whose manifest has a liveness probe."""
+        return self.pod is not None and self.pod.manifest.probed
+
+    @property
+    def probe_is_out(self) -> bool:
+        """A recovery has taken the liveness probe out of the manifest, and has not put it back."""
+        return self.pod is not None and self.pod.kept is not None
+
+    @property
     def overriding_flags(self) -> tuple[str, ...]:
         """The flags of ExecStart that override a variable of etcd.conf: those that do not repeat one."""
         flags = _FLAG.findall(self.runtime.arguments(self.exec_start))

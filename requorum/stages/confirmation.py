@@ -54,6 +54,9 @@ def _recovery(run: Run) -> list[str]:
         lines.append(f"Old peers: {old}. They are fenced first; what they wrote by themselves is shown, not merged.")
     if found.joiners:
         lines.append(f"Rejoining: {', '.join(found.joiners)}. Their old data is moved aside, never deleted.")
+    if pods := [n for n in run.hosts("pods") if run.reached[n].unit.probed]:
+        what = "etcd's liveness probe leaves the manifest, which restarts the pod, and returns at the end"
+        lines.append(f"Pods:      {', '.join(pods)}: {what}.")
     if masters := run.hosts("masters"):
         what = "master-config.yaml is edited; API and controllers are restarted, one master at a time"
         lines.append(f"Masters:   {', '.join(masters)}: {what}.")
