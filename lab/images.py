@@ -16,7 +16,7 @@ PLACE = "var/lib/openshift-images"
 """Where they lie on a host."""
 
 REFERENCES = {
-    "etcd": ("registry.redhat.io/rhel7/etcd",),
+    "etcd": ("registry.redhat.io/rhel7/etcd", "registry.access.redhat.com/rhel7/etcd"),
     "control-plane": ("docker.io/openshift/origin-control-plane", "docker.io/openshift/origin-pod"),
 }
 """Image → the repositories that it is found under, without a tag."""

@@ -13,6 +13,8 @@ RELEASES = ("bullseye", "bookworm", "trixie")
 TOPOLOGIES = ("external", "colocated", "static-pod", "container")
 ON_MASTERS = ("colocated", "static-pod")
 """The topologies whose hosts are OpenShift masters."""
+IN_CONTAINERS = ("static-pod", "container")
+"""The topologies whose etcd runs in a container."""
 USERS = ("root", "ops")
 ETCD_NAMES = ("host", "short", "other")
 EXEC_STARTS = ("bash", "plain", "rhel")
@@ -76,7 +78,7 @@ class Spec:
             wrong.append(
                 f"exec_start 'rhel': etcd of {self.release} refuses flags that repeat variables; only bullseye's"
             )
-        if self.topology in ("static-pod", "container"):
+        if self.topology in IN_CONTAINERS:
             if self.data_dir.rstrip("/") != "/var/lib/etcd":
                 wrong.append(
                     f"data_dir {self.data_dir!r}: the containers of topology {self.topology!r} have /var/lib/etcd"
