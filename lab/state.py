@@ -117,6 +117,15 @@ def load(name: str) -> Record:
     return Record(spec=Spec(**raw["spec"]), network=int(raw["network"]), root=str(raw["root"]))
 
 
+def networks() -> set[int]:
+    """The numbers that labs here have been given; also those of a lab that another version of this program made."""
+    numbers = set()
+    for name in all_names():
+        with contextlib.suppress(FileNotFoundError):  # taken down this moment
+            numbers.add(int(json.loads((directory_of(name) / "lab.json").read_text(encoding="utf-8"))["network"]))
+    return numbers
+
+
 def forget_unmade(name: str) -> bool:
     """Remove the directory of a lab that was killed before it recorded anything; False if it did record."""
     directory = directory_of(name)
