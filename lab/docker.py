@@ -78,7 +78,7 @@ def files() -> Iterable[File | Link]:
     yield Link("usr/bin/docker", f"/{standins.PLACE}/docker.py")
     yield File(f"etc/systemd/system/{UNIT}", _DOCKER_SERVICE, 0o644)
     yield Link(f"etc/systemd/system/multi-user.target.wants/{UNIT}", f"/etc/systemd/system/{UNIT}")
-    yield File(f"{images.PLACE}/etcd/usr/bin/etcdctl", standins.text("image-etcdctl"), 0o755)
+    yield File(f"{images.PLACE}/etcd/usr/local/bin/etcdctl", standins.text("image-etcdctl"), 0o755)
 
 
 def etcd_files() -> Iterable[File | Link]:

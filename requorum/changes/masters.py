@@ -9,6 +9,7 @@ from requorum.facts import master, master_config
 from requorum.facts.host import HostFacts
 from requorum.facts.master import Component
 from requorum.facts.master_api import CONTROLLERS_PORT, PROBE, here
+from requorum.facts.runtime import NODE_UNITS, PODS
 
 _PATIENCE = {"api": 120, "controllers": 60}
 """Seconds. The API gives etcd 30 s at its start, and the next start after a failed one may be put off."""
@@ -71,8 +72,16 @@ for name in atomic-openshift origin; do  # what failed again and again is starte
   systemctl reset-failed "$name-master-{self.component}.service" 2>/dev/null
 done
 said=$(master-restart {self.component} 2>&1); code=$?
-end=$((SECONDS + {_PATIENCE[self.component]}))
+begun=$SECONDS end=$((SECONDS + {_PATIENCE[self.component]})) cleared=
 until now=$(listening) && [ -n "$now" ] && [ "$now" != "$before" ] && {up}; do
+  # A pod that failed without a quorum waits in back-off, for up to five minutes. What runs goes on meanwhile.
+  if [ -z "$cleared$now" ] && [ -d {PODS} ] && [ $((SECONDS - begun)) -ge $([ -n "$before" ] && echo 30 || echo 5) ]; then
+    cleared=yes
+    for unit in {" ".join(NODE_UNITS)}; do
+      ! systemctl is-active -q $unit || {{ echo "nothing listens on port {port}: $unit is restarted, which ends a back-off"
+        systemctl restart $unit; }}
+    done
+  fi
   if [ $SECONDS -ge $end ]; then
     echo "expected another process of the {self.component} than before on port {port}, and that it says ok, within" \\
       "{_PATIENCE[self.component]} s; found: before ${{before:-none}}, now ${{now:-none}}; master-restart said (exit $code):" \\
