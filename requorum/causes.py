@@ -31,12 +31,17 @@ def how_to_start(facts: HostFacts) -> str:
         first.append(f"mv -f {facts.machine.kept_log} {facts.conf.wal_dir}/{segment}")
         why.append("a recovery had committed its log, for a cluster of one; beside its peers it starts as it was")
     runtime = unit.runtime
-    if runtime.force_in_conf and unit.forced:
+    if runtime.force_in_conf and facts.conf.forced:
         first.append(f"sed -i 1,2d {PATH}")
         why.append("a recovery would have forced it")
     if runtime.kind == "static-pod":
         return _how_to_start_pod(unit, first, why)
-    away = [runtime.fence] * unit.fenced + [FORCE, FORCE_ENVIRONMENT] * (unit.forced and not runtime.force_in_conf)
+    force = (
+        [path for path in unit.drop_ins if path == runtime.guard]
+        if runtime.force_in_conf
+        else [FORCE, FORCE_ENVIRONMENT]
+    )
+    away = [runtime.fence] * unit.fenced + force * unit.forced
     if away:
         first.append(f"rm {' '.join(away)} && systemctl daemon-reload")
         why.append("it is fenced by a recovery" if unit.fenced else "a recovery would have forced it")

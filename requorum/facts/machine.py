@@ -93,7 +93,8 @@ echo "data_wal=$(ls -A "$wal" 2>/dev/null | grep -c 'wal$')"
 echo "backup_free=$(free "$backup")"
 echo "data_error=$(ls -A "$data/" "$wal/" 2>&1 > /dev/null | grep -v 'No such file or directory' | head -n 1)"
 echo "unmounted=$(unmounted "$data"; [ "$wal" = "$data/member/wal" ] || unmounted "$wal")"
-echo "unwritable=$(unwritable /etc/etcd /etc/systemd/system /run /var/lib "${data:-/var/lib/etcd}" "$wal" "$backup")"
+[ $kind = static-pod ] && of_pods=/etc/origin/node
+echo "unwritable=$(unwritable /etc/etcd $of_pods /etc/systemd/system /run /var/lib "${data:-/var/lib/etcd}" "$wal" "$backup")"
 echo "kept_log=$(
   for kept in "$data"/openshift-backup-requorum-*/wal/*.wal.*; do
     segment=${kept##*/}; now=$(stat -c '%i %y' "$wal/${segment%.*}" 2>/dev/null) || continue

@@ -113,6 +113,11 @@ class Runtime:
         return PARKED if self.kind == "static-pod" else f"/etc/systemd/system/{self.unit}.d/requorum-fence.conf"
 
     @property
+    def guard(self) -> str:
+        """A drop-in without whose condition, a file under /run, a container does not start with the force in etcd.conf."""
+        return f"/etc/systemd/system/{self.unit}.d/requorum-force.conf"
+
+    @property
     def force_in_conf(self) -> bool:
         """The force goes into etcd.conf: a drop-in does not reach an etcd in a container."""
         return self.kind != "service"

@@ -136,7 +136,7 @@ class Unit:
     @property
     def forced(self) -> bool:
         """Requorum's force is on the start path."""
-        return self.force_file or FORCE in self.drop_ins
+        return self.force_file or FORCE in self.drop_ins or self.runtime.guard in self.drop_ins
 
     @property
     def probed(self) -> bool:

@@ -33,6 +33,9 @@ ls -A /etc/origin/node 2> /dev/null || true
 """
 """Everything that a recovery writes to, but backups and data."""
 
+FORCED = {"container": 5, "static-pod": 2}
+"""The number of the change in step 42 that writes the force into etcd.conf; the next one starts etcd with it."""
+
 full = pytest.mark.full
 each = pytest.mark.parametrize("runtime", RUNTIMES)
 
@@ -114,7 +117,9 @@ def test_undone_before_the_force(labs: Labs, runtime: str) -> None:
     lab = given(labs, runtime)
     writes = broken(lab, lost_hosts(lab), "destroyed")
     before, survivor = files(lab), lab.host(survivor_of(lab))
-    killed = sabotaged(lab, {"point": f"test_force_new_cluster[{survivor.name}] change 2", "how": "after"})
+    killed = sabotaged(
+        lab, {"point": f"test_force_new_cluster[{survivor.name}] change {FORCED[runtime]}", "how": "after"}
+    )
     assert killed.returncode == -9, killed.stdout
     assert "ETCD_FORCE_NEW_CLUSTER=true\n" in lab.run(survivor, "cat /etc/etcd/etcd.conf").stdout
     done = run(lab, "--abort", timeout=600)
@@ -140,8 +145,8 @@ def test_undone_before_the_force(labs: Labs, runtime: str) -> None:
     [
         "test_fence[{lost}] change 1",
         "test_stop_survivor[{survivor}] change 1",
-        "test_force_new_cluster[{survivor}] change 2",
-        "test_force_new_cluster[{survivor}] change 3",
+        "test_force_new_cluster[{survivor}] change {forced}",
+        "test_force_new_cluster[{survivor}] change {started}",
         "test_take_force_away[{survivor}] change 1",
         "test_take_force_away[{survivor}] change 2",
     ],
@@ -151,7 +156,8 @@ def test_killed_and_typed_again(labs: Labs, runtime: str, point: str) -> None:
     before = files(lab)
     writes = broken(lab, lost_hosts(lab), "destroyed")
     names = {"lost": lab.host(lost_hosts(lab)[0]).name, "survivor": lab.host(survivor_of(lab)).name}
-    killed = sabotaged(lab, {"point": point.format(**names), "how": "after"})
+    number = FORCED[runtime]
+    killed = sabotaged(lab, {"point": point.format(**names, forced=number, started=number + 1), "how": "after"})
     assert killed.returncode == -9, killed.stdout
     done = run(lab, timeout=600)
     assert done.exit == 0, done.output

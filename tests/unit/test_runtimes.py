@@ -29,7 +29,6 @@ from requorum import operations
 from requorum.causes import how_to_start, why_down
 from requorum.changes import (
     AwaitPod,
-    Change,
     EditManifest,
     EnableEtcd,
     KeepManifest,
@@ -59,6 +58,8 @@ from requorum.wellness import left_behind, not_at_boot
 ONE = name(0)
 NODE = "origin-node.service"
 UNIT = "etcd_container.service"
+FENCE = f"/etc/systemd/system/{UNIT}.d/requorum-fence.conf"
+GUARD = f"/etc/systemd/system/{UNIT}.d/requorum-force.conf"
 POD_HOST = facts(0, unit=pod_unit())
 CONTAINER_HOST = facts(0, unit=container_unit())
 STOP = StopEtcd(ONE, unit=UNIT, container="etcd_container")
@@ -78,18 +79,28 @@ def test_a_container_is_worked_by_its_unit() -> None:
     assert operations.etcd.start(CONTAINER_HOST) == [EnableEtcd(ONE, UNIT), START]
     drop_in, reload, stop = operations.fence.raise_fence(CONTAINER_HOST)
     assert isinstance(drop_in, WriteFile)
-    fence = f"/etc/systemd/system/{UNIT}.d/requorum-fence.conf"
-    assert (drop_in.path, reload, stop) == (fence, ReloadUnits(ONE, fence, True), STOP)
-    assert operations.fence.lift_fence(CONTAINER_HOST) == [RemoveFile(ONE, fence), ReloadUnits(ONE, fence, False)]
+    assert (drop_in.path, reload, stop) == (FENCE, ReloadUnits(ONE, FENCE, True), STOP)
+    assert operations.fence.lift_fence(CONTAINER_HOST) == [RemoveFile(ONE, FENCE), ReloadUnits(ONE, FENCE, False)]
 
 
-@pytest.mark.parametrize(("host", "start"), [(CONTAINER_HOST, START), (POD_HOST, StartPod(ONE, NODE))])
-def test_the_force_goes_into_etcd_conf(host: HostFacts, start: Change) -> None:
-    assert operations.etcd.force_new_cluster(host) == [SetForce(ONE, True), start]
-    assert operations.etcd.clear_start_path(host) == [SetForce(ONE, False)]
-    forced = replace(host, processes=(process(forced=True),))
-    first, *stop, last = operations.etcd.take_force_away(forced)
-    assert (first, stop, last) == (SetForce(ONE, False), operations.etcd.stop(host), start)
+def test_the_force_goes_into_etcd_conf() -> None:
+    start = StartPod(ONE, NODE)
+    assert operations.etcd.force_new_cluster(POD_HOST) == [SetForce(ONE, True), start]
+    assert operations.etcd.clear_start_path(POD_HOST) == [SetForce(ONE, False)]
+    forced = replace(POD_HOST, processes=(process(forced=True),))
+    assert operations.etcd.take_force_away(forced) == [SetForce(ONE, False), *operations.etcd.stop(POD_HOST), start]
+
+
+def test_no_reboot_starts_a_container_with_the_force_in_its_etcd_conf() -> None:
+    """Its unit is on: the force is in etcd.conf only behind a fence, which a file under /run opens."""
+    fence, reload, armed, force, start = operations.etcd.force_new_cluster(CONTAINER_HOST)
+    assert isinstance(fence, WriteFile)
+    assert isinstance(armed, WriteFile)
+    assert (fence.path, armed.path) == (GUARD, "/run/requorum-force")
+    assert fence.content.endswith("[Unit]\nAssertPathExists=/run/requorum-force\n")
+    assert (reload, force, start) == (ReloadUnits(ONE, GUARD, True), SetForce(ONE, True), START)
+    gone = [SetForce(ONE, False), RemoveFile(ONE, GUARD), ReloadUnits(ONE, GUARD, False), RemoveFile(ONE, armed.path)]
+    assert operations.etcd.clear_start_path(CONTAINER_HOST) == gone
 
 
 def test_a_static_pod_is_worked_by_its_manifest() -> None:
@@ -245,7 +256,8 @@ def test_quotes_are_nobodys_harm_but_dockers() -> None:
     ],
 )
 def test_how_to_start(unit: Unit, words: str) -> None:
-    assert words in how_to_start(facts(0, unit=unit, processes=()))
+    forced = replace(conf(0), forced=unit.force_file)
+    assert words in how_to_start(facts(0, unit=unit, processes=(), conf=forced))
 
 
 def test_a_pod_in_back_off_counts_by_its_data() -> None:

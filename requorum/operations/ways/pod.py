@@ -5,10 +5,9 @@ Whatever is not in the folder is not run, by no reboot either: to stop etcd and 
 
 from __future__ import annotations
 
-from requorum.changes import Change, ParkManifest, StartPod
+from requorum.changes import Change, ParkManifest, SetForce, StartPod
 from requorum.facts.host import HostFacts
 from requorum.facts.runtime import ASIDE
-from requorum.operations.ways.container import force, unforce
 
 __all__ = ["fence", "force", "run", "start", "start_at_boot", "stop", "unfence", "unfence_only", "unforce"]
 
@@ -34,6 +33,16 @@ def run(facts: HostFacts) -> list[Change]:
 def start_at_boot(facts: HostFacts) -> list[Change]:
     """It does, where it is started at all."""
     return []
+
+
+def force(facts: HostFacts) -> list[Change]:
+    """In etcd.conf, which the pod's script reads; the manifest is moved out meanwhile, and no reboot runs it (38.2)."""
+    return [SetForce(facts.name, present=True)]
+
+
+def unforce(facts: HostFacts) -> list[Change]:
+    """The next start of etcd does not force."""
+    return [SetForce(facts.name, present=False)]
 
 
 def unfence(facts: HostFacts) -> list[Change]:
