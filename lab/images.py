@@ -43,7 +43,7 @@ def make(root: Path) -> None:
             run(["cp", "-a", str(root / "etc" / place), str(image / "etc" / place)])
     etcd = root / PLACE / "etcd"
     _replace(etcd / "usr/bin/sh" if (etcd / "bin").is_symlink() else etcd / "bin/sh", "bash")
-    (etcd / ETCDCTL).parent.mkdir()
+    (etcd / ETCDCTL).parent.mkdir(exist_ok=True)
     (etcd / "usr/bin/etcdctl").rename(etcd / ETCDCTL)
     for program in ("etcd", "etcdctl"):
         (root / PLACE / "control-plane/usr/bin" / program).unlink()

@@ -214,7 +214,7 @@ def get_pods(server: Server, options: dict[str, str], names: list[str]) -> str:
     rows += [_row(one) for one in pods]
     rows = rows if form == "wide" else [row[:5] for row in rows]
     widths = [max(len(row[column]) for row in rows) + 3 for column in range(len(rows[0]))]
-    lines = ("".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    lines = ("".join(row[column].ljust(width) for column, width in enumerate(widths)).rstrip() for row in rows)
     return "\n".join(lines) + "\n"
 
 
