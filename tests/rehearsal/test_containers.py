@@ -52,13 +52,7 @@ def test_quotes_stay_in_the_environment(lab: Lab) -> None:
     lab.run(host, "sed -i 's/^ETCD_HEARTBEAT_INTERVAL=.*/ETCD_HEARTBEAT_INTERVAL=\"500\"/' /etc/etcd/etcd.conf")
     lab.run(host, f"systemctl restart {docker.ETCD_UNIT}")
     log = f"journalctl -u {docker.ETCD_UNIT} -o cat --no-pager"
-    wait.until(
-        lambda: (
-            r"invalid value \"\\\"500" in repr(lab.run(host, log).stdout) or '"\\"500\\""' in lab.run(host, log).stdout
-        ),
-        "etcd refuses",
-        30,
-    )
+    wait.until(lambda: "invalid value" in lab.run(host, log).stdout, "etcd refuses the quotes", 30)
     lab.run(host, "sed -i 's/\"//g' /etc/etcd/etcd.conf")
     lab.run(host, f"systemctl restart {docker.ETCD_UNIT}")
     lab.wait_healthy()
