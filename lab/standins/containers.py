@@ -81,11 +81,12 @@ class Container:
     def ended(self) -> tuple[int, float] | None:
         """Exit code and time, or None while it runs."""
         try:
-            _, status = (self.place / "ended").read_text(encoding="ascii").split()[:2]
+            with open(self.place / "ended", encoding="ascii") as stream:
+                _, status = stream.read().split()[:2]
+                at = os.fstat(stream.fileno()).st_mtime
         except (FileNotFoundError, ValueError):
             return None
-        number = int(status) if status.isdigit() else 128 + signal.Signals[f"SIG{status}"]
-        return number, (self.place / "ended").stat().st_mtime
+        return int(status) if status.isdigit() else 128 + signal.Signals[f"SIG{status}"], at
 
     @property
     def running(self) -> bool:
@@ -169,7 +170,9 @@ def create(
                 )
         container.place.mkdir()
         (container.place / "launch").write_text(_launch(container, root), encoding="utf-8")
-        (container.place / "config.json").write_text(json.dumps(asdict(container), indent=1), encoding="utf-8")
+        # Others read it at any moment.
+        (container.place / "config.new").write_text(json.dumps(asdict(container), indent=1), encoding="utf-8")
+        (container.place / "config.new").rename(container.place / "config.json")
     place = container.place
     done = subprocess.run(
         [
