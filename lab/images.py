@@ -21,10 +21,10 @@ REFERENCES = {
 }
 """Image → the repositories that it is found under, without a tag."""
 
-ETCDCTL = "usr/lib/etcd/etcdctl"
-"""Where the image `etcd` keeps the real one: /usr/bin/etcdctl is a stand-in for that of etcd 3.2."""
+ETCDCTL = "usr/bin/etcdctl"
+"""Where the image `etcd` keeps the real one; before it in PATH, below /usr/local, comes a stand-in for that of 3.2."""
 
-RECIPE = 1
+RECIPE = 2
 """Raise it when the code below changes what it builds."""
 
 _LINKED = ("bin", "sbin", "lib", "lib64", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64")
@@ -43,8 +43,6 @@ def make(root: Path) -> None:
             run(["cp", "-a", str(root / "etc" / place), str(image / "etc" / place)])
     etcd = root / PLACE / "etcd"
     _replace(etcd / "usr/bin/sh" if (etcd / "bin").is_symlink() else etcd / "bin/sh", "bash")
-    (etcd / ETCDCTL).parent.mkdir(exist_ok=True)
-    (etcd / "usr/bin/etcdctl").rename(etcd / ETCDCTL)
     for program in ("etcd", "etcdctl"):
         (root / PLACE / "control-plane/usr/bin" / program).unlink()
     shutil.rmtree(etcd / "usr/lib/python3", ignore_errors=True)
