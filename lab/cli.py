@@ -43,7 +43,11 @@ def _status(arguments: argparse.Namespace) -> None:
     if not names:
         _say("there is no lab here; run: python -m lab up")
     for name in names:
-        lab = Lab.attach(name)
+        try:
+            lab = Lab.attach(name)
+        except LabError as error:
+            _say(f"lab {name}: {error}")
+            continue
         _say(f"lab {name}: inventory {lab.inventory_path}; saved states: {', '.join(saved.names(lab)) or 'none'}")
         for host in lab.hosts:
             if not lab.is_on(host):

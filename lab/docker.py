@@ -73,11 +73,13 @@ class Link:
 
 def files() -> Iterable[File | Link]:
     """Docker, and what its images need on this host."""
-    for name in ("containers.py", "docker.py"):
+    for name in ("containers.py", "docker.py", "docker_show.py"):
         yield File(f"{standins.PLACE}/{name}", standins.text(name), 0o755)
     yield Link("usr/bin/docker", f"/{standins.PLACE}/docker.py")
     yield File(f"etc/systemd/system/{UNIT}", _DOCKER_SERVICE, 0o644)
     yield Link(f"etc/systemd/system/multi-user.target.wants/{UNIT}", f"/etc/systemd/system/{UNIT}")
+    for image, repositories in images.REFERENCES.items():
+        yield File(f"{images.PLACE}/{image}/references", "\n".join(repositories) + "\n", 0o644)
     yield File(f"{images.PLACE}/etcd/usr/local/bin/etcdctl", standins.text("image-etcdctl"), 0o755)
 
 

@@ -33,7 +33,7 @@ _COPIED = ("passwd", "group", "nsswitch.conf", "ld.so.cache", "ssl")
 
 def make(root: Path) -> None:
     """Make the images below `root`."""
-    for name, repositories in REFERENCES.items():
+    for name in REFERENCES:
         image = root / PLACE / name
         image.mkdir(parents=True)
         for place in _LINKED:
@@ -41,7 +41,6 @@ def make(root: Path) -> None:
         (image / "etc").mkdir()
         for place in _COPIED:
             run(["cp", "-a", str(root / "etc" / place), str(image / "etc" / place)])
-        (image / "references").write_text("\n".join(repositories) + "\n", encoding="ascii")
     etcd = root / PLACE / "etcd"
     _replace(etcd / "usr/bin/sh" if (etcd / "bin").is_symlink() else etcd / "bin/sh", "bash")
     for program in ("etcd", "etcdctl"):

@@ -84,6 +84,11 @@ etcdStorageConfig:
   openShiftStoragePrefix: openshift.io
   openShiftStorageVersion: v1
 kind: MasterConfig
+kubeletClientInfo:
+  ca: ca.crt
+  certFile: master.kubelet-client.crt
+  keyFile: master.kubelet-client.key
+  port: 10250
 kubernetesMasterConfig:
   apiServerArguments:
     storage-backend:
@@ -141,6 +146,7 @@ def make_certificates(secrets: Path, hosts: tuple[Host, ...]) -> None:
     ca = secrets / "master-ca"
     pki.make_ca(ca)
     pki.make_certificate(ca, secrets / "admin", 2, "system:admin", "", "clientAuth")
+    pki.make_certificate(ca, secrets / "kubelet-client", 3, "system:openshift-node-admin", "", "clientAuth")
     for host in hosts:
         own, names = secrets / host.short, f"IP:{host.address},DNS:{host.name}"
         pki.make_certificate(ca, own / "master", 16 + host.index, host.name, names, "serverAuth")
@@ -152,12 +158,15 @@ def files(record: Record, host: Host, secrets: Path) -> Iterable[File]:
     own = secrets / host.short
     yield File(CONFIG.lstrip("/"), config(record.hosts, host), 0o600)
     yield File(f"{FOLDER}/master.env", "DEBUG_LOGLEVEL=2\nNO_PROXY=.svc,.cluster.local,172.30.0.1\n", 0o600)
-    yield File(f"{FOLDER}/admin.kubeconfig", _kubeconfig(host, secrets), 0o600)
+    for place in (f"{FOLDER}/admin.kubeconfig", "root/.kube/config"):
+        yield File(place, kubeconfig(host, secrets), 0o600)
     for name, source in (
         ("master.etcd-ca.crt", secrets / "ca/ca.crt"),
         ("master.etcd-client.crt", own / "etcd-client.crt"),
         ("master.etcd-client.key", own / "etcd-client.key"),
         ("ca.crt", secrets / "master-ca/ca.crt"),
+        ("master.kubelet-client.crt", secrets / "kubelet-client.crt"),
+        ("master.kubelet-client.key", secrets / "kubelet-client.key"),
         ("master.server.crt", own / "master.crt"),
         ("master.server.key", own / "master.key"),
     ):
@@ -177,8 +186,8 @@ def unit_files() -> Iterable[File | Link]:
         yield Link(f"etc/systemd/system/multi-user.target.wants/{unit}", f"/etc/systemd/system/{unit}")
 
 
-def _kubeconfig(host: Host, secrets: Path) -> str:
-    """JSON is YAML."""
+def kubeconfig(host: Host, secrets: Path) -> str:
+    """The administrator's, for the API of this host; JSON is YAML."""
 
     def data(path: str) -> str:
         return base64.b64encode((secrets / path).read_bytes()).decode("ascii")

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 
-from lab import images, standins
+from lab import images, masters, standins
 from lab.docker import File, Link
 from lab.spec import Host
 
@@ -231,18 +232,24 @@ def etcd_manifest(host: Host) -> str:
     return (_ETCD if host.index == 0 else _ETCD_REWRITTEN).format(address=host.address)
 
 
-def files(host: Host) -> Iterable[File | Link]:
+def files(host: Host, secrets: Path) -> Iterable[File | Link]:
     """What makes a master one whose parts are static pods."""
+    own = secrets / host.short
+    yield File("etc/origin/node/node.kubeconfig", masters.kubeconfig(host, secrets), 0o600)
+    yield File("etc/origin/node/client-ca.crt", (secrets / "master-ca/ca.crt").read_bytes(), 0o600)
+    both = (own / "master.crt").read_bytes() + (own / "master.key").read_bytes()
+    yield File("etc/origin/node/certificates/kubelet-server-current.pem", both, 0o600)
     yield File(f"{FOLDER}/etcd.yaml", etcd_manifest(host), 0o600)
     yield File(f"{FOLDER}/apiserver.yaml", _MASTER.format(component="api", port=8443, listen=""), 0o600)
     listen = " --listen=https://0.0.0.0:8444"
     yield File(f"{FOLDER}/controller.yaml", _MASTER.format(component="controllers", port=8444, listen=listen), 0o600)
-    for name in ("manifests.py", "node_service.py"):
+    for name in ("manifests.py", "node_exec.py", "node_mirror.py", "node_service.py"):
         yield File(f"{standins.PLACE}/{name}", standins.text(name), 0o644)
     yield File(f"etc/systemd/system/{UNIT}", _NODE_SERVICE, 0o644)
     yield Link(f"etc/systemd/system/multi-user.target.wants/{UNIT}", f"/etc/systemd/system/{UNIT}")
     image = f"{images.PLACE}/control-plane"
     yield File(f"{image}/usr/bin/openshift", standins.text("image-openshift"), 0o755)
+    yield File(f"{image}/usr/bin/pod", standins.text("image-pod"), 0o755)
     for name in standins.MASTER_PROCESSES:
         yield File(f"{image}/{standins.PLACE}/{name}", standins.text(name), 0o644)
     # An upgrade masks both.

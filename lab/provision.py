@@ -153,7 +153,7 @@ def _openshift(record: Record, host: Host, secrets: Path) -> Iterator[File | Lin
         yield from docker.etcd_files()
         return
     yield from masters.files(record, host, secrets)
-    yield from masters.unit_files() if topology == "colocated" else pods.files(host)
+    yield from masters.unit_files() if topology == "colocated" else pods.files(host, secrets)
 
 
 def empty_data(record: Record, host: Host) -> None:

@@ -38,12 +38,18 @@ class Runtime:
     etcdctl: str
 
 
+def _state(unit: str) -> str:
+    # systemctl prints properties in an order of its own.
+    shown = (f"systemctl show --property={name} --value {unit}" for name in ("ActiveState", "SubState", "LoadState"))
+    return "{ " + "; ".join(shown) + "; } | xargs"
+
+
 SERVICE = Runtime(
     what="etcd.service",
     stop="systemctl stop etcd",
     mask="systemctl mask etcd",
     start="systemctl unmask etcd && systemctl start --no-block etcd",
-    state="systemctl show --property=ActiveState,SubState,LoadState --value etcd | xargs",
+    state=_state("etcd"),
     wants="etc/systemd/system/multi-user.target.wants/etcd.service",
     wants_points_at="/lib/systemd/system/etcd.service",
     etcdctl="env ETCDCTL_API=3 etcdctl",
@@ -54,7 +60,7 @@ CONTAINER = Runtime(
     stop=f"systemctl stop {docker.ETCD_UNIT}",
     mask="",  # its file lies in /etc, where a mask would
     start=f"systemctl start --no-block {docker.ETCD_UNIT}",
-    state=f"systemctl show --property=ActiveState,SubState,LoadState --value {docker.ETCD_UNIT} | xargs",
+    state=_state(docker.ETCD_UNIT),
     wants=docker.ETCD_WANTS,
     wants_points_at=f"/etc/systemd/system/{docker.ETCD_UNIT}",
     etcdctl="env ETCDCTL_API=3 etcdctl",

@@ -1,9 +1,10 @@
 """Part of the stand-ins: containers, as docker and the node service of OpenShift 3.11 need them.
 
-A container is a transient unit `docker-<id>.service`: a process group with a root, mounts and an environment of its own,
+A container is a transient unit `docker-<id>.service` with a root, mounts, process numbers and an environment of its own,
 in the host's network. As the real ones: it sees its image, its volumes and nothing else of the host; what it writes
-elsewhere is gone when it is removed; its environment is exactly what it was given; when its first process ends, every
-other process in it is killed. Containers outlive whoever started them, and end with the host: the state is below /run.
+elsewhere is gone when it is removed; its environment is exactly what it was given; its first process is number 1 (etcd
+then ends a SIGTERM with exit code 0), and when that ends, every other process in it is killed. Containers outlive whoever
+started them, and end with the host: the state is below /run.
 """
 
 from __future__ import annotations
@@ -80,11 +81,12 @@ class Container:
     def ended(self) -> tuple[int, float] | None:
         """Exit code and time, or None while it runs."""
         try:
-            _, status = (self.place / "ended").read_text(encoding="ascii").split()[:2]
+            with open(self.place / "ended", encoding="ascii") as stream:
+                _, status = stream.read().split()[:2]
+                at = os.fstat(stream.fileno()).st_mtime
         except (FileNotFoundError, ValueError):
             return None
-        number = int(status) if status.isdigit() else 128 + signal.Signals[f"SIG{status}"]
-        return number, (self.place / "ended").stat().st_mtime
+        return int(status) if status.isdigit() else 128 + signal.Signals[f"SIG{status}"], at
 
     @property
     def running(self) -> bool:
@@ -168,7 +170,9 @@ def create(
                 )
         container.place.mkdir()
         (container.place / "launch").write_text(_launch(container, root), encoding="utf-8")
-        (container.place / "config.json").write_text(json.dumps(asdict(container), indent=1), encoding="utf-8")
+        # Others read it at any moment.
+        (container.place / "config.new").write_text(json.dumps(asdict(container), indent=1), encoding="utf-8")
+        (container.place / "config.new").rename(container.place / "config.json")
     place = container.place
     done = subprocess.run(
         [
@@ -181,7 +185,6 @@ def create(
             # At shutdown it ends after those who would start it again, and before docker.
             "--property=After=docker.service",
             "--property=Before=origin-node.service",
-            "--property=KillMode=mixed",
             "--property=TimeoutStopSec=30",
             f"--property=StandardOutput=append:{place}/stdout",
             f"--property=StandardError=append:{place}/stderr",
@@ -201,16 +204,17 @@ def create(
 
 
 def _launch(container: Container, image: Path) -> str:
-    """What becomes the container's first process: it keeps its number all the way."""
+    """A script: it makes the root, then what becomes the container's first process, and ends as that ends."""
     root = container.place / "root"
     lines = [
         "set -e",
-        f"echo $$ > {container.place}/pid",
         f"mkdir -p {root} && cd {root}",
         "mkdir -p tmp run var/tmp root proc sys dev && chmod 1777 tmp var/tmp",
         f"cp -a {image}/etc . && cp -L /etc/hosts /etc/hostname etc/",
     ]
-    mounts = [f"mount --rbind /{name} {name}" for name in ("proc", "sys", "dev")]
+    # Its own number as the host sees it: the host's /proc is still there.
+    first = f"read -r pid _ < /proc/self/stat && echo $pid > {container.place}/pid"
+    mounts = [*(f"mount --rbind /{name} {name}" for name in ("sys", "dev")), "mount -t proc proc proc"]
     for path in sorted(image.iterdir()):
         if path.is_symlink():
             lines.append(f"ln -s {shlex.quote(os.readlink(path))} {path.name}")
@@ -228,9 +232,11 @@ def _launch(container: Container, image: Path) -> str:
             mounts.append(f"mount -o remount,bind,ro {target}")
     environment = [f"{name}={value}" for name, value in container.environment.items()]
     inside = ["chroot", ".", "/usr/bin/env", "-i", "-C", container.directory, *environment, *container.command]
-    inner = "\n".join(["set -e", *mounts, f"exec {shlex.join(inside)}"])
+    inner = "\n".join(["set -e", first, *mounts, f"exec {shlex.join(inside)}"])
     lines.append(f"mkdir -p .{shlex.quote(container.directory)}")
-    lines.append(f"exec unshare --mount --propagation private /bin/sh -c {shlex.quote(inner)}")
+    lines.append(
+        f"exec unshare --mount --pid --fork --kill-child --propagation private /bin/sh -c {shlex.quote(inner)}"
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -285,7 +291,7 @@ def execute(
     words = [f"{name}={value}" for name, value in {**container.environment, **(environment or {})}.items()]
     inside = ["/usr/bin/env", "-i", "-C", container.directory, *words, *command]
     joined = [f"echo $$ > {path}" for path in _groups(pid)]
-    entered = ["nsenter", f"--target={pid}", "--mount", "--root", "--", *inside]
+    entered = ["nsenter", f"--target={pid}", "--mount", "--pid", "--root", "--", *inside]
     script = "\n".join(["set -e", *joined, f"exec {shlex.join(entered)}"])
     return subprocess.Popen(["/bin/sh", "-c", script], stdin=stdin, stdout=stdout, stderr=stderr)
 

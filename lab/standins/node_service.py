@@ -10,7 +10,7 @@ What of the real one (kubelet 1.11) it honours:
 - liveness probes: after the delay every 10 s; three failures in a row, and the container is stopped and started again;
 - stopped, it leaves its containers running, and ignores its folder; started, it takes them over, and stops those whose
   pods are not asked for any more;
-- it needs docker, and no API.
+- it needs docker, and no API; it tells the API of its pods, and runs commands for it, where there is one.
 
 The lab may shorten its times: see TIMES.
 """
@@ -28,11 +28,13 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import containers  # type: ignore[import-not-found]
 import manifests  # type: ignore[import-not-found]
+import node_exec  # type: ignore[import-not-found]
+import node_mirror  # type: ignore[import-not-found]
 from containers import Container, ContainerError, Volume
 
 FOLDER = Path("/etc/origin/node/pods")
@@ -49,7 +51,7 @@ TIMES: dict[str, float | None] = {
 POD = "POD"
 _UID, _NAME, _CONTAINER = "io.kubernetes.pod.uid", "io.kubernetes.pod.name", "io.kubernetes.container.name"
 _NAMESPACE, _ATTEMPT = "io.kubernetes.pod.namespace", "annotation.io.kubernetes.container.restartCount"
-_PAUSE = ("docker.io/openshift/origin-pod:v3.11.0", ["/usr/bin/sleep", "infinity"])
+_PAUSE = ("docker.io/openshift/origin-pod:v3.11.0", ["/usr/bin/pod"])
 _CHANGES = 0x80 | 0x40 | 0x200 | 0x100 | 0x8 | 0x400  # moved to, moved from, delete, create, close after write, self
 
 
@@ -90,12 +92,14 @@ class Backoff:
 class Worker(threading.Thread):
     """Keeps one pod as it is to be, until it is told to end it."""
 
+    backoffs: ClassVar[dict[tuple[str, str], Backoff]] = {}
+    """By uid and container: a manifest that goes and comes back changes nothing about it."""
+
     def __init__(self, pod: manifests.Pod, timing: dict[str, Any]) -> None:
         super().__init__(daemon=True)
         self.pod, self._timing = pod, timing
         self.unwanted = threading.Event()
         self._wake = threading.Event()
-        self._backoffs = {one.name: Backoff(timing["backoff_first"], timing["backoff_most"]) for one in pod.programs}
         self._failed: set[str] = set()
         self._probing: set[str] = set()
         self._waiting: set[str] = set()
@@ -119,13 +123,16 @@ class Worker(threading.Thread):
                 log(f"E1129 pod_workers.go] Error syncing pod {self.pod.uid} ({self.pod.name}), skipping: {error}")
             self._wake.wait(1)
             self._wake.clear()
+        self._end_all()
+
+    def _end_all(self) -> None:
         mine = containers_of(self.pod.uid)
         for one in sorted(mine, key=lambda one: one.labels[_CONTAINER] == POD):
             if one.running:
-                self._stop(one, "the pod is not asked for any more")
+                self._end(one, "the pod is not asked for any more")
         log(f"I1129 kubelet.go] pod {self.pod.name} ({self.pod.uid}) is gone")
 
-    def _stop(self, container: Container, why: str) -> None:
+    def _end(self, container: Container, why: str) -> None:
         log(f"I1129 kuberuntime_manager.go] Killing container {container.name}: {why}")
         grace = self._timing["grace"]
         containers.stop(container, self.pod.grace if grace is None else grace)
@@ -136,7 +143,7 @@ class Worker(threading.Thread):
         if pause is None or not pause.running:
             for one in mine:
                 if one.running:
-                    self._stop(one, "its sandbox has ended")
+                    self._end(one, "its sandbox has ended")
             attempt = int(pause.labels[_ATTEMPT]) + 1 if pause else 0
             labels = {**self.pod.labels, "io.kubernetes.docker.type": "podsandbox"}
             self._create(POD, *_PAUSE, attempt, labels)
@@ -146,7 +153,7 @@ class Worker(threading.Thread):
                 return
             last = next((one for one in mine if one.labels[_CONTAINER] == program.name), None)
             if last is not None and last.running and last.id in self._failed:
-                self._stop(last, "container failed liveness probe, container will be killed and recreated")
+                self._end(last, "container failed liveness probe, container will be killed and recreated")
             if last is not None and last.running:
                 self._probe(last, program)
             else:
@@ -158,7 +165,8 @@ class Worker(threading.Thread):
 
     def _start(self, program: manifests.Program, last: Container | None) -> None:
         if last is not None and last.ended is not None:
-            backoff = self._backoffs[program.name]
+            new = Backoff(self._timing["backoff_first"], self._timing["backoff_most"])
+            backoff = self.backoffs.setdefault((self.pod.uid, program.name), new)
             left = backoff.left(last.ended[1])
             if left > 0:
                 if last.id not in self._waiting:
@@ -284,6 +292,8 @@ def main() -> int:
     timing = times()
     workers: dict[str, Worker] = {}
     folder = Folder()
+    node_exec.serve()
+    threading.Thread(target=node_mirror.keep, args=(lambda: wanted(workers),), daemon=True).start()
     while True:
         if containers.SOCKET.exists():
             pods = {pod.uid: pod for pod in manifests.read_folder(FOLDER)}
@@ -304,6 +314,11 @@ def main() -> int:
             forget(pods.keys() | workers.keys())
         ending = any(worker.unwanted.is_set() for worker in workers.values())
         folder.wait(0.5 if ending or not containers.SOCKET.exists() else timing["rescan"])
+
+
+def wanted(workers: dict[str, Worker]) -> list[manifests.Pod]:
+    """The pods that are asked for."""
+    return [worker.pod for worker in list(workers.values()) if not worker.unwanted.is_set()]
 
 
 def end_unwanted(uid: str, timing: dict[str, Any], workers: dict[str, Worker]) -> None:
