@@ -112,9 +112,9 @@ class StartPod(Change):
 move_manifest {MANIFEST} || return 1
 begun=$SECONDS cleared=
 until holds; do
-  if [ -z "$cleared" ] && [ $((SECONDS - begun)) -ge 30 ] && ! etcd_lives; then
+  if [ -z "$cleared" ] && [ $((SECONDS - begun)) -ge 15 ] && ! etcd_lives; then
     cleared=yes
-    echo "no etcd process 30 s after its manifest was moved back: {self.node} is restarted, which ends a back-off"
+    echo "no etcd process 15 s after its manifest was moved back: {self.node} is restarted, which ends a back-off"
     systemctl restart {self.node}
   fi
   if [ $((SECONDS - begun)) -ge {int(self.patience)} ]; then

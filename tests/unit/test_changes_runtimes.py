@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,6 +173,27 @@ def test_a_manifest_that_somebody_edits_meanwhile_is_left_alone(host: Rooted) ->
     with pytest.raises(ChangeFailed, match="somebody else edits it"):
         EditManifest(HOST, MANIFEST, "ours", "before").do(host)
     assert at.read_text() == "theirs"
+
+
+def test_the_restart_of_an_edited_pod_is_awaited(host: Rooted) -> None:
+    """The old process is told by its start, too: numbers come again."""
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    same, other = AwaitPod(HOST, os.getpid(), ticks), AwaitPod(HOST, os.getpid(), ticks + 1)
+    for change, lives, holds in ((same, True, False), (other, True, True), (other, False, False)):
+        (host.root / "lives").unlink(missing_ok=True)
+        if lives:
+            host.put("lives")
+        assert (host.run(f"holds() {{\n{change.test()}\n}}\nholds", seconds=10).exit == 0) == holds
+
+
+def test_a_pod_in_back_off_is_started_by_its_node_service(host: Rooted) -> None:
+    host.put(PARKED, "pod")
+    host.put("serves")
+    script = StartPod(HOST, NODE, patience=3).script().replace("-ge 15 ]", "-ge 1 ]")
+    stand_in(host.root / "bin", "systemctl", f'cd {host.root}; [ "$1" != restart ] || touch lives restarted')
+    said = host.run(script, seconds=20)
+    assert (said.exit, host.there("restarted")) == (0, [True]), said.stderr
+    assert f"{NODE} is restarted, which ends a back-off" in said.stdout
 
 
 def test_tools_come_out_of_the_image_by_docker(host: Rooted) -> None:
