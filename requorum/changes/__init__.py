@@ -8,6 +8,7 @@ from requorum.changes.here import CopyHere, EditHere
 from requorum.changes.log import Append, KeepTail, ProveOnCopy
 from requorum.changes.masters import KeepFound, RestartMaster
 from requorum.changes.membership import AddMember, PromoteMember, RemoveMember, UpdatePeerUrls
+from requorum.changes.oc import SaveSnapshotByOc
 from requorum.changes.pod import AwaitPod, EditManifest, KeepManifest, ParkManifest, StartPod
 from requorum.changes.service import EnableEtcd, ReloadUnits, RunEtcd, StartEtcd, StopEtcd
 from requorum.changes.tools import KeepTools, RemoveTools
@@ -44,6 +45,7 @@ __all__ = [
     "RestoreFile",
     "RunEtcd",
     "SaveSnapshot",
+    "SaveSnapshotByOc",
     "SetForce",
     "Shell",
     "StartEtcd",

@@ -21,6 +21,7 @@ from requorum.changes import (
     KeepTools,
     ParkManifest,
     RemoveTools,
+    SaveSnapshotByOc,
     SetForce,
     StartEtcd,
     StartPod,
@@ -194,6 +195,27 @@ def test_a_pod_in_back_off_is_started_by_its_node_service(host: Rooted) -> None:
     said = host.run(script, seconds=20)
     assert (said.exit, host.there("restarted")) == (0, [True]), said.stderr
     assert f"{NODE} is restarted, which ends a back-off" in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("oc", "words"),
+    [
+        ("echo snapshot > {file}", "saved by oc exec in the pod master-etcd-"),
+        ("exit 0", "it said nothing): etcdctl is run on the host instead"),
+        ("echo 'error: dial tcp' >&2; exit 1", "saved nothing (error: dial tcp): etcdctl"),
+    ],
+)
+def test_a_snapshot_through_the_api_or_else_from_the_host(host: Rooted, oc: str, words: str) -> None:
+    folder, data = host.root / "backup", host.root / "data"
+    data.mkdir()
+    stand_in(host.root / "bin", "oc", oc.format(file=f"{data}/requorum-snapshot.db"))
+    stand_in(host.root / "bin", "etcdctl", 'echo by the host > "${@: -1}"')
+    change = SaveSnapshotByOc(HOST, str(folder), "https://etcd-0:8443", str(data))
+    said = host.run(change.script(), seconds=20)
+    assert (said.exit, words in said.stderr) == (0, True), said.stderr
+    assert (folder / "snapshot.db").read_text() in ("snapshot\n", "by the host\n")
+    assert (folder / "SHA256SUMS").exists()
+    assert list(data.iterdir()) == []
 
 
 def test_tools_come_out_of_the_image_by_docker(host: Rooted) -> None:
