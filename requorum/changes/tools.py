@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from requorum.changes.change import Change, quote
 from requorum.facts.host import HostFacts
-from requorum.facts.runtime import TOOL, TOOLS
+from requorum.facts.runtime import FOLDERS, TOOL, TOOLS
 
 _NAMES = ("etcd", "etcdctl")
 
@@ -34,7 +34,10 @@ class KeepTools(Change):
     def act(self) -> str:
         names = " ".join(_NAMES)
         run = f"docker run --rm --net=host -v {TOOLS}:{TOOLS} --entrypoint=/bin/sh {quote(self.image)}"
-        inside = f'for name in {names}; do cp -L "$(command -v $name)" {TOOLS}/$name.part || exit 1; done'
+        inside = f"""for name in {names}; do
+  from=; for folder in {FOLDERS}; do [ -n "$from" ] || [ ! -x /$folder/$name ] || from=/$folder/$name; done
+  cp -L "$from" {TOOLS}/$name.part || exit 1
+done"""
         return f"""{TOOL}
 mkdir -p -m 0755 {TOOLS} || return 1
 copied() {{  # from beside the living etcd

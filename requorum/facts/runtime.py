@@ -26,6 +26,9 @@ ASIDE = "/etc/origin/node/pods-stopped/etcd.yaml"
 TOOLS = "/var/lib/requorum/tools"
 """What a recovery keeps of an image's etcd and etcdctl while no container runs."""
 
+FOLDERS = "usr/bin usr/local/bin bin"
+"""Where an image has its programs."""
+
 _FOLDERS = "/etc /run /usr/lib /lib"
 
 FIND = f"""
@@ -51,7 +54,7 @@ tool() {{  # the path of etcd or etcdctl: the host's, else what was kept of the 
   [ ! -x {TOOLS}/"$1" ] || {{ echo {TOOLS}/"$1"; return; }}
   for comm in /proc/[0-9]*/comm; do
     {{ read -r name < "$comm"; }} 2>/dev/null && [ "$name" = etcd ] || continue
-    for folder in usr/bin usr/local/bin bin; do
+    for folder in {FOLDERS}; do
       [ -x "${{comm%comm}}root/$folder/$1" ] && echo "${{comm%comm}}root/$folder/$1" && return
     done
   done
