@@ -119,7 +119,7 @@ class Worker(threading.Thread):
         while not self.unwanted.is_set():
             try:
                 self._sync()
-            except Exception as error:  # as the real one, it tries again
+            except (ContainerError, OSError, ValueError, LookupError) as error:
                 log(f"E1129 pod_workers.go] Error syncing pod {self.pod.uid} ({self.pod.name}), skipping: {error}")
             self._wake.wait(1)
             self._wake.clear()
