@@ -241,10 +241,14 @@ def _launch(container: Container, image: Path) -> str:
 
 
 def send(container: Container, name: str) -> None:
-    """A signal to its first process."""
-    with contextlib.suppress(ProcessLookupError):
-        if container.pid:
-            os.kill(container.pid, signal.Signals[f"SIG{name}"])
+    """A signal to its first process, or to what is about to become that."""
+    pid = container.pid
+    if pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.Signals[f"SIG{name}"])
+    elif container.running:
+        command = ["systemctl", "kill", f"--signal={name}", container.unit]
+        subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
 
 
 def wait(container: Container, seconds: float | None = None) -> int | None:

@@ -133,7 +133,8 @@ def rm(words: list[str]) -> int:
                 f"You cannot remove a running container {container.id}. "
                 "Stop the container before attempting removal or use -f"
             )
-        containers.stop(container, 0)
+        containers.send(container, "KILL")
+        containers.wait(container)
         containers.remove(container)
 
     return _each("rm", rest, one)

@@ -119,13 +119,10 @@ class Worker(threading.Thread):
         while not self.unwanted.is_set():
             try:
                 self._sync()
-            except (ContainerError, OSError) as error:
+            except (ContainerError, OSError, ValueError, LookupError) as error:
                 log(f"E1129 pod_workers.go] Error syncing pod {self.pod.uid} ({self.pod.name}), skipping: {error}")
             self._wake.wait(1)
             self._wake.clear()
-        self._end_all()
-
-    def _end_all(self) -> None:
         mine = containers_of(self.pod.uid)
         for one in sorted(mine, key=lambda one: one.labels[_CONTAINER] == POD):
             if one.running:

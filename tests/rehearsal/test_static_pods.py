@@ -59,6 +59,8 @@ def test_the_folder_decides_what_runs(lab: Lab) -> None:
     assert lab.run(host, f"docker wait {first}").stdout == "0\n"
     gone = lab.run(host, "master-exec etcd etcd true", check=False)
     assert (gone.returncode, gone.stderr.split()[-3:]) == (1, ["is", "not", "running"])  # it is there, and has ended
+    of_etcd = "docker ps -q --filter label=openshift.io/component=etcd"
+    wait.until(lambda: lab.run(host, of_etcd).stdout == "", "the pause container ends", 20)
     lab.run(host, "docker rm $(docker ps -aq --filter status=exited)")
     for tool in ("master-exec etcd etcd true", "master-logs etcd etcd"):
         nothing = lab.run(host, tool)
@@ -157,10 +159,13 @@ def node_of(lab: Lab, host: Host) -> None:
 def test_oc_needs_api_quorum_and_the_node(lab: Lab) -> None:
     first, second, third = lab.hosts
     node_of(lab, second)
-    table = oc(lab, first, "get pods -n kube-system -o wide | grep etcd").stdout.splitlines()
-    assert [line.split()[:3] for line in table] == [
-        [f"master-etcd-{host.name}", "1/1", "Running"] for host in lab.hosts
-    ]
+
+    def table() -> list[list[str]]:
+        lines = oc(lab, first, "get pods -n kube-system -o wide | grep etcd").stdout.splitlines()
+        return [line.split()[:3] for line in lines]
+
+    expected = [[f"master-etcd-{host.name}", "1/1", "Running"] for host in lab.hosts]
+    wait.until(lambda: table() == expected, "every node has told of its pods", 30)
     pod = f"exec -n kube-system master-etcd-{second.name}"
     done = oc(lab, first, f"{pod} -- /bin/sh -c 'hostname > /var/lib/etcd/by-oc; echo out; echo err >&2; exit 3'")
     assert (done.returncode, done.stdout) == (3, "out\n")
