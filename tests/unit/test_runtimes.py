@@ -37,6 +37,8 @@ from requorum.changes import (
     ReloadUnits,
     RemoveFile,
     RemoveTools,
+    SaveSnapshot,
+    SaveSnapshotByOc,
     SetForce,
     StartEtcd,
     StartPod,
@@ -44,13 +46,15 @@ from requorum.changes import (
     WriteFile,
 )
 from requorum.diagnosis import Verdict, diagnose
-from requorum.facts import etcd_conf
+from requorum.facts import etcd_conf, master_config
 from requorum.facts.host import HostFacts, MissingFact
 from requorum.facts.manifest import KEPT
 from requorum.facts.mark import Found
+from requorum.facts.master import Master
 from requorum.facts.runtime import ASIDE, MANIFEST, PARKED, Runtime
 from requorum.facts.unit import Unit
 from requorum.fitness import unfit
+from requorum.operations.backup import BackupPlace
 from requorum.runtimes import contradictions, unworkable
 from requorum.undoing import to_undo
 from requorum.wellness import left_behind, not_at_boot
@@ -178,6 +182,17 @@ def test_a_manifest_that_cannot_be_put_together_is_not_guessed() -> None:
     torn = replace(BARE.manifest, text="kind: Pod\n")
     with pytest.raises(MissingFact, match="that others edited"):
         operations.probe.give_back(facts(0, unit=pod_unit(pod=replace(BARE, manifest=torn))))
+
+
+def test_a_snapshot_of_a_pod_on_a_master_goes_through_the_api() -> None:
+    config = master_config.parse("etcdClientInfo:\n  urls:\n  - https://etcd-0.example.com:2379\n")
+    place = BackupPlace(PurePosixPath("/backup"), "r1", None)
+    on_master = replace(POD_HOST, master=Master(config))
+    [saved] = operations.backup.save_snapshot(on_master, place, "after")
+    folder = "/backup/etcd-snapshot-after-r1"
+    assert saved == SaveSnapshotByOc(ONE, folder, "https://etcd-0.example.com:8443", "/var/lib/etcd")
+    for host in (POD_HOST, CONTAINER_HOST, replace(facts(0), master=Master(config))):
+        assert operations.backup.save_snapshot(host, place, "after") == [SaveSnapshot(ONE, folder)]
 
 
 def test_tools_are_kept_where_there_is_data_to_read() -> None:
