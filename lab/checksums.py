@@ -6,7 +6,8 @@ unit files and of units made at run time; the names in /var/lib; the boot id; pr
 Left out, because it changes by itself: the content of the data directory while etcd runs or is being restarted (its
 log grows with every election), and the process of an etcd that is not `active`, since systemd restarts it. While etcd
 is active, its process and the revision of its store stand for it. A member that systemd starts again and again is
-given 20 seconds to end that.
+given 20 seconds to end that. Units of containers, and the process of an etcd in one that is not healthy: the node service
+and docker's unit start it again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from lab import runtimes
 from lab.errors import LabError
 from lab.parallel import in_parallel
 from lab.spec import Host
@@ -33,9 +35,8 @@ PLACES = (
     "/run/systemd/transient",
 )
 
-_SCRIPT = r"""
-export LC_ALL=C
 # An emptied member fails some five times within two seconds of its boot, until systemd gives up: let that end.
+_LOOK_AT_SERVICE = r"""
 for _ in {{1..100}}; do
     read -r active sub job < <(systemctl show --property=ActiveState,SubState,Job --value etcd | xargs)
     case $active/$sub/$job in
@@ -45,21 +46,27 @@ for _ in {{1..100}}; do
     esac
     sleep 0.2
 done > /dev/null
+"""
+
+_SCRIPT = r"""
+export LC_ALL=C
+{look}
 places=({places})
 case $active in inactive|failed) live=(); places+=({data}) ;; *) live=({data}/member) ;; esac
 found=()
 for place in "${{places[@]}}"; do [ -e "$place" ] && found+=("$place"); done
 # What was moved aside in a live data directory counts; the member's own files do not.
 [ ${{#live[@]}} -gt 0 ] && [ -d {data} ] && found+=({data})
-find "${{found[@]}}" -xdev -path "${{live[0]:-/nothing}}" -prune -o -printf '%p\t%y %m %u:%g %l\n' | sort -u
+skip=(\( -path "${{live[0]:-/nothing}}" -o -name 'docker-*.service' \) -prune)
+find "${{found[@]}}" -xdev "${{skip[@]}}" -o -printf '%p\t%y %m %u:%g %l\n' | sort -u
 find /var/lib -mindepth 1 -maxdepth 1 -printf '%p\t%y %m %u:%g %l\n'
-find "${{found[@]}}" -xdev -path "${{live[0]:-/nothing}}" -prune -o -type f -print0 | sort -zu | xargs -0r sha256sum |
+find "${{found[@]}}" -xdev "${{skip[@]}}" -o -type f -print0 | sort -zu | xargs -0r sha256sum |
     while read -r sum path; do printf '%s\tsha256 %s\n' "$path" "$sum"; done
 start() {{ printf '%s\t%s %s\n' "$1" "$2" "$(cut -d')' -f2- "/proc/$2/stat" | cut -d' ' -f21)"; }}
 printf 'boot\t%s\n' "$(cat /proc/sys/kernel/random/boot_id)"
 printf 'etcd enabled\t%s\n' "$(systemctl is-enabled etcd)"
 start 'process sshd' "$(systemctl show --property=MainPID --value ssh)"
-[ "$active" != active ] || start 'process etcd' "$(systemctl show --property=MainPID --value etcd)"
+[ "$active" != active ] || start 'process etcd' "$({pid})"
 """
 
 
@@ -68,11 +75,17 @@ def of_host(lab: Lab, host: Host) -> dict[str, str]:
     if not lab.is_on(host):
         return {"power": "off"}
     data = shlex.quote(lab.record.spec.data_dir.rstrip("/"))
-    printed = lab.run(host, _SCRIPT.format(places=shlex.join(PLACES), data=data)).stdout
+    if lab.runtime == runtimes.SERVICE:
+        look, pid = _LOOK_AT_SERVICE.format(data=data), "systemctl show --property=MainPID --value etcd"
+    else:
+        look, pid = f"read -r active _ < <({lab.runtime.state})", "pidof etcd"
+    printed = lab.run(host, _SCRIPT.format(look=look, pid=pid, places=shlex.join(PLACES), data=data)).stdout
     result = {"power": "on"}
     for line in printed.splitlines():
         name, _, value = line.partition("\t")
         result[name] = f"{result[name]} {value}" if name in result and value.startswith("sha256 ") else value
+    if lab.runtime != runtimes.SERVICE and not lab.healthy(host):
+        result.pop("process etcd", None)
     if "process etcd" in result:
         client = lab.client(host, timeout=1)
         try:

@@ -44,17 +44,21 @@ def _status(arguments: argparse.Namespace) -> None:
     if not names:
         _say("there is no lab here; run: python -m lab up")
     for name in names:
-        lab = Lab.attach(name)
+        try:
+            lab = Lab.attach(name)
+        except LabError as error:
+            _say(f"lab {name}: {error}")
+            continue
         _say(f"lab {name}: inventory {lab.inventory_path}; saved states: {', '.join(saved.names(lab)) or 'none'}")
         for host in lab.hosts:
             if not lab.is_on(host):
                 since = machine.last_power(lab.record, host)
                 _say(f"  {host.name}  {host.address}  without power" + (f" ({since})" if since else ""))
                 continue
-            shown = lab.run(host, "systemctl show --property=ActiveState,SubState,LoadState --value etcd", check=False)
+            shown = lab.run(host, lab.runtime.state, check=False)
             unit = "/".join(shown.stdout.split()) or "unknown"
             answers = "answers linearizable reads" if lab.healthy(host) else "does not answer linearizable reads"
-            _say(f"  {host.name}  {host.address}  on; etcd.service {unit}; {answers}")
+            _say(f"  {host.name}  {host.address}  on; {lab.runtime.what} {unit}; {answers}")
 
 
 def _ssh(arguments: argparse.Namespace) -> None:

@@ -23,6 +23,7 @@ from lab import (
     provision,
     requirements,
     rootfs,
+    runtimes,
     saved,
     state,
     wait,
@@ -31,7 +32,7 @@ from lab.client import Client
 from lab.errors import LabError
 from lab.parallel import in_parallel
 from lab.shell import Completed
-from lab.spec import Host, Spec
+from lab.spec import ON_MASTERS, Host, Spec
 from lab.state import Record
 
 HOWS = ("dead", "data", "destroyed", "stopped", "masked")
@@ -46,6 +47,7 @@ class Lab:
         self.hosts = record.hosts
         self.inventory_path = record.directory / "inventory.yaml"
         self.secrets = record.directory / "secrets"
+        self.runtime = runtimes.of(record.spec)
 
     # -- coming and going ------------------------------------------------------------------------------------------
 
@@ -82,13 +84,13 @@ class Lab:
             say(f"root file system ({spec.release}): {rootfs.path_of(spec.release, spec.topology, spec.flannel)}")
             root = rootfs.build(spec.release, spec.topology, spec.flannel)
             with state.locked(state.MACHINE_LOCK, "the list of networks"):
-                taken = {state.load(name).network for name in state.all_names()}
+                taken = state.networks()
                 record = Record(spec=spec, network=network.free_number(taken), root=str(root))
                 record.save()
                 network.bridge_up(record)
             lab = cls(record)
             pki.make_all(lab.secrets, lab.hosts, spec.user, spec.ssh_port)
-            if spec.topology == "colocated":
+            if spec.topology in ON_MASTERS:
                 masters.make_certificates(lab.secrets, lab.hosts)
             if spec.flannel:
                 flannel.make_certificates(lab.secrets, lab.hosts)
@@ -103,7 +105,7 @@ class Lab:
             in_parallel(lambda host: machine.wait_reachable(record, host), lab.hosts)
             say("waiting for etcd")
             lab.wait_healthy()
-            if spec.topology == "colocated":
+            if spec.topology in ON_MASTERS:
                 say("waiting for the masters")
                 masters.wait_ready(lab)
             if spec.flannel:
@@ -177,7 +179,7 @@ class Lab:
         where = self.host(host)
         text = arguments[0] if len(arguments) == 1 else shlex.join(arguments)
         tls = "--cacert /etc/etcd/ca.crt --cert /etc/etcd/peer.crt --key /etc/etcd/peer.key"
-        line = f"ETCDCTL_API=3 etcdctl --endpoints {where.client_url} {tls} {text}"
+        line = f"{self.runtime.etcdctl} --endpoints {where.client_url} {tls} {text}"
         return self.run(where, line, timeout=timeout, check=check)
 
     def client(self, host: str | Host, timeout: float = 5) -> Client:
@@ -263,7 +265,7 @@ class Lab:
         Args:
             hosts: which.
             how: `dead`: power loss, stays off. `data`: power loss, boots with its data. `destroyed`: power loss, data
-                directory emptied, boots. `stopped`: etcd's unit stopped. `masked`: stopped and masked.
+                directory emptied, boots. `stopped`: etcd's unit stopped, or its manifest parked. `masked`: stopped and masked.
             reboot_survivor: the other hosts lose power as well, at the same instant, and boot with their data.
         """
         if how not in HOWS:
@@ -271,8 +273,10 @@ class Lab:
         broken = list(map(self.host, hosts))
         others = [host for host in self.hosts if host not in broken and self.is_on(host)] if reboot_survivor else []
         if how in ("stopped", "masked"):
-            mask = " && systemctl mask etcd" if how == "masked" else ""
-            in_parallel(lambda host: self.run(host, f"systemctl stop etcd{mask}"), broken)
+            if how == "masked" and not self.runtime.mask:
+                raise LabError(f"--how masked: {self.runtime.what} cannot be masked")
+            line = self.runtime.stop + (f" && {self.runtime.mask}" if how == "masked" else "")
+            in_parallel(lambda host: self.run(host, line), broken)
             self.power_off(*others)
             self.boot(*others)
             return
@@ -299,7 +303,7 @@ class Lab:
         """Make the cluster whole: with what the hosts hold where that is enough, else as it was after `up`."""
         off = [host for host in self.hosts if not self.is_on(host)]
         self.boot(*off)
-        in_parallel(lambda host: self.run(host, "systemctl unmask etcd && systemctl start --no-block etcd"), self.hosts)
+        in_parallel(lambda host: self.run(host, self.runtime.start), self.hosts)
         if any(one.empty for one in in_parallel(lambda host: saved.look(self, host), self.hosts)):
             self.restore(WHOLE)
             return

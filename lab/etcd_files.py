@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.spec import Host, Spec
+from lab.spec import IN_CONTAINERS, Host, Spec
 
 UNIT = """\
 [Unit]
@@ -73,7 +73,10 @@ def conf(spec: Spec, hosts: tuple[Host, ...], host: Host) -> str:
         line("ADVERTISE_CLIENT_URLS", host.client_url),
         "#ETCD_STRICT_RECONFIG_CHECK=false",
         "#ETCD_AUTO_COMPACTION_RETENTION=0",
-        line("ENABLE_V2", "true") if spec.v2 or spec.flannel else "#ETCD_ENABLE_V2=true",
+        # In 3.2, which the images had, v2 is always there, and the liveness probe asks it.
+        line("ENABLE_V2", "true")
+        if spec.v2 or spec.flannel or spec.topology in IN_CONTAINERS
+        else "#ETCD_ENABLE_V2=true",
         line("QUOTA_BACKEND_BYTES", "8589934592"),
         "",
         "#[proxy]",

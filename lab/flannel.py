@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab import pki, standins, wait
-from lab.masters import File
+from lab.docker import File, Link
 from lab.parallel import in_parallel
 from lab.spec import Host
 from lab.state import Record
@@ -87,7 +87,7 @@ def make_certificates(secrets: Path, hosts: tuple[Host, ...]) -> None:
         )
 
 
-def files(record: Record, host: Host, secrets: Path) -> Iterable[File]:
+def files(record: Record, host: Host, secrets: Path) -> Iterable[File | Link]:
     """Everything of Flannel on a host."""
     own = secrets / host.short
     yield File(CONF.lstrip("/"), conf(record.hosts, host), 0o644)
@@ -100,6 +100,7 @@ def files(record: Record, host: Host, secrets: Path) -> Iterable[File]:
     yield File("usr/bin/flanneld", standins.text("flanneld.py"), 0o755)
     yield File("usr/bin/flanneld-start", standins.text("flanneld-start"), 0o755)
     yield File(f"etc/systemd/system/{UNIT}", _UNIT, 0o644)
+    yield Link(f"etc/systemd/system/multi-user.target.wants/{UNIT}", f"/etc/systemd/system/{UNIT}")
 
 
 def v2(lab: Lab, host: Host, words: str, key: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lab.spec import ON_MASTERS
 from lab.state import Record
 
 
@@ -10,7 +11,7 @@ def text(record: Record) -> str:
     spec, directory = record.spec, record.directory
     hosts = "".join(f"    {host.name}: {{address: {host.address}}}\n" for host in record.hosts)
     masters = "".join(f"    {host.name}: {{}}\n" for host in record.hosts)
-    masters = f"masters:\n  hosts:\n{masters}" if spec.topology == "colocated" else ""
+    masters = f"masters:\n  hosts:\n{masters}" if spec.topology in ON_MASTERS else ""
     return (
         f"# Inventory of the lab {spec.name!r}, written by `python -m lab up`.\n"
         f"cluster: {spec.name}\n"

@@ -173,8 +173,8 @@ def init_pid(record: Record, host: Host) -> int | None:
             continue
         for line in status.splitlines():
             words = line.split()
-            # Two pid namespaces: process 1 of the inner one, while the outer number is not 1.
-            if words and words[0] == "NSpid:" and len(words) > 2 and words[-1] == "1":
+            # Two pid namespaces, ours and the guest's: a container of the guest has a process 1 as well, in a third one.
+            if words and words[0] == "NSpid:" and len(words) == 3 and words[-1] == "1":
                 return pid
     return None
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import pki, standins, wait
+from lab.docker import File, Link
 from lab.parallel import in_parallel
 from lab.spec import Host
 from lab.state import Record
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 FOLDER = "etc/origin/master"
 CONFIG = f"/{FOLDER}/master-config.yaml"
 API, CONTROLLERS = "origin-master-api.service", "origin-master-controllers.service"
-UNITS = (API, CONTROLLERS)
 
 _UNIT = """\
 [Unit]
@@ -85,6 +84,11 @@ etcdStorageConfig:
   openShiftStoragePrefix: openshift.io
   openShiftStorageVersion: v1
 kind: MasterConfig
+kubeletClientInfo:
+  ca: ca.crt
+  certFile: master.kubelet-client.crt
+  keyFile: master.kubelet-client.key
+  port: 10250
 kubernetesMasterConfig:
   apiServerArguments:
     storage-backend:
@@ -122,15 +126,6 @@ servingInfo:
 """
 
 
-@dataclass(frozen=True, slots=True)
-class File:
-    """One file of a master."""
-
-    path: str
-    content: str | bytes
-    mode: int
-
-
 def config(hosts: tuple[Host, ...], host: Host) -> str:
     """master-config.yaml: each master lists itself first.
 
@@ -151,6 +146,7 @@ def make_certificates(secrets: Path, hosts: tuple[Host, ...]) -> None:
     ca = secrets / "master-ca"
     pki.make_ca(ca)
     pki.make_certificate(ca, secrets / "admin", 2, "system:admin", "", "clientAuth")
+    pki.make_certificate(ca, secrets / "kubelet-client", 3, "system:openshift-node-admin", "", "clientAuth")
     for host in hosts:
         own, names = secrets / host.short, f"IP:{host.address},DNS:{host.name}"
         pki.make_certificate(ca, own / "master", 16 + host.index, host.name, names, "serverAuth")
@@ -158,31 +154,40 @@ def make_certificates(secrets: Path, hosts: tuple[Host, ...]) -> None:
 
 
 def files(record: Record, host: Host, secrets: Path) -> Iterable[File]:
-    """Everything that makes a host a master."""
+    """What makes a host a master, whatever runs its parts."""
     own = secrets / host.short
     yield File(CONFIG.lstrip("/"), config(record.hosts, host), 0o600)
     yield File(f"{FOLDER}/master.env", "DEBUG_LOGLEVEL=2\nNO_PROXY=.svc,.cluster.local,172.30.0.1\n", 0o600)
-    yield File(f"{FOLDER}/admin.kubeconfig", _kubeconfig(host, secrets), 0o600)
+    for place in (f"{FOLDER}/admin.kubeconfig", "root/.kube/config"):
+        yield File(place, kubeconfig(host, secrets), 0o600)
     for name, source in (
         ("master.etcd-ca.crt", secrets / "ca/ca.crt"),
         ("master.etcd-client.crt", own / "etcd-client.crt"),
         ("master.etcd-client.key", own / "etcd-client.key"),
         ("ca.crt", secrets / "master-ca/ca.crt"),
+        ("master.kubelet-client.crt", secrets / "kubelet-client.crt"),
+        ("master.kubelet-client.key", secrets / "kubelet-client.key"),
         ("master.server.crt", own / "master.crt"),
         ("master.server.key", own / "master.key"),
     ):
         yield File(f"{FOLDER}/{name}", source.read_bytes(), 0o600)
-    for name in standins.ON_HOSTS:
-        yield File(f"{standins.PLACE}/{name}", standins.text(name), 0o644)
     yield File("usr/local/bin/oc", standins.text("oc.py"), 0o755)
-    yield File("usr/local/bin/master-restart", standins.text("master-restart"), 0o500)
+    for name in ("master-restart", "master-exec", "master-logs"):
+        yield File(f"usr/local/bin/{name}", standins.text(name), 0o500)
+
+
+def unit_files() -> Iterable[File | Link]:
+    """API and controllers as systemd units."""
+    for name in standins.MASTER_PROCESSES:
+        yield File(f"{standins.PLACE}/{name}", standins.text(name), 0o644)
     for unit, what, script in ((API, "API", "master_api.py"), (CONTROLLERS, "controllers", "master_controllers.py")):
         text = _UNIT.format(what=what, script=script, place=standins.PLACE, config=CONFIG)
         yield File(f"etc/systemd/system/{unit}", text, 0o644)
+        yield Link(f"etc/systemd/system/multi-user.target.wants/{unit}", f"/etc/systemd/system/{unit}")
 
 
-def _kubeconfig(host: Host, secrets: Path) -> str:
-    """JSON is YAML."""
+def kubeconfig(host: Host, secrets: Path) -> str:
+    """The administrator's, for the API of this host; JSON is YAML."""
 
     def data(path: str) -> str:
         return base64.b64encode((secrets / path).read_bytes()).decode("ascii")

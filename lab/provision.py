@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import authority, etcd_files, flannel, masters
+from lab import authority, docker, etcd_files, flannel, masters, pods, runtimes, standins
+from lab.docker import File, Link
 from lab.errors import LabError
 from lab.spec import Host
 from lab.state import Record
 
-ETCD_WANTS = "etc/systemd/system/multi-user.target.wants/etcd.service"
 ETCD_UNIT = "lib/systemd/system/etcd.service"
 
 
@@ -51,6 +52,16 @@ class Disk:
         os.chown(target, *owner)
         target.chmod(mode)
 
+    def link(self, path: str, points_at: str) -> None:
+        """Make one symbolic link, making its directories."""
+        self.directory(os.path.dirname(path))
+        (self.upper / path).symlink_to(points_at)
+
+    def hide(self, path: str) -> None:
+        """Take a file of the lower layer away: a whiteout (a character device 0:0) hides it."""
+        self.directory(os.path.dirname(path))
+        os.mknod(self.upper / path, stat.S_IFCHR, os.makedev(0, 0))
+
     def owner_of(self, user: str) -> tuple[int, int]:
         """User and group id of a user of the lower layer."""
         for line in (self.lower / "etc/passwd").read_text(encoding="utf-8").splitlines():
@@ -79,8 +90,8 @@ def provision(record: Record, host: Host, secrets: Path, *, certificates: bool =
     # /lib is a symlink to usr/lib on a merged-usr Debian; an upper directory called lib would hide it.
     unit_path = f"usr/{ETCD_UNIT}" if (disk.lower / "lib").is_symlink() else ETCD_UNIT
     disk.write(unit_path, etcd_files.unit(spec))
-    disk.directory(os.path.dirname(ETCD_WANTS))
-    (upper / ETCD_WANTS).symlink_to(f"/{ETCD_UNIT}")
+    if runtimes.of(spec) == runtimes.SERVICE:
+        disk.link(runtimes.SERVICE.wants, runtimes.SERVICE.wants_points_at)
     disk.write("etc/hostname", f"{host.name}\n")
     disk.write("etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444)
     names = "".join(f"{one.address} {one.name} {one.short}\n" for one in record.hosts)
@@ -88,10 +99,14 @@ def provision(record: Record, host: Host, secrets: Path, *, certificates: bool =
     _ssh(record, host, secrets, disk)
     _etcd(record, host, secrets, disk, certificates=certificates)
     disk.directory("backup", 0o700, (0, 0))
-    if record.spec.topology == "colocated":
-        _standins(disk, masters.files(record, host, secrets), masters.UNITS)
-    if record.spec.flannel:
-        _standins(disk, flannel.files(record, host, secrets), (flannel.UNIT,))
+    for one in _openshift(record, host, secrets):
+        if isinstance(one, Link):
+            disk.link(one.path, one.points_at)
+        else:
+            disk.write(one.path, one.content, one.mode)
+    if spec.topology == "static-pod":
+        for program in ("etcd", "etcdctl"):  # they are in the image only
+            disk.hide(f"usr/bin/{program}")
 
 
 def _ssh(record: Record, host: Host, secrets: Path, disk: Disk) -> None:
@@ -109,7 +124,8 @@ def _ssh(record: Record, host: Host, secrets: Path, disk: Disk) -> None:
 
 def _etcd(record: Record, host: Host, secrets: Path, disk: Disk, *, certificates: bool) -> None:
     spec = record.spec
-    etcd = disk.owner_of("etcd")
+    # In a container it runs as root.
+    etcd = disk.owner_of("etcd") if runtimes.of(spec) == runtimes.SERVICE else (0, 0)
     own = secrets / host.short
     disk.directory("etc/etcd", 0o700, etcd)
     disk.write("etc/etcd/etcd.conf", etcd_files.conf(spec, record.hosts, host), 0o644, (0, 0))
@@ -132,13 +148,21 @@ def _etcd(record: Record, host: Host, secrets: Path, disk: Disk, *, certificates
     disk.directory(spec.data_dir.strip("/"), 0o700, etcd)
 
 
-def _standins(disk: Disk, files: Iterable[masters.File], units: Iterable[str]) -> None:
-    """The files of what OpenShift has beside etcd, and its units, enabled."""
-    for one in files:
-        disk.write(one.path, one.content, one.mode)
-    disk.directory(os.path.dirname(ETCD_WANTS))
-    for unit in units:
-        (disk.upper / os.path.dirname(ETCD_WANTS) / unit).symlink_to(f"/etc/systemd/system/{unit}")
+def _openshift(record: Record, host: Host, secrets: Path) -> Iterator[File | Link]:
+    """What a topology has beside sshd and etcd."""
+    topology = record.spec.topology
+    if record.spec.flannel:
+        yield from flannel.files(record, host, secrets)
+    if topology == "external":
+        return
+    yield File("etc/profile.d/etcdctl.sh", standins.text("etcdctl.sh"), 0o755)
+    if topology != "colocated":
+        yield from docker.files()
+    if topology == "container":
+        yield from docker.etcd_files()
+        return
+    yield from masters.files(record, host, secrets)
+    yield from masters.unit_files() if topology == "colocated" else pods.files(host, secrets)
 
 
 def empty_data(record: Record, host: Host) -> None:

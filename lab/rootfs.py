@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from lab import mounts, state
+from lab import images, mounts, state
 from lab.errors import LabError
 from lab.shell import run
 
@@ -26,7 +26,7 @@ PACKAGES = (
     "less",
 )
 
-# What the stand-ins (lab/standins) need beside that.
+# What the stand-ins for OpenShift and Docker need beside that (lab/standins).
 STANDIN_PACKAGES = ("python3", "python3-yaml", "curl")
 
 # Not needed for the work, and each costs time at every boot.
@@ -89,12 +89,14 @@ RECIPE = 2
 
 def packages(topology: str, flannel: bool = False) -> tuple[str, ...]:
     """What is installed on the hosts of a topology, with Flannel or without."""
-    return (*PACKAGES, *STANDIN_PACKAGES) if topology == "colocated" or flannel else PACKAGES
+    return PACKAGES if topology == "external" and not flannel else (*PACKAGES, *STANDIN_PACKAGES)
 
 
 def path_of(release: str, topology: str = "external", flannel: bool = False) -> Path:
     """Where the root file system of a Debian release lies, or will lie; another recipe, another path."""
     recipe = "\n".join([str(RECIPE), release, *packages(topology, flannel), *MASKED, SSHD, JOURNALD, SUDOERS])
+    if topology != "external":
+        recipe += f"\n{images.RECIPE}"
     return state.base() / f"rootfs-{release}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
 
 
@@ -127,6 +129,8 @@ def build(release: str, topology: str = "external", flannel: bool = False) -> Pa
         own_mounts = [*mounts.OWN[1:], *mounts.ENTER]
         run([*enclosed, *own_mounts, *command], timeout=900, keep_open=[lock])
         _customize(part)
+        if topology != "external":
+            images.make(part)
         part.rename(path)
     return path
 

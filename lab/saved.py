@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import cgroups, inotify, machine, provision, state
+from lab import cgroups, inotify, machine, state
 from lab.errors import LabError
 from lab.parallel import in_parallel
 from lab.shell import run
@@ -116,22 +116,23 @@ def _boot(lab: Lab, wanted: list[Host], hosts: dict[Host, Saved]) -> None:
     """Boot; where etcd was stopped, without it, though its unit stays enabled."""
 
     def wants(host: Host) -> Path:
-        return lab.record.upper(host) / provision.ETCD_WANTS
+        return lab.record.upper(host) / lab.runtime.wants
 
-    held = [host for host in wanted if hosts[host].stopped and wants(host).is_symlink()]
+    # A parked manifest stays where it is: there is no such link.
+    held = [host for host in wanted if hosts[host].stopped and lab.runtime.wants and wants(host).is_symlink()]
     for host in held:
         wants(host).unlink()
     lab.boot(*wanted)
     for host in held:
         # By hand, since `systemctl enable` would reload and say so in the journal.
-        lab.run(host, f"ln -s /{provision.ETCD_UNIT} /{provision.ETCD_WANTS}")
+        lab.run(host, f"ln -s {lab.runtime.wants_points_at} /{lab.runtime.wants}")
 
 
 def look(lab: Lab, host: Host) -> Saved:
     """What would be recorded of this host now."""
     if not lab.is_on(host):
         return Saved(powered=False, stopped=False, empty=False, healthy=False)
-    active = lab.run(host, "systemctl show --property=ActiveState --value etcd").stdout.strip()
+    active = (lab.run(host, lab.runtime.state).stdout.split() or ["unknown"])[0]
     healthy = active == "active" and lab.healthy(host)
     # A crash-looping emptied host is for a moment `inactive` or `failed` as well: its data says which it is.
     wal = lab.record.upper(host) / lab.record.spec.data_dir.strip("/") / "member/wal"

@@ -10,7 +10,11 @@ from lab.errors import LabError
 
 DOMAIN = "example.com"
 RELEASES = ("bullseye", "bookworm", "trixie")
-TOPOLOGIES = ("external", "colocated")
+TOPOLOGIES = ("external", "colocated", "static-pod", "container")
+ON_MASTERS = ("colocated", "static-pod")
+"""The topologies whose hosts are OpenShift masters."""
+IN_CONTAINERS = ("static-pod", "container")
+"""The topologies whose etcd runs in a container."""
 USERS = ("root", "ops")
 ETCD_NAMES = ("host", "short", "other")
 EXEC_STARTS = ("bash", "plain", "rhel")
@@ -34,7 +38,8 @@ class Spec:
         exec_start: `bash` behind a shell, `plain` for /usr/bin/etcd alone, `rhel` as RHEL 7 has it: a shell, and three
             flags that repeat variables, which etcd from 3.4 on refuses.
         topology: how etcd runs: `external`, a service on hosts of its own; `colocated`, a service on OpenShift masters,
-            whose API, controllers and tools are stand-ins (`lab.standins`).
+            whose API, controllers and tools are stand-ins (`lab.standins`); `static-pod`, on masters whose parts are
+            static pods; `container`, a unit that runs `docker run`, on hosts of its own.
         release: of Debian; decides etcd's version: bullseye 3.3.25, bookworm 3.4.23, trixie 3.5.16.
         disk_mib: size of each host's disk; 0: it shares that of this machine, and cannot be filled.
         flannel: every host has a flanneld (a stand-in), and etcd serves the v2 API to it.
@@ -77,8 +82,17 @@ class Spec:
             wrong.append(
                 f"exec_start 'rhel': etcd of {self.release} refuses flags that repeat variables; only bullseye's"
             )
-        if self.topology == "colocated" and self.release != "bookworm":
-            wrong.append(f"topology 'colocated': its stand-ins reach etcd as bookworm has it, not {self.release}'s")
+        if self.topology in IN_CONTAINERS:
+            if self.data_dir.rstrip("/") != "/var/lib/etcd":
+                wrong.append(
+                    f"data_dir {self.data_dir!r}: the containers of topology {self.topology!r} have /var/lib/etcd"
+                )
+            if self.exec_start != "bash":
+                wrong.append(
+                    f"exec_start {self.exec_start!r}: topology {self.topology!r} has no unit of its own for etcd"
+                )
+        if self.topology == "container" and self.quoted:
+            wrong.append("quoted: docker --env-file keeps quotes, and etcd does not start")
         if self.disk_mib and self.disk_mib < LEAST_DISK_MIB:
             wrong.append(f"disk_mib {self.disk_mib}: 0, or at least {LEAST_DISK_MIB}")
         path = PurePosixPath(self.data_dir)
@@ -119,7 +133,7 @@ class Host:
 
 def hosts_of(spec: Spec, network: int) -> tuple[Host, ...]:
     """The hosts of a lab that was given 10.213.<network>.0/24; addresses begin at .10."""
-    hosts, prefix = [], "master" if spec.topology == "colocated" else "etcd"
+    hosts, prefix = [], "master" if spec.topology in ON_MASTERS else "etcd"
     for index in range(spec.members):
         short = f"{prefix}-{index}"
         name = f"{short}.{DOMAIN}"

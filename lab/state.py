@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from lab.errors import LabError
@@ -114,7 +114,18 @@ def load(name: str) -> Record:
         raise LabError(f"there is no lab {name!r} (labs here: {known}); run: python -m lab up --name {name}") from error
     except ValueError as error:
         raise LabError(f"{path} is not readable as JSON: {error}") from error
+    if unknown := raw["spec"].keys() - {field.name for field in fields(Spec)}:
+        raise LabError(f"the lab {name!r} was made by another version of this program: {path} has {sorted(unknown)}")
     return Record(spec=Spec(**raw["spec"]), network=int(raw["network"]), root=str(raw["root"]))
+
+
+def networks() -> set[int]:
+    """The numbers that labs here have been given; also those of a lab that another version of this program made."""
+    numbers = set()
+    for name in all_names():
+        with contextlib.suppress(FileNotFoundError):  # taken down this moment
+            numbers.add(int(json.loads((directory_of(name) / "lab.json").read_text(encoding="utf-8"))["network"]))
+    return numbers
 
 
 def forget_unmade(name: str) -> bool:

@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 from requorum.facts.etcd_conf import PATH
 from requorum.facts.host import HostFacts
 from requorum.facts.machine import CLIENT_PORT, PEER_PORT
-from requorum.facts.unit import FENCE, FORCE, FORCE_ENVIRONMENT
+from requorum.facts.runtime import MANIFEST
+from requorum.facts.unit import FORCE, FORCE_ENVIRONMENT, Unit
+from requorum.runtimes import quoted
 
 GONE = "its data is gone"
 FULL = 1 << 20
@@ -28,17 +30,44 @@ def how_to_start(facts: HostFacts) -> str:
         segment = PurePosixPath(facts.machine.kept_log).name.rpartition(".")[0]
         first.append(f"mv -f {facts.machine.kept_log} {facts.conf.wal_dir}/{segment}")
         why.append("a recovery had committed its log, for a cluster of one; beside its peers it starts as it was")
-    if away := [FENCE] * unit.fenced + [FORCE, FORCE_ENVIRONMENT] * unit.forced:
+    runtime = unit.runtime
+    if runtime.force_in_conf and facts.conf.forced:
+        first.append(f"sed -i 1,2d {PATH}")
+        why.append("a recovery would have forced it")
+    if runtime.kind == "static-pod":
+        return _how_to_start_pod(unit, first, why)
+    force = (
+        [path for path in unit.drop_ins if path == runtime.guard]
+        if runtime.force_in_conf
+        else [FORCE, FORCE_ENVIRONMENT]
+    )
+    away = [runtime.fence] * unit.fenced + force * unit.forced
+    if away:
         first.append(f"rm {' '.join(away)} && systemctl daemon-reload")
         why.append("it is fenced by a recovery" if unit.fenced else "a recovery would have forced it")
     if unit.masked:
-        first.append("systemctl unmask etcd")
+        first.append(f"systemctl unmask {runtime.short}")
         why.append("it is masked")
     if first:
-        return f"{' && '.join(first)} && systemctl start etcd ({'; '.join(why)})"
+        return f"{' && '.join(first)} && systemctl start {runtime.short} ({'; '.join(why)})"
     if unit.is_running:
-        return f"journalctl -u etcd (it is {unit.state} and finds no leader; its log says why)"
-    return f"systemctl start etcd (it is {unit.state}; journalctl -u etcd says why)"
+        return f"{runtime.log_words} (it is {unit.state} and finds no leader; its log says why)"
+    return f"systemctl start {runtime.short} (it is {unit.state}; {runtime.log_words} says why)"
+
+
+def _how_to_start_pod(unit: Unit, first: list[str], why: list[str]) -> str:
+    runtime, probe = unit.runtime, ""
+    if unit.pod is not None and unit.pod.manifest.probed:
+        probe = "; without a quorum its liveness probe kills it about every minute, then it waits for up to 5 minutes"
+    if runtime.manifest != MANIFEST:
+        first.append(f"mv {runtime.manifest} {MANIFEST}")
+        why.append("it is fenced by a recovery" if unit.fenced else "its manifest was moved out")
+    if runtime.node != "active":
+        first.append(f"systemctl start {runtime.short}")
+        why.append(f"{runtime.unit} is {runtime.node}, and it alone runs static pods")
+    if first:
+        return f"{' && '.join(first)} ({'; '.join(why)})"
+    return f"{runtime.log_words} (it is {unit.state}{probe}; its log says why)"
 
 
 def worth_of(facts: HostFacts) -> str:
@@ -64,6 +93,7 @@ def why_down(facts: HostFacts) -> list[str]:
     if machine.data_foreign:
         user = facts.unit.user or "root"
         found.append(f"{name}: {machine.data_foreign} is not {user}'s to read and write: give it back (chown, chmod)")
+    found += [f"{name}: {problem}" for problem in quoted(facts)]
     taken = sorted({CLIENT_PORT, PEER_PORT} & machine.ports) if not facts.processes else []
     if taken:
         ports = " and ".join(map(str, taken))

@@ -22,6 +22,7 @@ from requorum.obstacles import obstacles, other_recovery
 from requorum.other_clusters import beside_a_quorum, on_disk
 from requorum.ranking import Candidate, best, candidates, loss_of, tail_of
 from requorum.records import NEVER_WRITTEN
+from requorum.runtimes import contradictions
 from requorum.silence import Survey, declare, given_up, listening, places_of, reasons
 
 
@@ -72,9 +73,9 @@ def diagnose(inventory: Inventory, survey: Survey) -> Diagnosis:
     reached = [facts for facts in survey.values() if isinstance(facts, HostFacts)]
     if not reached:
         return _unproven(("no host of the inventory could be reached",), reasons(survey))
-    proof, advice = obstacles(reached, inventory.host_names)
-    if proof:
-        return _unproven(tuple(proof), tuple(advice))
+    for proof, advice in (contradictions(reached, inventory.etcd.runtime), obstacles(reached, inventory.host_names)):
+        if proof:
+            return _unproven(tuple(proof), tuple(advice))
     old = outlived(reached)
     answering = [facts for facts in reached if facts.api.answers and facts.name not in old]
     if answering:
@@ -186,6 +187,8 @@ def _with_quorum(
     owed += owed_to_flannel(inventory, survey, listed, whole=not missing)
     owed += [f"{f.name} is to be fenced" for f in reached if f.name in old and not f.fenced and f.name not in joining]
     owed += [f"{f.name} remembers that it was forced" for f in reached if f.forced_by and not missing]
+    probes = [f.name for f in reached if f.unit.probe_is_out and not missing]
+    owed += [f"the liveness probe of etcd is to return into the manifest on {name}" for name in probes]
     roles = Diagnosis(
         verdict=Verdict.UNFINISHED if owed else Verdict.HEALTHY,
         proof=proof + tuple(owed),

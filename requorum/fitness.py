@@ -9,6 +9,7 @@ from requorum.facts import etcd_conf
 from requorum.facts.certificates import distrust
 from requorum.facts.host import HostFacts
 from requorum.facts.process import Process
+from requorum.runtimes import unworkable
 
 CLOCK_SECONDS = 5.0
 """How far a joiner's clock may be from the survivor's. Raft does not need clocks; certificates and leases do."""
@@ -41,10 +42,7 @@ def unfit(facts: HostFacts, backup: PurePosixPath) -> list[str]:
         found.append(f"etcd is {facts.machine.etcd_version}; this version of Requorum knows 3.3 and later{only}")
     elif facts.enables_v2 and not facts.v2.speaks:
         found.append("etcd serves the v2 API, and the etcdctl here does not speak it: install the one of this etcd")
-    if facts.unit.load not in ("loaded", "masked"):
-        found.append(f"etcd.service is {facts.unit.load}: this version of Requorum knows etcd as a systemd service")
-    if etcd_conf.PATH not in facts.unit.environment_files and not facts.unit.masked:
-        found.append(f"etcd.service does not read {etcd_conf.PATH} (EnvironmentFile)")
+    found += unworkable(facts)
     yaml = _yaml_files(facts)
     if yaml:
         found.append(f"etcd is started from a YAML file ({yaml}): it would ignore the force, and this is refused")
@@ -128,7 +126,8 @@ def cannot_join(
     if "peer" not in made:
         found += distrust(joiner.certificates, joiner.name, survivor.certificates, survivor.name)
     if joiner.unit.masked:
-        found.append("etcd.service is masked, and not by Requorum: systemctl unmask etcd")
+        runtime = joiner.unit.runtime
+        found.append(f"{runtime.unit} is masked, and not by Requorum: systemctl unmask {runtime.short}")
     if _release(joiner.machine.etcd_version) != _release(survivor.machine.etcd_version):
         found.append(f"etcd {joiner.machine.etcd_version} here, {survivor.machine.etcd_version} on {survivor.name}")
     if joiner.conf.name == survivor.conf.name:

@@ -10,6 +10,7 @@ from requorum.changes import WriteFile
 from requorum.facts import etcd_conf, flannel, flanneld_conf, master_config
 from requorum.facts.etcd_conf import EtcdConf
 from requorum.facts.host import MissingFact
+from requorum.facts.manifest import KEPT
 from requorum.facts.mark import Found
 from requorum.facts.master import FOUND
 from requorum.live import EtcdMember
@@ -44,7 +45,13 @@ class FormerHost:
 
     def problems(self) -> list[str]:
         """Why something would have to be guessed, or cannot be put back; empty where all can."""
-        return [*self._log_problems(), *self._conf_problems(), *self._master_problems(), *self._flannel_problems()]
+        return [
+            *self._log_problems(),
+            *self._conf_problems(),
+            *self._master_problems(),
+            *self._flannel_problems(),
+            *self._manifest_problems(),
+        ]
 
     def _master_problems(self) -> list[str]:
         if not operations.masters.somebody_edited(self._facts, self._masters.urls, self._masters.places):
@@ -60,6 +67,12 @@ class FormerHost:
             f"{flanneld_conf.PATH} is not what the recovery made of it: somebody else has edited it (as found: "
             f"{flannel.FOUND})"
         ]
+
+    def _manifest_problems(self) -> list[str]:
+        pod, at = self._facts.unit.pod, self._facts.unit.runtime.manifest
+        if pod is None or pod.kept is None or operations.probe.with_probe(self._facts) is not None:
+            return []
+        return [f"{at} is not what the recovery made of it: somebody else has edited it (as found: {KEPT})"]
 
     def _log_problems(self) -> list[str]:
         kept = operations.etcd.kept_aside(self._facts)
@@ -91,11 +104,12 @@ class FormerHost:
         now, was = self._member.now("conf", "unit", "process", "machine"), self.found
         pairs = [
             (etcd_conf.PATH, was.conf, now.conf.sha256),
-            ("etcd at boot", was.enabled, now.unit.file_state),
+            ("etcd at boot", was.enabled if was.starts or now.unit.pod is None else "disabled", now.unit.file_state),
             ("a fence", was.fenced, now.unit.fenced),
             ("a force on the start path", False, now.unit.forced),
             ("data of a member", was.data, now.has_data),
         ]
+        pairs.append(("a manifest without its liveness probe", False, now.unit.probe_is_out))
         if was.starts:
             pairs.append(("a process of etcd", True, bool(now.processes)))
         return [f"{what}: found {before}, now {after}" for what, before, after in pairs if before != after]

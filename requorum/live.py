@@ -73,12 +73,17 @@ class EtcdMember:
             return parse(answer.stdout)
         except ValueError as error:
             raise Unexpected(
-                self.name, expected="an answer", found=str(error), advice="look at etcd's log: journalctl -u etcd"
+                self.name, expected="an answer", found=str(error), advice=f"look at etcd's log: {self._log_words}"
             ) from None
 
     @property
+    def _log_words(self) -> str:
+        facts = self._run.survey[self.name]
+        return facts.unit.runtime.log_words if isinstance(facts, HostFacts) else "journalctl -u etcd"
+
+    @property
     def unit(self) -> Unit:
-        """etcd.service, now."""
+        """What runs etcd, now."""
         return self._read(unit.COMMAND, unit.parse)
 
     @property

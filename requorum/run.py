@@ -197,8 +197,8 @@ class Run:
     def hosts(self, role: str) -> tuple[str, ...]:
         """The hosts that play a role, in the inventory's order. Raises ValueError for a role that is none."""
         found = self.proven
-        unlisted, ordered = set(found.others), self.orders()
-        touched = {found.survivor, *found.others, *found.joiners, *self._marked()}
+        unlisted, ordered, touched = set(found.others), self.orders(), self._touched()
+        pods = {name for name, facts in self.reached.items() if facts.unit.pod} & touched
         chosen: dict[str, set[str]] = {
             BASTION: {BASTION},
             "ansible": {BASTION} if self.inventory.ansible_inventory else set(),
@@ -218,6 +218,8 @@ class Run:
             "authority": {name for name, facts in self.reached.items() if facts.ca.has_key} - touched,
             "touched": touched,
             "whole": {found.survivor, *found.members, *found.joiners},
+            "pods": pods,
+            "whole pods": pods & {found.survivor, *found.members, *found.joiners},
             "masters": {name for name, facts in self.reached.items() if facts.master},
             "flannel": {name for name, facts in self.reached.items() if facts.flannel},
             "signed": set(self.undoing.hosts),
@@ -232,6 +234,10 @@ class Run:
         """The certificates that are to be made for hosts that join."""
         return orders(self.inventory, self.reached, self.proven.survivor, self.proven.joiners)
 
+    def _touched(self) -> set[str]:
+        found = self.proven
+        return {found.survivor, *found.others, *found.joiners, *self._marked()}
+
     def _answering(self) -> set[str]:
         return {name for name, facts in self.reached.items() if facts.api.answers}
 
@@ -244,6 +250,7 @@ class Run:
         """Somebody, we or another, has been at work there; it must be seen to, or must stop the run."""
         whole = not self.proven.missing
         marked = {n for n, f in self.reached.items() if f.mark or f.unit.fenced or forced_by_hand(f)}
+        marked |= {n for n, f in self.reached.items() if f.unit.probe_is_out and whole}
         return marked | {n for n, f in self.reached.items() if f.forced_by and whole}
 
     def hand(self, step: str) -> Hand:
@@ -343,6 +350,7 @@ def _told(facts: HostFacts | Silent) -> tuple[tuple[str, str], ...]:
         return (("silent", facts.reason), ("next", facts.advice))
     told = [
         ("etcd", f"{facts.conf.name}, version {facts.machine.etcd_version}, {facts.unit.state}"),
+        ("runs as", f"{facts.unit.runtime.kind}: {facts.unit.runtime.why}"),
         ("host name", facts.machine.hostname),
         ("answers", "a linearizable read" if facts.api.answers else "no linearizable read"),
         ("data", f"{facts.conf.data_dir}, {facts.machine.data_used} bytes, {facts.machine.data_free} free"),

@@ -110,6 +110,8 @@ def to_undo(facts: HostFacts) -> list[str]:
         words.append("the force is taken off the start path")
     if facts.conf.sha256 != found.conf:
         words.append("etcd.conf is put back")
+    if facts.unit.probe_is_out:
+        words.append("the liveness probe returns into the manifest")
     if facts.master and facts.master.found and facts.master.found.text != facts.master.config.text:
         words.append("master-config.yaml is put back")
     if facts.flannel and facts.flannel.found and facts.flannel.found.text != facts.flannel.config.text:
@@ -172,6 +174,6 @@ def _unknown(facts: HostFacts, cluster: str) -> tuple[list[str], list[str]]:
         return [said], [f"{FINISH}; or undo by hand, with the backups of recovery {facts.mark.recovery}"]
     if facts.unit.masked and found.starts and not facts.processes:
         return [f"etcd is masked on {facts.name}, and not by Requorum"], [
-            "systemctl unmask etcd there, and abort again"
+            f"systemctl unmask {facts.unit.runtime.short} there, and abort again"
         ]
     return [], []

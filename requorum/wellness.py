@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from requorum.facts import flannel, issuing, mark, master, unit
+from requorum.facts import etcd_conf, flannel, issuing, manifest, mark, master, unit
 from requorum.facts.host import HostFacts, Silent
 from requorum.fitness import cannot_join
 
@@ -39,11 +39,12 @@ def left_behind(facts: HostFacts) -> list[str]:
     """What an earlier recovery, ours or one by hand, has left on a host: a fence, a force, a mark; empty where nothing."""
     found = []
     if facts.unit.fenced:
-        found.append(f"the fence of a recovery: {unit.FENCE}")
+        found.append(f"the fence of a recovery: {facts.unit.runtime.fence}")
     if facts.forced:
         found.append("a living etcd that was started with a forced new cluster")
     if facts.unit.forced:
-        found.append(f"the force of a recovery on the start path: {unit.FORCE}")
+        path = etcd_conf.PATH if facts.unit.runtime.force_in_conf else unit.FORCE
+        found.append(f"the force of a recovery on the start path: {path}")
     found += [f"a forced new cluster at the next start, by {path}" for path in facts.unit.forces]
     if facts.mark:
         found.append(f"the mark of recovery {facts.mark.recovery} by {facts.mark.operator}: {mark.PATH}")
@@ -53,12 +54,22 @@ def left_behind(facts: HostFacts) -> list[str]:
         found += [f"a restart of the master's {one} that is owed: {master.owed_path(one)}" for one in facts.master.owes]
     if facts.flannel is not None and facts.flannel.owes:
         found.append(f"a restart of flanneld that is owed: {flannel.OWED}")
+    if facts.unit.probe_is_out:
+        found.append(f"a manifest whose liveness probe a recovery has taken out; as it was: {manifest.KEPT}")
     return found
 
 
 def not_at_boot(facts: HostFacts) -> str:
     """Why etcd does not start when the host boots; empty where it does."""
-    return "" if facts.unit.file_state == "enabled" else f"systemctl is-enabled etcd says {facts.unit.file_state}"
+    if facts.unit.file_state == "enabled":
+        return ""
+    runtime = facts.unit.runtime
+    if runtime.kind == "static-pod":
+        where = (
+            f"its manifest is {runtime.manifest}" if not runtime.runs_at_boot else "its manifest is where it should be"
+        )
+        return f"{where}, and {runtime.unit} is to be enabled: systemctl is-enabled {runtime.short}"
+    return f"systemctl is-enabled {runtime.short} says {facts.unit.file_state}"
 
 
 def member_lists(reached: Sequence[HostFacts]) -> dict[str, str]:

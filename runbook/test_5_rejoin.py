@@ -47,8 +47,8 @@ def test_join(etcd: EtcdMember, cluster: Cluster, authority: Authority) -> None:
         way_back=partial(go_back, etcd, cluster),
     ) as hand:
         hand.make(operations.membership.add_learner(survivor.surveyed, etcd.surveyed))
-        hand.make(operations.etcd.name_joiner(etcd.now("conf"), survivor.now("api")))
         hand.make(operations.etcd.never_force(etcd.surveyed))
+        hand.make(operations.etcd.name_joiner(etcd.now("conf"), survivor.now("api")))
         hand.make(operations.fence.lift_fence(etcd.surveyed))
         hand.make(operations.membership.add_voter(survivor.surveyed, etcd.surveyed))
         hand.make(operations.etcd.start(etcd.surveyed))

@@ -12,6 +12,18 @@ from requorum.stages import ACTS, action, eventually, note, postcondition, prove
 from requorum.v2_store import V2Store
 
 
+@step(59, "Return the liveness probe to the manifest", on="whole pods", when=ACTS)
+def test_return_probe(etcd: EtcdMember, cluster: Cluster) -> None:
+    """38.2: one pod after the other, since each restarts. Not before every host is a member: till then it may kill etcd."""
+    if not cluster.whole:
+        note("the liveness probe stays out of the manifest until every host is a member")
+    with action("put the manifest back as it was found, if every host is a member") as hand:
+        hand.make(operations.probe.give_back(etcd.now("unit", "process")) if cluster.whole else [])
+    with postcondition("etcd answers a linearizable read, with its probe, if every host is a member"):
+        assert eventually(etcd.answers, within=60) == True  # noqa: E712 (read again until it is)
+        assert not cluster.whole or not etcd.unit.probe_is_out
+
+
 @step(60, "Name all members in etcd.conf", on="whole", when=ACTS, parallel=True)
 def test_name_all_members(etcd: EtcdMember, cluster: Cluster) -> None:
     """38.1.2 and 38.1.4: ETCD_INITIAL_CLUSTER names every member, on every member."""
@@ -29,7 +41,7 @@ def test_member(etcd: EtcdMember) -> None:
         assert not etcd.forced()
         assert not unit.forced
         assert not unit.fenced
-        assert unit.file_state == "enabled", f"systemctl is-enabled etcd says {unit.file_state}"
+        assert unit.file_state == "enabled", f"systemctl is-enabled {unit.runtime.short} says {unit.file_state}"
     with postcondition("it writes and reads"):
         assert eventually(etcd.writes, within=30) == etcd.surveyed.machine.hostname
 
@@ -69,6 +81,7 @@ def test_rejoin_group(ansible: AnsibleGroup, cluster: Cluster) -> None:
 def test_strike(etcd: EtcdMember, cluster: Cluster) -> None:
     """Nothing is owed here any more."""
     with action("remove the mark of the recovery") as hand:
+        hand.make(operations.tools.forget(etcd.surveyed))
         hand.make(operations.marking.strike(etcd.now("mark"), whole=cluster.whole))
     with postcondition("no mark is left"):
         assert etcd.mark is None

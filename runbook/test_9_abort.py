@@ -59,15 +59,16 @@ def test_restore_log(etcd: EtcdMember) -> None:
 
 @step(94, "Put etcd.conf back", on="signed", when=ABORT, parallel=True)
 def test_restore_configuration(etcd: EtcdMember, former: FormerHost) -> None:
-    """Undoes steps 32, 33, 35 and 39, before etcd starts and reads it."""
+    """Undoes steps 18, 32, 33, 35 and 39, before etcd starts and reads it."""
     kept = former.conf
     with action(
-        "restore what was edited: etcd.conf from the backup, master-config.yaml, Flannel's, certificates"
+        "restore what was edited: etcd.conf from the backup, master-config.yaml, Flannel's, the manifest, certificates"
     ) as hand:
         hand.make(operations.backup.restore_configuration(etcd.surveyed, former.place, kept))
         hand.make(operations.masters.put_back(etcd.surveyed))
         hand.make(operations.flannel.put_back(etcd.surveyed))
         hand.make(operations.certificates.put_back(etcd.surveyed))
+        hand.make(operations.probe.give_back(etcd.surveyed))
     with postcondition("etcd.conf is what the recovery found"):
         assert etcd.conf.sha256 == former.found.conf
 
@@ -117,6 +118,7 @@ def test_restore_group(ansible: AnsibleGroup) -> None:
 def test_strike_after_abort(etcd: EtcdMember) -> None:
     """Undoes step 20: the recovery is over. The backups stay."""
     with action("remove the mark of the recovery") as hand:
+        hand.make(operations.tools.forget(etcd.surveyed))
         hand.make(operations.marking.strike_undone(etcd.surveyed))
     with postcondition("no mark is left"):
         assert etcd.mark is None

@@ -11,7 +11,8 @@ from pathlib import Path
 PLACE = "usr/local/lib/openshift-standins"
 """Where they lie on a host."""
 
-ON_HOSTS = ("etcd_gateway.py", "master_api.py", "master_controllers.py", "oc.py")
+MASTER_PROCESSES = ("etcd_gateway.py", "master_api.py", "master_controllers.py")
+"""What a master's API and controllers are made of."""
 
 
 def text(name: str) -> str:

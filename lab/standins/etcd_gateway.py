@@ -1,7 +1,7 @@
 """Part of the stand-ins: etcd as the master's processes reach it, by what master-config.yaml says.
 
 As the real ones: an explicit etcd-servers wins over etcdClientInfo.urls; relative paths of certificates start at the
-folder of master-config.yaml. The way is etcd's JSON gateway, not gRPC: /v3/kv/…, etcd 3.4.
+folder of master-config.yaml. The way is etcd's JSON gateway, not gRPC: /v3/kv/…, and /v3beta/kv/… of etcd 3.3.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+GATEWAYS = ("/v3", "/v3beta")
 
 
 class EtcdError(Exception):
@@ -33,6 +35,7 @@ class Etcd:
         arguments = (self.settings.get("kubernetesMasterConfig") or {}).get("apiServerArguments") or {}
         explicit = [url for value in arguments.get("etcd-servers") or () for url in value.split(",")]
         self.urls: list[str] = explicit or list(info["urls"])
+        self._gateway = GATEWAYS[0]
         self._tls = ssl.create_default_context(cafile=str(config.parent / info["ca"]))
         self._tls.load_cert_chain(str(config.parent / info["certFile"]), str(config.parent / info["keyFile"]))
 
@@ -50,10 +53,12 @@ class Etcd:
                 left = end - time.monotonic()
                 if left <= 0:
                     raise EtcdError("etcdserver: request timed out")
-                connection = self._connection(url, left)
+                connection, gateway = self._connection(url, left), self._gateway
                 try:
-                    connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+                    connection.request("POST", gateway + path, json.dumps(body), {"Content-Type": "application/json"})
                     answer = connection.getresponse()
+                    if answer.status == 404:
+                        self._gateway = next(other for other in GATEWAYS if other != gateway)
                     said = json.loads(answer.read())
                 except (OSError, http.client.HTTPException, ValueError):
                     continue  # the next one
@@ -67,12 +72,12 @@ class Etcd:
 
     def get(self, key: str, seconds: float = 10) -> dict[str, Any] | None:
         """One key by a linearizable read: value, mod_revision; None where it is not there."""
-        found = self.post("/v3/kv/range", {"key": encode(key)}, seconds).get("kvs") or []
+        found = self.post("/kv/range", {"key": encode(key)}, seconds).get("kvs") or []
         return found[0] if found else None
 
     def below(self, prefix: str) -> tuple[list[dict[str, Any]], int]:
         """Every key below a prefix by a linearizable read, and the revision at which that is so."""
-        said = self.post("/v3/kv/range", {"key": encode(prefix), "range_end": encode(_behind(prefix))})
+        said = self.post("/kv/range", {"key": encode(prefix), "range_end": encode(_behind(prefix))})
         return said.get("kvs") or [], int(said["header"]["revision"])
 
     def put_if(self, key: str, value: str, mod_revision: int) -> int:
@@ -85,7 +90,7 @@ class Etcd:
 
     def _if(self, key: str, mod_revision: int, request: dict[str, Any]) -> int:
         compare = {"key": encode(key), "target": "MOD", "result": "EQUAL", "mod_revision": str(mod_revision)}
-        said = self.post("/v3/kv/txn", {"compare": [compare], "success": [request]})
+        said = self.post("/kv/txn", {"compare": [compare], "success": [request]})
         return int(said["header"]["revision"]) if said.get("succeeded") else 0
 
     def watch(self, prefix: str, start: int) -> Iterator[list[dict[str, Any]]]:
@@ -98,7 +103,7 @@ class Etcd:
             connection = self._connection(url, 5)
             request = {"key": encode(prefix), "range_end": encode(_behind(prefix)), "start_revision": str(start)}
             try:
-                connection.request("POST", "/v3/watch", json.dumps({"create_request": request}))
+                connection.request("POST", f"{self._gateway}/watch", json.dumps({"create_request": request}))
                 answer = connection.getresponse()
                 if connection.sock is not None:
                     connection.sock.settimeout(None)

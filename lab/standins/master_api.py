@@ -1,4 +1,4 @@
-"""Stand-in for the master API (`openshift start master api --config=…`): ConfigMaps, /healthz, and a watch cache.
+"""Stand-in for the master API (`openshift start master api --config=…`): ConfigMaps, pods, /healthz, and a watch cache.
 
 What of the real one it honours (OpenShift 3.11, kubernetes 1.11):
 - at its start it needs a linearizable read of etcd within 30 s, else it says `could not reach etcd(v3)` and exits;
@@ -6,12 +6,15 @@ What of the real one it honours (OpenShift 3.11, kubernetes 1.11):
 - a client needs a certificate of the master's CA for /api; reads and writes go to etcd with quorum, and are answered
   with 500 `etcdserver: request timed out` after some 10 s without one;
 - a list with resourceVersion=0 comes from memory, which one list has filled and a watch keeps. The watch goes on from
-  the last revision seen, so that a store whose revision went back is not noticed: such a list is stale then.
+  the last revision seen, so that a store whose revision went back is not noticed: such a list is stale then;
+- pods are what nodes say of them; a command for one goes to its node, after the pod has been read from etcd.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
+import signal
 import ssl
 import sys
 import threading
@@ -19,12 +22,14 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 sys.path.insert(0, str(Path(__file__).parent))
 from etcd_gateway import Etcd, EtcdError, decode  # type: ignore[import-not-found]
 
 START_SECONDS = 30
+KINDS = {"configmaps": "ConfigMap", "pods": "Pod"}
+NODE_PORT = 10250
 
 
 class Cache:
@@ -73,6 +78,7 @@ class Api(BaseHTTPRequestHandler):
     etcd: Etcd
     cache: Cache
     prefix: str
+    node_context: ssl.SSLContext
 
     def log_message(self, format: str, *args: object) -> None:
         """Requests are not logged."""
@@ -82,50 +88,60 @@ class Api(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         if url.path == "/healthz":
             return self._text(200, "ok")
+        if url.path == "/apis/user.openshift.io/v1/users/~":
+            return self._guarded(lambda: self._json(200, {"kind": "User", "metadata": {"name": "system:admin"}}))
         if url.path == "/healthz/ready":
             return self._text(200, "ok") if self.cache.filled else self._text(500, "healthz check failed")
         self._guarded(lambda: self._read(url.path, parse_qs(url.query)))
         return None
 
     def do_POST(self) -> None:
-        """Create a ConfigMap."""
-        self._guarded(self._create)
+        """Create an object, or run a command in a pod."""
+        url = urlsplit(self.path)
+        if url.path.endswith("/exec"):
+            self._guarded(lambda: self._execute(url.path.removesuffix("/exec"), url.query))
+        else:
+            self._guarded(self._create)
+
+    def do_PUT(self) -> None:
+        """Write an object, whatever was there."""
+        self._guarded(self._replace)
 
     def do_DELETE(self) -> None:
-        """Remove a ConfigMap."""
+        """Remove an object."""
         self._guarded(self._delete)
 
     def _guarded(self, does: Any) -> None:
         if not isinstance(self.connection, ssl.SSLSocket) or not self.connection.getpeercert():
-            return self._status(403, "Forbidden", 'User "system:anonymous" cannot access configmaps')
+            return self._status(403, "Forbidden", 'User "system:anonymous" cannot access the API')
         try:
             does()
         except EtcdError as error:
             self._status(500, "", str(error))
         return None
 
-    def _place(self, path: str) -> tuple[str, str] | None:
-        """Namespace and name (or none) of /api/v1[/namespaces/NS]/configmaps[/NAME]."""
+    def _place(self, path: str) -> tuple[str, str, str] | None:
+        """Kind, namespace and name (or none) of /api/v1[/namespaces/NS]/KIND[/NAME]."""
         words = path.strip("/").split("/")
         if words[:2] != ["api", "v1"]:
             return None
-        if words[2:] == ["configmaps"]:
-            return "", ""
-        if len(words) in (5, 6) and words[2] == "namespaces" and words[4] == "configmaps":
-            return words[3], words[5] if len(words) == 6 else ""
+        if len(words) == 3 and words[2] in KINDS:
+            return words[2], "", ""
+        if len(words) in (5, 6) and words[2] == "namespaces" and words[4] in KINDS:
+            return words[4], words[3], words[5] if len(words) == 6 else ""
         return None
 
     def _read(self, path: str, query: dict[str, list[str]]) -> None:
         place = self._place(path)
         if place is None:
             return self._status(404, "NotFound", "the server could not find the requested resource")
-        namespace, name = place
+        kind, namespace, name = place
         if name:
-            kv = self.etcd.get(self._key(namespace, name))
+            kv = self.etcd.get(self._key(*place))
             if kv is None:
-                return self._status(404, "NotFound", f'configmaps "{name}" not found')
+                return self._status(404, "NotFound", f'{kind} "{name}" not found')
             return self._json(200, _object(*_entry(kv)))
-        below = f"{self.prefix}/configmaps/" + (f"{namespace}/" if namespace else "")
+        below = f"{self.prefix}/{kind}/" + (f"{namespace}/" if namespace else "")
         if query.get("resourceVersion") == ["0"]:
             objects = {key: entry for key, entry in self.cache.objects.items() if key.startswith(below)}
             revision = self.cache.revision
@@ -134,32 +150,66 @@ class Api(BaseHTTPRequestHandler):
             objects = {decode(kv["key"]): _entry(kv) for kv in found}
         items = [_object(*objects[key]) for key in sorted(objects)]
         metadata = {"resourceVersion": str(revision)}
-        return self._json(200, {"kind": "ConfigMapList", "apiVersion": "v1", "metadata": metadata, "items": items})
+        return self._json(200, {"kind": f"{KINDS[kind]}List", "apiVersion": "v1", "metadata": metadata, "items": items})
 
     def _create(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+        body = self._body()
         place = self._place(urlsplit(self.path).path)
-        if place is None or not place[0]:
+        if place is None or not place[1]:
             return self._status(404, "NotFound", "the server could not find the requested resource")
+        kind, namespace, _ = place
         name = body["metadata"]["name"]
-        body["metadata"] = {**body["metadata"], "namespace": place[0]}
+        body["metadata"] = {**body["metadata"], "namespace": namespace}
         text = json.dumps(body)
-        revision = self.etcd.put_if(self._key(place[0], name), text, 0)
+        revision = self.etcd.put_if(self._key(kind, namespace, name), text, 0)
         if not revision:
-            return self._status(409, "AlreadyExists", f'configmaps "{name}" already exists')
+            return self._status(409, "AlreadyExists", f'{kind} "{name}" already exists')
         return self._json(201, _object(text, revision))
+
+    def _replace(self) -> None:
+        body = self._body()
+        place = self._place(urlsplit(self.path).path)
+        if place is None or not place[2]:
+            return self._status(405, "MethodNotAllowed", "the server does not allow this method")
+        kv = self.etcd.get(self._key(*place))
+        text = json.dumps(body)
+        revision = self.etcd.put_if(self._key(*place), text, int(kv["mod_revision"]) if kv else 0)
+        if not revision:
+            return self._status(409, "Conflict", f'{place[0]} "{place[2]}": the object has been modified')
+        return self._json(200, _object(text, revision))
+
+    def _body(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+        return found
+
+    def _execute(self, path: str, query: str) -> None:
+        place = self._place(path)
+        kv = self.etcd.get(self._key(*place)) if place and place[0] == "pods" else None
+        if place is None or kv is None:
+            return self._status(404, "NotFound", f'pods "{path.rpartition("/")[2]}" not found')
+        node = json.loads(decode(kv["value"]))["spec"]["nodeName"]
+        connection = http.client.HTTPSConnection(node, NODE_PORT, context=self.node_context)
+        try:
+            connection.request("POST", f"/exec/{quote(place[1])}/{quote(place[2])}?{query}")
+            answer = connection.getresponse()
+            return self._text(answer.status, answer.read().decode())
+        except OSError as error:
+            words = f"error dialing backend: dial tcp {node}:{NODE_PORT}: {str(error.strerror or error).lower()}"
+            return self._status(500, "", words)
+        finally:
+            connection.close()
 
     def _delete(self) -> None:
         place = self._place(urlsplit(self.path).path)
-        if place is None or not place[1]:
+        if place is None or not place[2]:
             return self._status(405, "MethodNotAllowed", "the server does not allow this method")
         kv = self.etcd.get(self._key(*place))
         if kv is None or not self.etcd.delete_if(self._key(*place), int(kv["mod_revision"])):
-            return self._status(404, "NotFound", f'configmaps "{place[1]}" not found')
+            return self._status(404, "NotFound", f'{place[0]} "{place[2]}" not found')
         return self._json(200, {"kind": "Status", "apiVersion": "v1", "status": "Success"})
 
-    def _key(self, namespace: str, name: str) -> str:
-        return f"{self.prefix}/configmaps/{namespace}/{name}"
+    def _key(self, kind: str, namespace: str, name: str) -> str:
+        return f"{self.prefix}/{kind}/{namespace}/{name}"
 
     def _status(self, code: int, reason: str, message: str) -> None:
         status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code}
@@ -193,6 +243,16 @@ def server_context(config: Path, settings: dict[str, Any]) -> ssl.SSLContext:
     return context
 
 
+def node_context(config: Path, settings: dict[str, Any]) -> ssl.SSLContext:
+    """TLS to the nodes as kubeletClientInfo says; without it, none of them takes a command."""
+    info = settings.get("kubeletClientInfo")
+    if not info:
+        return ssl.create_default_context()
+    context = ssl.create_default_context(cafile=str(config.parent / info["ca"]))
+    context.load_cert_chain(str(config.parent / info["certFile"]), str(config.parent / info["keyFile"]))
+    return context
+
+
 class Server(ThreadingHTTPServer):
     """Its TLS handshakes are made by the threads: a client that says nothing must not hold up the others."""
 
@@ -218,6 +278,7 @@ class Server(ThreadingHTTPServer):
 
 def main(words: list[str]) -> int:
     """Serve for ever; 255 where etcd cannot be read at the start."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the first process of a container has no default
     config = Path(next(word for word in words if word.startswith("--config=")).partition("=")[2])
     etcd = Etcd(config)
     storage = etcd.settings.get("etcdStorageConfig") or {}
@@ -230,6 +291,7 @@ def main(words: list[str]) -> int:
     cache = Cache(etcd, f"{prefix}/")
     threading.Thread(target=cache.keep, daemon=True).start()
     Api.etcd, Api.cache, Api.prefix = etcd, cache, prefix
+    Api.node_context = node_context(config, etcd.settings)
     port = int(etcd.settings["servingInfo"]["bindAddress"].rpartition(":")[2])
     Server(port, Api, server_context(config, etcd.settings)).serve_forever()
     return 0

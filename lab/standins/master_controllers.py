@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import platform
+import signal
 import sys
 import threading
 import time
@@ -65,6 +66,7 @@ def lead(etcd: Etcd, name: str) -> None:
 
 def main(words: list[str]) -> int:
     """Serve for ever."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the first process of a container has no default
     config = Path(next(word for word in words if word.startswith("--config=")).partition("=")[2])
     etcd = Etcd(config)
     threading.Thread(target=lead, args=(etcd, platform.node()), daemon=True).start()

@@ -11,17 +11,22 @@ from requorum.changes.certificates import (
 from requorum.changes.change import Change, ChangeFailed, Shell
 from requorum.changes.files import EditFile, MoveAside, RemoveFile, WriteFile
 from requorum.changes.flannel import RestartFlannel
+from requorum.changes.force import SetForce
 from requorum.changes.here import CopyHere, EditHere
 from requorum.changes.log import Append, KeepTail, ProveOnCopy
 from requorum.changes.masters import KeepFound, RestartMaster
 from requorum.changes.membership import AddMember, PromoteMember, RemoveMember, UpdatePeerUrls
+from requorum.changes.oc import SaveSnapshotByOc
+from requorum.changes.pod import AwaitPod, EditManifest, KeepManifest, ParkManifest, StartPod
 from requorum.changes.service import EnableEtcd, ReloadUnits, RunEtcd, StartEtcd, StopEtcd
+from requorum.changes.tools import KeepTools, RemoveTools
 from requorum.changes.undo import MoveBack, PutLogBack, RestoreFile
 from requorum.changes.v2 import BackUpV2
 
 __all__ = [
     "AddMember",
     "Append",
+    "AwaitPod",
     "BackUpV2",
     "Change",
     "ChangeFailed",
@@ -29,14 +34,18 @@ __all__ = [
     "CopyTree",
     "EditFile",
     "EditHere",
+    "EditManifest",
     "EnableEtcd",
     "FetchTree",
     "ForgetCertificates",
     "KeepFound",
+    "KeepManifest",
     "KeepTail",
+    "KeepTools",
     "MakeRequest",
     "MoveAside",
     "MoveBack",
+    "ParkManifest",
     "PlaceCertificates",
     "PromoteMember",
     "ProveOnCopy",
@@ -44,14 +53,18 @@ __all__ = [
     "ReloadUnits",
     "RemoveFile",
     "RemoveMember",
+    "RemoveTools",
     "RestartFlannel",
     "RestartMaster",
     "RestoreFile",
     "RunEtcd",
     "SaveSnapshot",
+    "SaveSnapshotByOc",
+    "SetForce",
     "Shell",
     "SignRequest",
     "StartEtcd",
+    "StartPod",
     "StopEtcd",
     "TakeCertificatesBack",
     "UpdatePeerUrls",

@@ -13,6 +13,7 @@ from typing import IO
 
 from requorum.changes.change import Change, ChangeFailed, Shell, quote
 from requorum.facts.host import HostFacts
+from requorum.facts.runtime import TOOL
 
 SUMS = "SHA256SUMS"
 
@@ -173,10 +174,14 @@ class SaveSnapshot(Change):
     def act(self) -> str:
         to = quote(self.to)
         return f"""mkdir -p -m 0700 {to} && cd {to} && rm -f snapshot.db snapshot.db.part || return 1
-PATIENCE=600s ctl snapshot save snapshot.db >&2 && sync snapshot.db &&
+{self._saved()} >&2 && sync snapshot.db &&
   sha256sum ./snapshot.db > {SUMS}.part && sync {SUMS}.part && mv -fT {SUMS}.part {SUMS} && sync . && return 0
 rm -f snapshot.db snapshot.db.part {SUMS}.part  # what is not whole takes no room
 return 1"""
+
+    def _saved(self) -> str:
+        """Shell: writes snapshot.db."""
+        return "PATIENCE=600s ctl snapshot save snapshot.db"
 
     @property
     def seconds(self) -> float:
@@ -189,5 +194,6 @@ return 1"""
 
 def snapshot_status(path: str) -> str:
     """The command that has etcd's own tool read a snapshot or a copied database: etcdutl where there is one (3.5)."""
-    return f"""tool=etcdctl; ! command -v etcdutl >/dev/null || tool=etcdutl
-ETCDCTL_API=3 "$tool" snapshot status {quote(path)} -w json"""
+    return f"""{TOOL}
+reader=$(type -P etcdutl || tool etcdctl) || {{ echo "expected etcdctl on this host; found none" >&2; exit 127; }}
+ETCDCTL_API=3 "$reader" snapshot status {quote(path)} -w json"""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from requorum.changes.change import LABELLED, Change, quote
-from requorum.facts import etcd_conf, flannel, mark, master, master_config, unit
+from requorum.facts import etcd_conf, flannel, manifest, mark, master, master_config, unit
 from requorum.facts.host import HostFacts
 
 
@@ -117,6 +117,8 @@ return 0"""
             return replace(facts, forced_by=None)
         if facts.master and self.path == master.FOUND:
             return replace(facts, master=replace(facts.master, found=None))
+        if facts.unit.pod and self.path == manifest.KEPT:
+            return replace(facts, unit=replace(facts.unit, pod=replace(facts.unit.pod, kept=None)))
         if facts.master and self.path in master.OWED:
             return replace(facts, master=facts.master.settled(master.OWED[self.path]))
         if facts.flannel and self.path in flannel.FILES:

@@ -14,10 +14,11 @@ from requorum.facts.host import HostFacts
 from requorum.facts.machine import COMMITTED
 from requorum.facts.prediction import Prediction, read_answer
 from requorum.facts.process import LIVES
+from requorum.facts.runtime import TOOL
 
 _ASK = f"""
 ask() {{
-  env -i PATH="$PATH" ETCDCTL_API=3 etcdctl --endpoints={scratch.ENDPOINT} --dial-timeout="${{limit}}s" \
+  env -i PATH="$PATH" ETCDCTL_API=3 "$etcdctl" --endpoints={scratch.ENDPOINT} --dial-timeout="${{limit}}s" \
     --command-timeout="${{limit}}s" get "" --prefix --keys-only -w json
 }}
 """
@@ -157,7 +158,7 @@ gzip -1 < "$scratch/answer" | base64 -w0"""
         return 900 + scratch.SECONDS
 
     def script(self) -> str:
-        return f"act() {{\n{self.act()}\n}}\nact\n"
+        return f"{TOOL}\nact() {{\n{self.act()}\n}}\nact\n"
 
     def do(self, shell: Shell) -> bool:
         """Prove it. Raises ChangeFailed where the scratch etcd does not start, or holds something else than predicted."""

@@ -72,11 +72,15 @@ ENDPOINT = "http://127.0.0.1:2379"
 
 
 def prepare(scratch: str, owner: str) -> str:
-    """Shell: the folder, empty, and what has it removed. `scratch`, `owner`: words; the data is run as who owns `owner`."""
+    """Shell: the folder, empty, and what has it removed; `etcd` and `etcdctl` are set, by the function `tool`.
+
+    `scratch`, `owner`: words; the data is run as who owns `owner`.
+    """
     return f"""export scratch={scratch} limit={SECONDS}
 clean || return 1  # of what a killed run may have left
 uid=$(stat -c %u {owner}) && gid=$(stat -c %g {owner}) || return 1
-export uid gid
+etcd=$(tool etcd) && etcdctl=$(tool etcdctl) || {{ echo "expected etcd and etcdctl on this host; found neither" >&2; return 1; }}
+export uid gid etcd etcdctl
 trap clean EXIT
 trap 'exit 1' HUP INT TERM
 mkdir -p "$(dirname "$scratch")" && mkdir -m 0700 "$scratch" && mkdir -p "$scratch"/data/member/{{snap,wal}} || return 1"""
@@ -94,6 +98,6 @@ cd / || return 1"""
 def answer(flags: str = "") -> str:
     """Shell: start etcd on the copy, and leave its answer in `$scratch/answer`; the function `ask` is to be there."""
     return f"""export flags={flags!r}
-chown -R "$uid:$gid" "$scratch" && chmod -R u+rwX,go= "$scratch/data" && ln -s "$(command -v etcd)" "$scratch/{NAME}" ||
+chown -R "$uid:$gid" "$scratch" && chmod -R u+rwX,go= "$scratch/data" && ln -s "$etcd" "$scratch/{NAME}" ||
   return 1
 unshare --net --mount -- bash -c "$(declare -f stop inside ask); inside" >&2 || return 1"""

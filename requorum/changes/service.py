@@ -1,19 +1,20 @@
-"""Changes of etcd's service under systemd."""
+"""Changes of the unit that runs etcd: a service, or a container."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 from requorum.changes.change import Change, quote
-from requorum.facts import unit
 from requorum.facts.host import HostFacts
 from requorum.facts.members import Api, Member, MemberList, Status
 from requorum.facts.process import LIVES, Process
+from requorum.facts.runtime import SERVICE
 
 _GONE_SECONDS = 40
 """What a killed process is given to be gone: its disk may be slow."""
 
-_CUT_STALLED = r"""
+CUT_STALLED = r"""
 cut_stalled() {  # end each connection of etcd in which something was sent again and is still not acknowledged
   local state received sent from to rest
   ss -tnpo 2>/dev/null | while read -r state received sent from to rest; do
@@ -27,6 +28,15 @@ cut_stalled() {  # end each connection of etcd in which something was sent again
 }
 """
 """Shell. Needs ss, and a Linux from 4.5 with INET_DIAG_DESTROY; without them it ends nothing, and a kill does."""
+
+
+SERVES = """
+serves() {  # this host's own member answers, and knows a leader
+  case $(PATIENCE=3s ctl endpoint status -w json 2>/dev/null) in *'"leader":'[1-9]*) return 0;; esac
+  return 1
+}
+"""
+"""Shell: `serves`, for an etcd that cannot tell systemd. Needs `ctl`."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +53,9 @@ class ReloadUnits(Change):
         return "systemctl daemon-reload"
 
     def test(self) -> str:
-        sees = f"systemctl show {unit.NAME} -p DropInPaths | tr '= ' '\\n\\n' | grep -qxF {quote(self.drop_in)}"
-        fresh = f"systemctl show {unit.NAME} -p NeedDaemonReload | grep -q '=no$'"
+        unit = PurePosixPath(self.drop_in).parent.name.removesuffix(".d")
+        sees = f"systemctl show {unit} -p DropInPaths | tr '= ' '\\n\\n' | grep -qxF {quote(self.drop_in)}"
+        fresh = f"systemctl show {unit} -p NeedDaemonReload | grep -q '=no$'"
         return f"{'' if self.present else '! '}{{ {sees}; }} && {fresh}"
 
     def act(self) -> str:
@@ -58,23 +69,25 @@ class ReloadUnits(Change):
 
 @dataclass(frozen=True)
 class StopEtcd(Change):
-    """Stop etcd.service and wait until no etcd process is left.
+    """Stop etcd's unit and wait until no etcd process is left.
 
     A member that led when its peers lost power does not end by itself: etcd before 3.6 waits for a peer's answer without
     a timeout (GET /version), until TCP gives up after a quarter of an hour. So connections whose other end acknowledges
     nothing are cut while it stops, and what lives after `patience` is killed, which costs less than a power loss, and
-    the runbook begins after one: docs/adr/0010-etcd-is-helped-to-stop.md.
+    the runbook begins after one: docs/adr/0010-etcd-is-helped-to-stop.md. `container`: what docker is to kill then.
     """
 
     patience: float = 20
     """With OpenShift's timers etcd gives its clients at most 10 s, and the handing over of its lead 10 s."""
+    unit: str = SERVICE
+    container: str = ""
 
     def shown(self) -> str:
-        return f"systemctl stop {unit.NAME} (SIGKILL if it has not ended after {self.patience:g} s)"
+        return f"systemctl stop {self.unit} (SIGKILL if it has not ended after {self.patience:g} s)"
 
     def test(self) -> str:
         return f"""{LIVES}
-case $(systemctl show {unit.NAME} -p ActiveState) in
+case $(systemctl show {self.unit} -p ActiveState) in
   ActiveState=inactive|ActiveState=failed) ;;
   *) return 1;;
 esac
@@ -82,22 +95,23 @@ esac
 
     def act(self) -> str:
         patience, seconds = int(self.patience), int(self.seconds)
-        return f"""{_CUT_STALLED}
+        kill = f"docker kill {quote(self.container)}" if self.container else f"systemctl kill -s KILL {self.unit}"
+        return f"""{CUT_STALLED}
 found() {{
-  systemctl show {unit.NAME} -p ActiveState -p SubState
+  systemctl show {self.unit} -p ActiveState -p SubState
   for comm in $(grep -lx etcd /proc/[0-9]*/comm 2>/dev/null); do
     echo "process ${{comm//[!0-9]/}}: $(grep ^State: "${{comm%comm}}status" 2>&1)"
   done
 }}
-systemctl stop --no-block {unit.NAME} || return 1
+systemctl stop --no-block {self.unit} || return 1
 begun=$SECONDS killed=
 until holds; do
   if [ -z "$killed" ] && [ $((SECONDS - begun)) -gt {patience} ]; then
     echo "etcd has not ended {patience} s after SIGTERM: SIGKILL"
-    systemctl kill -s KILL {unit.NAME}
+    {kill}
     killed=yes
   elif [ $((SECONDS - begun)) -gt {seconds} ]; then
-    echo "expected {unit.NAME} stopped and no etcd process {seconds} s after SIGTERM, found:" $(found) >&2
+    echo "expected {self.unit} stopped and no etcd process {seconds} s after SIGTERM, found:" $(found) >&2
     echo "next: state D is a disk that does not answer; an etcd outside of the unit is to be ended by hand" >&2
     return 1
   fi
@@ -117,30 +131,36 @@ done"""
 
 @dataclass(frozen=True)
 class StartEtcd(Change):
-    """Start etcd.service and wait until etcd says that it is ready (Type=notify: it has a leader)."""
+    """Start etcd's unit and wait until etcd says that it is ready (Type=notify: it has a leader).
+
+    `asked`: what runs in a container cannot tell systemd, and is asked instead.
+    """
 
     patience: float = 60
+    unit: str = SERVICE
+    asked: bool = False
 
     def shown(self) -> str:
-        return f"systemctl start {unit.NAME}"
+        return f"systemctl start {self.unit}"
 
     def test(self) -> str:
-        return f"systemctl show {unit.NAME} -p ActiveState | grep -q '=active$'"
+        active = f"systemctl show {self.unit} -p ActiveState | grep -q '=active$'"
+        return f"{SERVES}{active} && serves" if self.asked else active
 
     def act(self) -> str:
-        return f"""systemctl reset-failed {unit.NAME} 2>/dev/null
-systemctl start --no-block {unit.NAME} || return 1
+        return f"""systemctl reset-failed {self.unit} 2>/dev/null
+systemctl start --no-block {self.unit} || return 1
 end=$((SECONDS + {int(self.patience)}))
 while [ $SECONDS -lt $end ]; do
-  case $(systemctl show {unit.NAME} -p ActiveState) in
-    ActiveState=active) return 0;;
+  case $(systemctl show {self.unit} -p ActiveState) in
+    ActiveState=active) {"! serves || return 0" if self.asked else "return 0"};;
     ActiveState=failed) break;;
   esac
   sleep 0.05
 done
 # A panic writes some hundred lines, the reason first.
-journalctl -u {unit.NAME} -n 400 --no-pager -o cat | grep -iE 'panic:|fatal|no space|denied|cannot|error' | tail -n 8 >&2
-journalctl -u {unit.NAME} -n 8 --no-pager -o cat >&2
+journalctl -u {self.unit} -n 400 --no-pager -o cat | grep -iE 'panic:|fatal|no space|denied|cannot|error' | tail -n 8 >&2
+journalctl -u {self.unit} -n 8 --no-pager -o cat >&2
 return 1"""
 
     @property
@@ -149,30 +169,25 @@ return 1"""
         return self.patience
 
     def after(self, facts: HostFacts) -> HostFacts:
-        if facts.unit.active == "active" and facts.processes:
-            return facts
-        environ = {"ETCD_FORCE_NEW_CLUSTER": "true"} if facts.unit.forced else {}
-        process = Process(pid=1, started=0, argv=("etcd",), environ=environ)
-        started = replace(facts.unit, active="active", sub="running")
-        return replace(
-            facts, unit=started, processes=(process,), api=_alone(facts) if _starts_alone(facts) else facts.api
-        )
+        return started(facts)
 
 
 @dataclass(frozen=True)
 class RunEtcd(Change):
-    """Start etcd.service and wait until etcd lives: without a quorum it is never ready."""
+    """Start etcd's unit and wait until etcd lives: without a quorum it is never ready."""
+
+    unit: str = SERVICE
 
     def shown(self) -> str:
-        return f"systemctl start --no-block {unit.NAME}"
+        return f"systemctl start --no-block {self.unit}"
 
     def test(self) -> str:
         return f"""{LIVES}
-case $(systemctl show {unit.NAME} -p MainPID) in MainPID=0) return 1;; esac
+case $(systemctl show {self.unit} -p MainPID) in MainPID=0) return 1;; esac
 etcd_lives"""
 
     def act(self) -> str:
-        return f"systemctl reset-failed {unit.NAME} 2>/dev/null; systemctl start --no-block {unit.NAME}"
+        return f"systemctl reset-failed {self.unit} 2>/dev/null; systemctl start --no-block {self.unit}"
 
     def after(self, facts: HostFacts) -> HostFacts:
         return facts
@@ -180,19 +195,31 @@ etcd_lives"""
 
 @dataclass(frozen=True)
 class EnableEtcd(Change):
-    """Have etcd.service start at boot."""
+    """Have etcd's unit start at boot."""
+
+    unit: str = SERVICE
 
     def shown(self) -> str:
-        return f"systemctl enable {unit.NAME}"
+        return f"systemctl enable {self.unit}"
 
     def test(self) -> str:
-        return f"systemctl is-enabled -q {unit.NAME}"
+        return f"systemctl is-enabled -q {self.unit}"
 
     def act(self) -> str:
-        return f"systemctl enable {unit.NAME}"
+        return f"systemctl enable {self.unit}"
 
     def after(self, facts: HostFacts) -> HostFacts:
         return replace(facts, unit=replace(facts.unit, file_state="enabled"))
+
+
+def started(facts: HostFacts) -> HostFacts:
+    """What is known of a host once its etcd serves."""
+    if facts.unit.active == "active" and facts.processes:
+        return facts
+    environ = {"ETCD_FORCE_NEW_CLUSTER": "true"} if facts.unit.forced else {}
+    process = Process(pid=1, started=0, argv=("etcd",), environ=environ)
+    running = replace(facts.unit, active="active", sub="running")
+    return replace(facts, unit=running, processes=(process,), api=_alone(facts) if _starts_alone(facts) else facts.api)
 
 
 def _starts_alone(facts: HostFacts) -> bool:

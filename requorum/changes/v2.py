@@ -17,7 +17,7 @@ member read them right before and right after that."""
 
 _ASK = f"""
 ask() {{
-  ctl2() {{ env -i PATH="$PATH" ETCDCTL_API=2 etcdctl --no-sync --endpoints={scratch.ENDPOINT} "$@"; }}
+  ctl2() {{ env -i PATH="$PATH" ETCDCTL_API=2 "$etcdctl" --no-sync --endpoints={scratch.ENDPOINT} "$@"; }}
 {READ2}
   local got
   until got=$(read2 2>&1); do sleep 0.05; done  # for as long as the scratch etcd lives
@@ -75,7 +75,7 @@ class BackUpV2(Change):
             own = f"--wal-dir={wal} --backup-wal-dir=" + '"$part/data/member/wal"' if self.wal else ""
             lines.append(f"""for attempt in 1 2 3; do  # a log that is being written to can look torn
   rm -rf "$part/data"
-  said=$(ETCDCTL_API=2 etcdctl backup --data-dir={source} {own} --backup-dir="$part/data" 2>&1) && break
+  said=$(ETCDCTL_API=2 "$(tool etcdctl)" backup --data-dir={source} {own} --backup-dir="$part/data" 2>&1) && break
   [ $attempt -lt 3 ] || {{  # its last lines are where it was in its own source
     echo "etcdctl backup:" >&2
     grep -iE -m 3 'fatal|panic|fail|error|no space' <<< "$said" >&2 || head -n 3 <<< "$said" >&2

@@ -14,6 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from requorum.facts.ca import public_pem
 from requorum.facts.etcd_conf import EtcdConf
+from requorum.facts.runtime import FIND
 from requorum.facts.shell import CONF
 
 _VARIABLES = (
@@ -54,9 +55,10 @@ PAIRS: dict[str, Pair] = {
 
 COMMAND = (
     CONF
-    + f"variables='{' '.join(_VARIABLES)}'\n"
+    + FIND
+    + f"find_runtime\nvariables='{' '.join(_VARIABLES)}'\n"
     + r"""
-user=$(systemctl show etcd.service -p User | cut -d= -f2)
+user=$(systemctl show "$unit" -p User | cut -d= -f2)
 paths=()
 for variable in $variables; do conf_value $variable; paths+=("$value"); done
 ask=(bash -c 'for path; do [ -r "$path" ] && echo "$path"; done' readable)

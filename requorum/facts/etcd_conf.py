@@ -12,6 +12,13 @@ from requorum.facts.env_file import EnvFileError, assignments
 PATH = "/etc/etcd/etcd.conf"
 COMMAND = f"cat {PATH}"
 
+FORCE_MARK = "# Requorum forces a new cluster by the next line, and takes both away again."
+FORCE_LINES = f"{FORCE_MARK}\nETCD_FORCE_NEW_CLUSTER=true\n"
+"""What Requorum puts at the beginning of etcd.conf to force an etcd in a container.
+
+There all that follows stays byte for byte. Bare, because ``docker --env-file`` takes quotes literally.
+"""
+
 _ASSIGNMENT = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_]*)=(.*)$")
 _BARE = re.compile(r"[A-Za-z0-9_.,:=/@%+\[\]-]*")
 
@@ -22,10 +29,14 @@ class ConfError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class EtcdConf:
-    """The text of etcd.conf and the variables that systemd takes from it."""
+    """The text of etcd.conf and the variables that systemd takes from it.
+
+    `forced`: it begins with Requorum's own force, which `text` is without.
+    """
 
     text: str
     values: Mapping[str, str]
+    forced: bool = False
 
     def get(self, key: str, default: str = "") -> str:
         """The value of a variable, quotes removed; `default` where it is not set."""
@@ -72,6 +83,12 @@ class EtcdConf:
         pairs = (item.partition("=") for item in self.get("ETCD_INITIAL_CLUSTER").split(",") if item)
         return tuple((name.strip(), url.strip()) for name, _, url in pairs)
 
+    @property
+    def quoted(self) -> tuple[str, ...]:
+        """The variables whose last value stands in quotes, in the file's order."""
+        raw = {m[1]: m[2].strip() for line in self.text.splitlines() if (m := _ASSIGNMENT.match(line))}
+        return tuple(key for key, value in raw.items() if value[:1] in ("'", '"'))
+
     def edited(self, changes: Mapping[str, str]) -> str:
         """The text with these variables set to bare values.
 
@@ -103,8 +120,9 @@ def parse(text: str) -> EtcdConf:
 
     Raises ConfError, with the line, where it is neither a comment nor an assignment, or is continued by a backslash.
     """
+    forced = text.startswith(FORCE_LINES)
     try:
-        found = assignments(text, PATH)
+        found = assignments(text.removeprefix(FORCE_LINES), PATH)
     except EnvFileError as error:
         raise ConfError(str(error)) from None
-    return EtcdConf(text, {one.key: one.value for one in found})
+    return EtcdConf(text, {one.key: one.value for one in found}, forced)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+from requorum.facts.runtime import LOG, TOOL
 from requorum.facts.shell import CONF
 
 CLIENT_PORT = 2379
@@ -26,15 +27,22 @@ def parse_ports(output: str) -> frozenset[int]:
 
 
 _VERSIONS = r"""
-binary=etcd  # unless the unit starts another one
-while read -r path; do
+binary=$(tool etcd)  # unless the unit starts another one
+while [ $kind = service ] && read -r path; do
   [ -f "$path" ] && [ -x "$path" ] && { binary=$path; break; }
 done < <(printf %s "$shown" | grep '^ExecStart=' | grep -oE '/[^][ ;"]*/etcd\b')
 behind() { [[ $2 != *"$1"* ]] || { local rest=${2#*"$1"}; printf %s "${rest%%$'\n'*}"; }; }  # to the end of the line
-echo "etcd=$(behind 'etcd Version: ' "$("$binary" --version 2>/dev/null)")"
-echo "etcdctl=$(behind 'etcdctl version: ' "$(ETCDCTL_API=3 etcdctl version 2>/dev/null)")"
-help=$(ETCDCTL_API=3 etcdctl member add --help 2>/dev/null)
-[[ $help == *--learner* ]]; echo "learners=$((1 - $?))"
+etcdctl=$(tool etcdctl)
+if [ -z "$etcdctl" ] && [ $kind != service ]; then  # no container runs at this moment: its log tells, and one image has both
+  version=$(etcd_log 20000 | sed -nE 's/.*("etcd-version":"|etcd Version: )([0-9.]+).*/\2/p' | tail -n 1)
+  printf '%s\n' "etcd=$version" "etcdctl=$version"
+  case $version in 3.[0-3].*|2.*|'') echo learners=0;; *) echo learners=1;; esac
+else
+  echo "etcd=$(behind 'etcd Version: ' "$("$binary" --version 2>/dev/null)")"
+  echo "etcdctl=$(behind 'etcdctl version: ' "$(ETCDCTL_API=3 "$etcdctl" version 2>/dev/null)")"
+  help=$(ETCDCTL_API=3 "$etcdctl" member add --help 2>/dev/null)
+  [[ $help == *--learner* ]]; echo "learners=$((1 - $?))"
+fi
 """
 
 
@@ -43,9 +51,13 @@ def command(backup_directory: str, *, versions: bool = True) -> str:
 
     `versions`: ask the binaries too, which costs most and does not change while a recovery runs.
     """
-    return CONF + (
-        f"backup={shlex.quote(backup_directory)}\n"
-        + r"""
+    return (
+        CONF
+        + LOG
+        + TOOL
+        + (
+            f"find_runtime\nbackup={shlex.quote(backup_directory)}\n"
+            + r"""
 data=$(conf ETCD_DATA_DIR); data=${data%/}
 wal=$(conf ETCD_WAL_DIR); wal=${wal%/}; wal=${wal:-$data/member/wal}
 # What can be done without another process is done without: a busy host has little to spare for a look.
@@ -79,13 +91,13 @@ echo "hostname=$name"
 echo "machine=$machine"
 echo "boot=$boot"
 echo "clock=$(date +%s.%N)"
-shown=$'\n'$(systemctl show etcd.service -p ExecStart -p User)
+shown=$'\n'$(systemctl show "$unit" -p ExecStart -p User)
 user=
 [[ $shown != *$'\n'User=* ]] || { user=${shown#*$'\n'User=}; user=${user%%$'\n'*}; }
 """
-        + f'echo "ports=$({PORTS_COMMAND.strip()})"\n'
-        + (_VERSIONS if versions else "")
-        + r"""
+            + f'echo "ports=$({PORTS_COMMAND.strip()})"\n'
+            + (_VERSIONS if versions else "")
+            + r"""
 free data_free "${data:-/var/lib/etcd}"
 used=0
 while read -r size _; do used=$((used + size)); done < <(du -s -B1 --exclude='openshift-backup*' "$data" "$wal" 2>/dev/null)
@@ -107,8 +119,9 @@ while read -r line; do
 done < <(ls -A "$data/" "$wal/" 2>&1 > /dev/null)
 echo "data_error=$error"
 echo "unmounted=$(unmounted "$data"; [ "$wal" = "$data/member/wal" ] || unmounted "$wal")"
-unwritable=
-for place in /etc/etcd /etc/systemd/system /run /var/lib "${data:-/var/lib/etcd}" "$wal" "$backup"; do
+unwritable= of_pods=
+[ $kind = static-pod ] && of_pods=/etc/origin/node
+for place in /etc/etcd $of_pods /etc/systemd/system /run /var/lib "${data:-/var/lib/etcd}" "$wal" "$backup"; do
   writable "$place" || unwritable+=$place//
 done
 echo "unwritable=$unwritable"
@@ -121,6 +134,7 @@ echo "kept_log=$kept_log"
 for tool in unshare setpriv ip; do command -v $tool > /dev/null || missing="$missing $tool"; done
 echo "missing=$missing"
 """
+        )
     )
 
 

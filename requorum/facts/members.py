@@ -5,15 +5,26 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from requorum.facts.process import LIVES
+from requorum.facts.runtime import FIND
 from requorum.facts.shell import CTL
 
 LIST_COMMAND = CTL + "ctl member list -w json"
 STATUS_COMMAND = CTL + "ctl endpoint status -w json"
 API_COMMAND = (
     CTL
+    + FIND
+    + LIVES
     + r"""
-# systemd calls etcd active only once it has had a leader; before that, every question would time out.
-[ "$(systemctl show etcd.service -p ActiveState)" = ActiveState=active ] || { echo "etcd is not active" >&2; exit 0; }
+find_runtime
+if [ $kind = service ]; then
+  # systemd calls etcd active only once it has had a leader; before that, every question would time out.
+  [ "$(systemctl show "$unit" -p ActiveState)" = ActiveState=active ] || { echo "etcd is not active" >&2; exit 0; }
+else
+  # Of a container nobody knows that. A member without a leader lets the first question time out, and is asked no other.
+  etcd_lives || { echo "no etcd lives" >&2; exit 0; }
+  PATIENCE=3s
+fi
 status=$(ctl endpoint status -w json) || exit 0
 echo "status=$status"
 case $status in *'"leader":'[1-9]*) ;; *) echo "it knows no leader" >&2; exit 0;; esac

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from requorum.facts.etcd_conf import PATH
+from requorum.facts.runtime import TOOL
 
 PROBE = "requorum/probe"
 """Below it keys are written, read and deleted, to prove that writes work."""
@@ -32,15 +33,18 @@ costs no process."""
 
 CTL = (
     CONF
+    + TOOL
     + r"""
 ctl() {  # etcdctl against this host's own member, with the member's own certificates
-  local value cert words
+  local value cert words etcdctl=etcdctl
   conf_value ETCD_ADVERTISE_CLIENT_URLS; words=(--endpoints="${ENDPOINTS:-$value}" --command-timeout="${PATIENCE:-5s}")
   conf_value ETCD_TRUSTED_CA_FILE; [ -n "$value" ] || conf_value ETCD_PEER_TRUSTED_CA_FILE
   [ -n "$value" ] && words+=(--cacert="$value")
   conf_value ETCD_PEER_CERT_FILE; cert=$value; conf_value ETCD_PEER_KEY_FILE
   [ -n "$cert" ] && words+=(--cert="$cert" --key="$value")
-  env -u ETCDCTL_ENDPOINTS -u ETCDCTL_CACERT -u ETCDCTL_CERT -u ETCDCTL_KEY ETCDCTL_API=3 etcdctl "${words[@]}" "$@"
+  type -P etcdctl > /dev/null || etcdctl=$(tool etcdctl) || {
+    echo "expected etcdctl on the host, or in the image of an etcd that lives; found neither" >&2; return 127; }
+  env -u ETCDCTL_ENDPOINTS -u ETCDCTL_CACERT -u ETCDCTL_CERT -u ETCDCTL_KEY ETCDCTL_API=3 "$etcdctl" "${words[@]}" "$@"
 }
 """
 )

@@ -1,17 +1,22 @@
-"""The systemd unit that runs etcd, as systemd sees it."""
+"""What runs etcd, and whether it does: a systemd unit as systemd sees it, or a static pod."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from requorum.facts.etcd_conf import PATH
+from requorum.facts import pod
+from requorum.facts.etcd_conf import FORCE_LINES, PATH
+from requorum.facts.pod import Pod
+from requorum.facts.process import LIVES
+from requorum.facts.runtime import CONTAINER, FIND, FORCE_SHELL, SERVICE, Runtime, docker_run
 
-NAME = "etcd.service"
-FENCE = f"/etc/systemd/system/{NAME}.d/requorum-fence.conf"
-"""The fence: a drop-in that no reboot takes away."""
+NAME = SERVICE
+_SERVICE = Runtime()
+FENCE = _SERVICE.fence
+"""The fence of a service: a drop-in that no reboot takes away."""
 FORCE = f"/run/systemd/system/{NAME}.d/requorum-force.conf"
-"""The force: a drop-in under /run, so that a reboot takes it away by itself."""
+"""The force of a service: a drop-in under /run, so that a reboot takes it away by itself."""
 FORCE_ENVIRONMENT = "/run/requorum-force.env"
 
 _PLACES = "NAME|DATA_DIR|WAL_DIR|INITIAL_[A-Z_]*|[A-Z_]*URLS|[A-Z_]*FILE"
@@ -21,19 +26,48 @@ _PROPERTIES = (
     "FragmentPath,DropInPaths,ExecStart,EnvironmentFiles,User"
 )
 COMMAND = (
-    f"shown=$(systemctl show {NAME} --no-pager -p {_PROPERTIES}) || exit\n"
-    f"ours='{FORCE} {FORCE_ENVIRONMENT}'\n"
+    FIND
+    + FORCE_SHELL
+    + LIVES
+    + f"""
+find_runtime
+ours='{FORCE} {FORCE_ENVIRONMENT}'
+in_conf=  # Requorum's force in etcd.conf, which is the way of a container
+[ $kind = service ] || ! forced_by_us || in_conf=yes
+text() {{ if [ -n "$in_conf" ] && [ "$1" = {PATH} ]; then tail -c +{len(FORCE_LINES) + 1} "$1"; else cat "$1"; fi; }}
+echo "Runtime=$kind $unit"
+"""
+    + r"""
+told() {  # of each file: does it say to force, or to read a YAML file
+  local file words
+  for file; do
+    [[ -f $file && " $ours " != *" $file "* ]] || continue
+    words=$(text "$file" | grep -vE '^[[:space:]]*([#;]|$)' | sed -E "s/force[-_]new[-_]cluster=[\"']?(0|f|false)\b//Ig")
+    grep -qiE "force[-_]new[-_]cluster[\"']?(=[\"']?[^\"']|[^=]|\$)" <<< "$words" && echo "Forces=$file"
+    grep -qE -- "--?config-file|ETCD_CONFIG_FILE=[\"']?[^\"' ]" <<< "$words" && echo "ConfigFile=$file"
+  done
+}
+"""
+    + f"""
+beside() {{  # another way to run etcd that is switched on
+  local one shown
+  for one in {SERVICE} {CONTAINER}; do
+    [ "$one" != "$unit" ] || continue
+    shown=$(systemctl show "$one" --no-pager -p LoadState -p ActiveState -p UnitFileState)
+    case $shown in
+      *ActiveState=active*|*ActiveState=activating*|*UnitFileState=enabled*) echo "Beside=$one";;
+    esac
+  done
+}}
+units() {{
+shown=$(systemctl show "$unit" --no-pager -p {_PROPERTIES}) || exit
+"""
     + r"""
 printf '%s\n' "$shown"
 files=$(sed -n 's/^FragmentPath=//p; s/^DropInPaths=//p; s/^EnvironmentFiles=\(.*\) (.*/\1/p' <<< "$shown")
-folders=$(printf '%s ' {/etc,/run,/usr/lib}/systemd/system/etcd.service{,.d/*.conf})  # the next daemon-reload reads them
-told='force[-_]new[-_]cluster|config[-_]file'  # what says neither needs no closer look
-for file in $(grep -lsiE "$told" $(readlink -e $files $folders | sort -u) < /dev/null); do
-  [[ -f $file && " $ours " != *" $file "* ]] || continue
-  words=$(grep -vE '^[[:space:]]*([#;]|$)' "$file" | sed -E "s/force[-_]new[-_]cluster=[\"']?(0|f|false)\b//Ig")
-  grep -qiE "force[-_]new[-_]cluster[\"']?(=[\"']?[^\"']|[^=]|\$)" <<< "$words" && echo "Forces=$file"
-  grep -qE -- "--?config-file|ETCD_CONFIG_FILE=[\"']?[^\"' ]" <<< "$words" && echo "ConfigFile=$file"
-done
+folders=$(printf '%s ' {/etc,/run,/usr/lib}/systemd/system/"$unit"{,.d/*.conf})  # the next daemon-reload reads them
+words='force[-_]new[-_]cluster|config[-_]file'  # what says neither needs no closer look
+told $(grep -lsiE "$words" $(readlink -e $files $folders | sort -u) < /dev/null)
 after=
 for file in $(sed -n 's/^EnvironmentFiles=\(.*\) (.*/\1/p' <<< "$shown"); do  # in this order; the last one wins
 """
@@ -42,10 +76,17 @@ for file in $(sed -n 's/^EnvironmentFiles=\(.*\) (.*/\1/p' <<< "$shown"); do  # 
   sed -nE "s!^[[:space:]]*ETCD_({_PLACES})=.*!Overrides=ETCD_\\1 in $file!p" "$file"
 done
 [[ -e ${{ours%% *}} ]] && echo OurForce=yes
+}}
+"""
+    + pod.FUNCTION
+    + """
+if [ $kind = static-pod ]; then static_pod; else units; fi
+[ $kind = service ] || beside
+[ -z "$in_conf" ] || echo OurForce=yes
 true
 """
 )
-"""What systemd knows, and which files on the start path, ours apart, say to force or to read a YAML file.
+"""What runs etcd, what is known of it, and which files on the start path, ours apart, say to force or to read a YAML file.
 
 And which variables that say where a member's data, names and certificates are have another value from a later file.
 """
@@ -53,7 +94,7 @@ And which variables that say where a member's data, names and certificates are h
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What `systemctl show` says of etcd.service."""
+    """What `systemctl show` says of etcd's unit; of a static pod, the same in terms of its manifest and process."""
 
     load: str
     active: str
@@ -74,6 +115,9 @@ class Unit:
     """What overrides a value of etcd.conf: a variable in a later file."""
     force_file: bool = False
     """Requorum's force is there; systemd may not have read it yet, and will with whatever it reads next."""
+    runtime: Runtime = _SERVICE
+    pod: Pod | None = None
+    """Of a static pod, what more is known."""
 
     @property
     def is_running(self) -> bool:
@@ -88,17 +132,27 @@ class Unit:
     @property
     def fenced(self) -> bool:
         """Requorum's fence is in force: systemd has read it."""
-        return FENCE in self.drop_ins
+        return self.runtime.fence in (*self.drop_ins, self.runtime.manifest)
 
     @property
     def forced(self) -> bool:
         """Requorum's force is on the start path."""
-        return self.force_file or FORCE in self.drop_ins
+        return self.force_file or FORCE in self.drop_ins or self.runtime.guard in self.drop_ins
+
+    @property
+    def probed(self) -> bool:
+        """A static pod whose manifest has a liveness probe."""
+        return self.pod is not None and self.pod.manifest.probed
+
+    @property
+    def probe_is_out(self) -> bool:
+        """A recovery has taken the liveness probe out of the manifest, and has not put it back."""
+        return self.pod is not None and self.pod.kept is not None
 
     @property
     def overriding_flags(self) -> tuple[str, ...]:
         """The flags of ExecStart that override a variable of etcd.conf: those that do not repeat one."""
-        flags = _FLAG.findall(self.exec_start)
+        flags = _FLAG.findall(self.runtime.arguments(self.exec_start))
         return tuple(f"--{name} {value}" for name, value in flags if "$" not in value and name != "config-file")
 
     @property
@@ -115,6 +169,8 @@ class Unit:
 def parse(output: str) -> Unit:
     """The unit from the output of COMMAND. Raises ValueError where a property is missing."""
     values = dict(line.partition("=")[::2] for line in output.splitlines() if "=" in line)
+    runtime = _runtime(output)
+    found = pod.parse(output) if runtime.kind == "static-pod" else None
     try:
         return Unit(
             load=values["LoadState"],
@@ -125,18 +181,35 @@ def parse(output: str) -> Unit:
             result=values.get("Result", ""),
             fragment=values["FragmentPath"],
             drop_ins=tuple(values["DropInPaths"].split()),
-            exec_start=_argv(values.get("ExecStart", "")),
+            exec_start=found.manifest.command if found else _argv(values.get("ExecStart", "")),
             environment_files=tuple(line.rpartition(" (")[0] or line for line in _all(output, "EnvironmentFiles")),
             user=values.get("User", ""),
             forces=_all(output, "Forces"),
             config_file=_all(output, "ConfigFile"),
             overrides=_all(output, "Overrides"),
             force_file=values.get("OurForce") == "yes",
+            runtime=runtime,
+            pod=found,
         )
     except KeyError as missing:
         raise ValueError(
-            f"expected the property {missing} from systemctl show {NAME}, found {output[:200]!r}"
+            f"expected the property {missing} from systemctl show {runtime.unit}, found {output[:200]!r}"
         ) from None
+
+
+def _runtime(output: str) -> Runtime:
+    kind, _, unit = (_all(output, "Runtime") or (f"service {SERVICE}",))[0].partition(" ")
+    container, image, _ = docker_run(_argv((_all(output, "ExecStart") or ("",))[0]))
+    return Runtime(
+        kind="static-pod" if kind == "static-pod" else "container" if kind == "container" or image else "service",
+        unit=unit,
+        beside=_all(output, "Beside"),
+        manifest=(_all(output, "Manifest") or ("",))[0],
+        node=(_all(output, "Node") or ("",))[0],
+        strays=_all(output, "Stray"),
+        container=container,
+        image=image,
+    )
 
 
 def _argv(value: str) -> str:

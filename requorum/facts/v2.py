@@ -12,19 +12,21 @@ from dataclasses import dataclass
 
 from requorum.facts.etcd_conf import EtcdConf
 from requorum.facts.members import MemberList
-from requorum.facts.process import Process
+from requorum.facts.process import LIVES, Process
+from requorum.facts.runtime import FIND
 from requorum.facts.shell import CTL
 from requorum.facts.unit import Unit
 
 CTL2 = r"""
 ctl2() {  # etcdctl of the v2 API against this host's own member, and no other, with the member's own certificates
-  local words=(--no-sync --endpoints="$(conf ETCD_ADVERTISE_CLIENT_URLS)") ca cert key
+  local etcdctl words=(--no-sync --endpoints="$(conf ETCD_ADVERTISE_CLIENT_URLS)") ca cert key
   ca=$(conf ETCD_TRUSTED_CA_FILE); [ -n "$ca" ] || ca=$(conf ETCD_PEER_TRUSTED_CA_FILE)
   cert=$(conf ETCD_PEER_CERT_FILE); key=$(conf ETCD_PEER_KEY_FILE)
   [ -n "$ca" ] && words+=(--ca-file="$ca")
   [ -n "$cert" ] && words+=(--cert-file="$cert" --key-file="$key")
+  etcdctl=$(tool etcdctl) || { echo "no etcdctl was found" >&2; return 127; }
   env -u ETCDCTL_ENDPOINTS -u ETCDCTL_ENDPOINT -u ETCDCTL_PEERS -u ETCDCTL_CA_FILE -u ETCDCTL_CERT_FILE \
-    -u ETCDCTL_KEY_FILE ETCDCTL_API=2 etcdctl "${words[@]}" "$@"
+    -u ETCDCTL_KEY_FILE ETCDCTL_API=2 "$etcdctl" "${words[@]}" "$@"
 }
 """
 """`ctl2 ARGUMENTS…` runs etcdctl (v2 API); after `CONF`."""
@@ -32,15 +34,22 @@ ctl2() {  # etcdctl of the v2 API against this host's own member, and no other, 
 COMMAND = (
     CTL
     + CTL2
+    + FIND
+    + LIVES
     + r"""
-words=$(ETCDCTL_API=2 etcdctl --help 2>&1)
+words=$(ETCDCTL_API=2 "$(tool etcdctl)" --help 2>&1)
 for word in backup cluster-health; do grep -q "^ *$word " <<< "$words" && echo "knows=$word"; done
 # Before it has had a leader a member serves nobody: every question would time out.
-[ "$(systemctl show etcd.service -p ActiveState)" = ActiveState=active ] || exit 0
+find_runtime
+if [ $kind = static-pod ]; then
+  etcd_lives || exit 0
+else
+  [ "$(systemctl show "$unit" -p ActiveState)" = ActiveState=active ] || exit 0
+fi
 echo asked=yes
 (PATIENCE=1s ctl endpoint health 2>&1 | sed 's/^/health3=/') &
 if grep -q '^ *cluster-health ' <<< "$words"; then
-  (timeout 2 bash -c "$(declare -f conf ctl2); ctl2 --timeout 1s cluster-health 2>&1" | sed 's/^/health2=/') &
+  (timeout 2 bash -c "$(declare -f conf conf_value tool ctl2); ctl2 --timeout 1s cluster-health 2>&1" | sed 's/^/health2=/') &
   # A read is answered without a leader, too; the member list is not.
   if said=$(ctl2 --timeout 1s --total-timeout 2s ls / 2>&1); then
     echo served=yes

@@ -174,7 +174,6 @@ def _runtime(value: Value | None) -> Runtime:
         return "auto"
     for runtime in _RUNTIMES:
         if runtime == said:
-            limits.refuse_runtime(value, runtime)
             return runtime
     value.complain(expected, _nearest(said, _RUNTIMES, "write auto: how etcd runs is read from the hosts"))
     return "auto"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from requorum.changes import BackUpV2, Change, CopyTree, FetchTree, RestoreFile, SaveSnapshot
+from requorum.changes import BackUpV2, Change, CopyTree, FetchTree, RestoreFile, SaveSnapshot, SaveSnapshotByOc
 from requorum.facts import etcd_conf
 from requorum.facts.etcd_conf import EtcdConf
 from requorum.facts.host import HostFacts
@@ -99,9 +99,13 @@ def keep_data(facts: HostFacts, place: BackupPlace) -> list[Change]:
 
 
 def save_snapshot(facts: HostFacts, place: BackupPlace, when: str) -> list[Change]:
-    """38.1.1.2: a snapshot by etcd itself."""
+    """38.1.1.2: a snapshot by etcd itself; of a static pod on a master, through the API, into what the pod can write to."""
     folder = place.snapshot(when)
-    return [SaveSnapshot(facts.name, str(folder)), *_fetched(facts, folder, f"snapshot-{when}", place)]
+    saved = SaveSnapshot(facts.name, str(folder))
+    if facts.unit.pod is not None and facts.master is not None:
+        server = f"https://{facts.machine.hostname}:{facts.master.config.port}"
+        saved = SaveSnapshotByOc(facts.name, str(folder), server, facts.conf.data_dir)
+    return [saved, *_fetched(facts, folder, f"snapshot-{when}", place)]
 
 
 def keep_v2(facts: HostFacts, place: BackupPlace, *, running: bool) -> list[Change]:

@@ -7,33 +7,26 @@ from collections.abc import Iterable
 from requorum.changes import (
     Append,
     Change,
-    EnableEtcd,
     KeepTail,
     MoveAside,
     MoveBack,
     ProveOnCopy,
     PutLogBack,
-    ReloadUnits,
-    RemoveFile,
-    RunEtcd,
-    StartEtcd,
-    StopEtcd,
     WriteFile,
 )
-from requorum.facts import etcd_conf, unit
+from requorum.facts import etcd_conf
 from requorum.facts.data_dir import DataDir
 from requorum.facts.host import HostFacts, MissingFact
 from requorum.facts.members import Member
 from requorum.facts.prediction import Proof
 from requorum.facts.wal_record import state_record
 from requorum.operations.backup import BackupPlace
-
-_ELECTION = ("heartbeat-interval", "election-timeout")
+from requorum.operations.ways import way_of
 
 
 def stop(facts: HostFacts) -> list[Change]:
     """Stop etcd, cleanly: it writes its commit index."""
-    return [StopEtcd(facts.name)]
+    return way_of(facts).stop(facts)
 
 
 def keep_tail(
@@ -62,25 +55,9 @@ def keep_tail(
 
 
 def force_new_cluster(facts: HostFacts) -> list[Change]:
-    """38.1.3: start etcd so that it keeps its data and forgets the other members.
-
-    By an environment file that is read last, under /run: a reboot takes the force away. The short election timeout
-    holds for this start only, and only where no flag sets the timers: etcd ≥ 3.4 refuses a variable beside its flag.
-    """
-    lines = ["ETCD_FORCE_NEW_CLUSTER=true"]
-    if not any(f"--{flag}" in facts.unit.exec_start for flag in _ELECTION):
-        lines += ["ETCD_HEARTBEAT_INTERVAL=50", "ETCD_ELECTION_TIMEOUT=500"]
-    environment = "\n".join(lines) + "\n"
-    drop_in = (
-        "# Requorum forces a new cluster at the next start of etcd, and takes this away again.\n"
-        f"[Service]\nEnvironmentFile={unit.FORCE_ENVIRONMENT}\n"
-    )
-    return [
-        WriteFile(facts.name, unit.FORCE_ENVIRONMENT, environment),
-        WriteFile(facts.name, unit.FORCE, drop_in),
-        ReloadUnits(facts.name, unit.FORCE, present=True),
-        StartEtcd(facts.name),
-    ]
+    """38.1.3: start etcd so that it keeps its data and forgets the other members."""
+    way = way_of(facts)
+    return [*way.force(facts), *way.start(facts)]
 
 
 def never_force(facts: HostFacts) -> list[Change]:
@@ -90,17 +67,14 @@ def never_force(facts: HostFacts) -> list[Change]:
 
 def take_force_away(facts: HostFacts) -> list[Change]:
     """38.1.3, what the chapter forgets: no start path forces any more, and etcd runs without it."""
-    restart: list[Change] = [StopEtcd(facts.name)] if facts.forced else []
-    return [*clear_start_path(facts), *restart, StartEtcd(facts.name)]
+    way = way_of(facts)
+    restart = way.stop(facts) if facts.forced else []
+    return [*clear_start_path(facts), *restart, *way.start(facts)]
 
 
 def clear_start_path(facts: HostFacts) -> list[Change]:
     """The next start of etcd does not force."""
-    return [
-        RemoveFile(facts.name, unit.FORCE),
-        ReloadUnits(facts.name, unit.FORCE, present=False),
-        RemoveFile(facts.name, unit.FORCE_ENVIRONMENT),
-    ]
+    return way_of(facts).unforce(facts)
 
 
 def name_only_itself(facts: HostFacts) -> list[Change]:
@@ -140,13 +114,14 @@ def _named(facts: HostFacts, members: Iterable[Member], state: str | None) -> li
 
 def start(facts: HostFacts) -> list[Change]:
     """Start etcd now and at boot."""
-    return [EnableEtcd(facts.name), StartEtcd(facts.name)]
+    way = way_of(facts)
+    return [*way.start_at_boot(facts), *way.start(facts)]
 
 
 def start_as_found(facts: HostFacts) -> list[Change]:
     """Start etcd if it ran when the recovery came, on data of a member."""
     found = facts.mark.found if facts.mark else None
-    return [RunEtcd(facts.name)] if found and found.starts else []
+    return way_of(facts).run(facts) if found and found.starts else []
 
 
 def put_log_back(facts: HostFacts) -> list[Change]:

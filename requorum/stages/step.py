@@ -279,7 +279,10 @@ class precondition(_Word):  # noqa: N801 (a word of the runbook's language)
         return False
 
 
-LOOK = "look at the host (systemctl status etcd; journalctl -u etcd -n 50; df -h), then run the same command again"
+LOOK = (
+    "look at the host (systemctl status etcd; journalctl -u etcd -n 50, of a static pod master-logs etcd etcd; df -h), then "
+    "run the same command again"
+)
 
 
 class action(_Word):  # noqa: N801

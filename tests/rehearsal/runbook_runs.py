@@ -157,15 +157,18 @@ def left_behind(lab: Lab) -> list[str]:
     """What a recovery must not leave: a force on any start path or in a live process, a fence, a mark."""
     script = r"""
 grep -rnIE 'force.new.cluster' /etc/systemd /run/systemd /usr/lib/systemd/system /etc/etcd /etc/environment -i
-systemctl show etcd --property=ExecStart,Environment,EnvironmentFiles,DropInPaths | grep -iE 'force|requorum'
+systemctl show $unit --property=ExecStart,Environment,EnvironmentFiles,DropInPaths | grep -iE 'force|requorum'
 for pid in $(pidof etcd); do
     for file in cmdline environ; do tr '\0' '\n' < /proc/$pid/$file | grep -i force; done
 done
 find /etc/systemd /run/systemd /run/requorum* /var/lib/requorum ! -type d -path '*requorum*' 2>/dev/null
 find /etc -name '*.requorum.*'
-systemctl is-enabled etcd | grep -vx enabled
+[ ! -d /etc/origin/node/pods ] || find /etc/origin/node \( -name 'pods-stopped*' -o -name '.*' \)
+systemctl is-enabled $unit | grep -vx enabled
 true
 """
+    unit = {"container": "etcd_container", "static-pod": "origin-node"}.get(lab.record.spec.topology, "etcd")
+    script = f"unit={unit}\n{script}"
     found = in_parallel(lambda host: lab.run(host, script).stdout.splitlines(), lab.hosts)
     return [f"{host.short}: {line}" for host, lines in zip(lab.hosts, found, strict=True) for line in lines]
 

@@ -74,6 +74,11 @@ def test_master_restart_says_nothing_of_what_it_did(colocated: Lab) -> None:
         assert (said.returncode, said.stderr) == (0, f"Component {word} is already stopped\n")
     assert colocated.run(host, "systemctl show etcd -p MainPID").stdout == before
     assert colocated.run(host, "master-restart", check=False).returncode == 1
+    # Without static pods, the one runs on the host, and the other reads the unit's journal.
+    assert colocated.run(host, "master-exec etcd etcd cat", stdin="x").stdout == "x"
+    assert "Stand-in for the master API" in colocated.run(host, "master-logs api api --no-pager").stdout
+    assert colocated.run(host, "master-logs etcd etcd").stderr == "Component etcd is stopped or not running\n"
+    assert colocated.run(host, "master-exec etcd", check=False).returncode == 1
     unnamed = colocated.run(
         host, "oc --config=/nowhere --server=https://localhost:8443 get --raw /healthz", check=False
     )

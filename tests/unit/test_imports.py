@@ -16,6 +16,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "__init__ records",
         "journal inventory locking hostlock",
         "facts remote audit",
+        "runtimes",
         "ranking fitness silence causes other_clusters fetched naming",
         "obstacles lineage certifying",
         "bastion survey diagnosis changes wellness undoing",
@@ -35,7 +36,7 @@ The parts of requorum go by their own names here.
 
 PURE = (
     "facts", "ranking", "fitness", "silence", "causes", "other_clusters", "obstacles", "lineage", "wellness", "diagnosis",
-    "operations", "undoing", "enlisted", "naming", "certifying",
+    "operations", "runtimes", "undoing", "enlisted", "naming", "certifying",
 )  # fmt: skip
 """No I/O in these: facts come in, values go out."""
 

@@ -18,6 +18,7 @@ from requorum.diagnosis import Verdict, diagnose
 from requorum.facts import master, master_api, master_config
 from requorum.facts.host import HostFacts, MissingFact, Silent, commands
 from requorum.facts.master import Master
+from requorum.facts.runtime import PODS
 from requorum.inventory import Inventory, MasterHost, Masters
 from requorum.operations.marking import signed
 from requorum.operations.masters import forget_found, name_members, put_back, somebody_edited
@@ -268,6 +269,23 @@ def test_an_api_that_writes_at_the_second_try_is_up(host: Elsewhere) -> None:
     note = owe(host, "api")
     assert API.do(host)
     assert not note.exists()
+
+
+def test_a_pod_in_back_off_is_started_by_its_node_service(host: Elsewhere, tmp_path: Path) -> None:
+    """Without a quorum the API has failed again and again: master-restart has nothing to restart."""
+    tools, pid, asked = host.stands_in, tmp_path / "pid", tmp_path / "asked"
+    assert tools is not None
+    pid.unlink()
+    stand_in(tools, "ss", f'[ ! -e {pid} ] || echo "LISTEN users:((x,pid=$(cat {pid}),fd=3))"')
+    stand_in(tools, "master-restart", "echo 'Component api is already stopped' >&2; exit 0")
+    restart = f'[ "$1" != restart ] || {{ echo "$2" >> {asked}; echo 300 > {pid}; }}'
+    stand_in(tools, "systemctl", f"case $* in *atomic*) exit 3;; esac; {restart}")
+    owe(host, "api")
+    (tmp_path / "pods").mkdir()
+    said = host.run(API.script().replace(PODS, str(tmp_path / "pods")), seconds=30)
+    assert (said.exit, said.stdout.splitlines()[-1]) == (0, "requorum: done"), said.stderr
+    assert "origin-node.service is restarted, which ends a back-off" in said.stdout
+    assert asked.read_text() == "origin-node.service\n"
 
 
 @pytest.mark.parametrize("word", ["create", "get configmap", "delete"])

@@ -40,10 +40,10 @@ def test_hosts_follow_from_the_spec() -> None:
 
 
 def test_every_wrong_field_is_named_at_once() -> None:
-    wrong = Spec(name="A b", members=2, user="bob", ssh_port=2379, data_dir="/", topology="static-pod", release="sid")
+    wrong = Spec(name="A b", members=2, user="bob", ssh_port=2379, data_dir="/", topology="pods", release="sid")
     with pytest.raises(LabError) as caught:
         wrong.validate()
-    for field in ("name", "members", "user", "ssh_port", "data_dir", "topology 'static-pod'", "release"):
+    for field in ("name", "members", "user", "ssh_port", "data_dir", "topology 'pods'", "release"):
         assert f"\n  {field}" in str(caught.value)
     Spec().validate()
 

@@ -1,0 +1,203 @@
+"""Changes of the static pod that runs etcd: its manifest, where it lies, and what the node service makes of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from requorum.changes.change import Change, quote
+from requorum.changes.files import EditFile
+from requorum.changes.service import CUT_STALLED, SERVES, started
+from requorum.facts import manifest
+from requorum.facts.host import HostFacts
+from requorum.facts.manifest import KEPT
+from requorum.facts.process import LIVES
+from requorum.facts.runtime import ASIDE, LOG, MANIFEST, PARKED
+
+GONE_SECONDS = 120
+"""The node service looks at its folder every 20 s at the latest, and gives a container 30 s to end."""
+
+_MOVE = f"""
+move_manifest() {{  # to $1, by one rename, from wherever it lies; never over another one
+  local from
+  for from in {MANIFEST} {PARKED} {ASIDE}; do
+    [ "$from" != "$1" ] && [ -f "$from" ] || continue
+    [ ! -e "$1" ] || {{
+      echo "expected one manifest of etcd, found two: $from and $1; next: compare them, and take one away" >&2; return 1; }}
+    mkdir -p "$(dirname "$1")" && [ "$(stat -c %d "$from")" = "$(stat -c %d "$(dirname "$1")")" ] || {{
+      echo "expected $(dirname "$1") on the file system of $from, so that a move is one step" >&2; return 1; }}
+    mv -T "$from" "$1" && sync "$(dirname "$1")" "$(dirname "$from")" || return 1
+    [ "$from" = {MANIFEST} ] || rmdir "$(dirname "$from")" 2>/dev/null
+    return 0
+  done
+  [ -f "$1" ] || {{ echo "expected a manifest of etcd at {MANIFEST} or $1, found none" >&2; return 1; }}
+}}
+"""
+
+
+def _node_runs(node: str) -> str:
+    return f"""systemctl is-active -q {node} || {{
+  echo "expected {node} running, for it alone starts and ends static pods; found: $(systemctl is-active {node})" >&2
+  echo "next: systemctl start {node}; journalctl -u {node}" >&2
+  return 1
+}}"""
+
+
+@dataclass(frozen=True)
+class ParkManifest(Change):
+    """Stop etcd: move its manifest out of the folder that the node service runs, and wait until no process is left.
+
+    No reboot brings it back, for nothing runs it there. `to` is a file outside of that folder: whatever lies in it is run.
+    """
+
+    node: str
+    to: str = PARKED
+
+    def shown(self) -> str:
+        return f"mv {MANIFEST} {self.to}"
+
+    def test(self) -> str:
+        return f"{LIVES}\n[ ! -e {MANIFEST} ] && [ -f {self.to} ] && ! etcd_lives"
+
+    def act(self) -> str:
+        return f"""{_MOVE}{CUT_STALLED}
+if etcd_lives; then
+{_node_runs(self.node)}
+fi
+move_manifest {quote(self.to)} || return 1
+begun=$SECONDS
+until holds; do
+  if [ $((SECONDS - begun)) -gt {GONE_SECONDS} ]; then
+    echo "expected no etcd process {GONE_SECONDS} s after its manifest was moved to {self.to}; found:" \\
+      "$(grep -lx etcd /proc/[0-9]*/comm 2>/dev/null | tr '\\n' ' ')" >&2
+    echo "next: journalctl -u {self.node} says what it does; a container that it does not know is to be stopped by hand" >&2
+    return 1
+  fi
+  cut_stalled
+  sleep 0.1
+done"""
+
+    @property
+    def seconds(self) -> float:
+        return GONE_SECONDS
+
+    def after(self, facts: HostFacts) -> HostFacts:
+        runtime = replace(facts.unit.runtime, manifest=self.to)
+        sub = "its manifest is moved out"
+        parked = replace(facts.unit, active="inactive", sub=sub, file_state="disabled", runtime=runtime)
+        return replace(facts, unit=parked, processes=())
+
+
+@dataclass(frozen=True)
+class StartPod(Change):
+    """Start etcd: move its manifest back, and wait until etcd serves (`serves`), or lives.
+
+    A container that failed before may be in back-off, for up to five minutes; a restart of the node service ends that,
+    and leaves what runs alone.
+    """
+
+    node: str
+    serves: bool = True
+    patience: float = 120
+
+    def shown(self) -> str:
+        return f"mv {PARKED} {MANIFEST}"
+
+    def test(self) -> str:
+        return f"{SERVES}{LIVES}\n[ -f {MANIFEST} ] && etcd_lives{' && serves' if self.serves else ''}"
+
+    def act(self) -> str:
+        return f"""{_MOVE}{LOG}
+{_node_runs(self.node)}
+move_manifest {MANIFEST} || return 1
+begun=$SECONDS cleared=
+until holds; do
+  if [ -z "$cleared" ] && [ $((SECONDS - begun)) -ge 15 ] && ! etcd_lives; then
+    cleared=yes
+    echo "no etcd process 15 s after its manifest was moved back: {self.node} is restarted, which ends a back-off"
+    systemctl restart {self.node}
+  fi
+  if [ $((SECONDS - begun)) -ge {int(self.patience)} ]; then
+    etcd_log 400 2>&1 | grep -iE 'panic:|fatal|no space|denied|cannot|error' | tail -n 8 >&2
+    etcd_log 8 >&2
+    return 1
+  fi
+  sleep 0.05
+done"""
+
+    @property
+    def seconds(self) -> float:
+        return self.patience
+
+    def after(self, facts: HostFacts) -> HostFacts:
+        runtime = replace(facts.unit.runtime, manifest=MANIFEST)
+        there = replace(facts, unit=replace(facts.unit, file_state="enabled", runtime=runtime))
+        return started(there) if self.serves else there
+
+
+@dataclass(frozen=True)
+class KeepManifest(Change):
+    """Keep the manifest as it was found, owner and mode too, until its liveness probe is back."""
+
+    at: str
+
+    def shown(self) -> str:
+        return f"cp -a {self.at} {KEPT}"
+
+    def test(self) -> str:
+        return f"[ -f {KEPT} ]"
+
+    def act(self) -> str:
+        return f"""mkdir -p "$(dirname {KEPT})" || return 1
+new=$(mktemp {KEPT}.XXXXXX) || return 1
+cp -a -L -T {quote(self.at)} "$new" && sync "$new" && mv -fT "$new" {KEPT} && sync "$(dirname {KEPT})" || {{
+  rm -f "$new"; return 1; }}"""
+
+    def after(self, facts: HostFacts) -> HostFacts:
+        pod = facts.unit.pod
+        if pod is None or pod.kept:
+            return facts
+        return replace(facts, unit=replace(facts.unit, pod=replace(pod, kept=pod.manifest)))
+
+
+@dataclass(frozen=True)
+class EditManifest(EditFile):
+    """Write the manifest anew. What is not yet whole has a name with a dot: the node service runs every other file."""
+
+    _TEMPORARY: ClassVar[str] = '$(dirname "$path")/.etcd.requorum.XXXXXX'
+
+    def after(self, facts: HostFacts) -> HostFacts:
+        if facts.unit.pod is None:
+            return facts
+        pod = replace(facts.unit.pod, manifest=manifest.parse(self.content, self.path))
+        return replace(facts, unit=replace(facts.unit, pod=pod))
+
+
+@dataclass(frozen=True)
+class AwaitPod(Change):
+    """Wait until a process (its number, and its start in clock ticks) is gone, and another lives, after an edit.
+
+    The node service restarts the container of a manifest that changes. An edit that came to nothing new restarts nothing:
+    then the same process is right.
+    """
+
+    pid: int
+    started: int
+
+    def shown(self) -> str:
+        return f"wait until process {self.pid} has given way to one of the new manifest"
+
+    def test(self) -> str:
+        return f"""{LIVES}
+old() {{ read -r stat 2>/dev/null < /proc/{self.pid}/stat && set -- ${{stat##*) }} && [ "${{20}}" = {self.started} ]; }}
+! old && etcd_lives"""
+
+    def act(self) -> str:
+        return "true"
+
+    @property
+    def seconds(self) -> float:
+        return GONE_SECONDS
+
+    def after(self, facts: HostFacts) -> HostFacts:
+        return facts

@@ -1,0 +1,60 @@
+"""The static pod that runs etcd: its manifest, and what the node service makes of it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+
+from requorum.facts import manifest
+from requorum.facts.etcd_conf import PATH
+from requorum.facts.manifest import KEPT, Manifest
+from requorum.facts.runtime import ASIDE, MANIFEST, PARKED, PODS
+
+FUNCTION = f"""
+static_pod() {{  # in the words of a unit: active, activating (to be started, or waiting in back-off), inactive
+  local at node active=inactive sub='its manifest is moved out' boot=disabled file
+  for at in {MANIFEST} {PARKED} {ASIDE}; do [ ! -f $at ] || break; done
+  node=$(systemctl show "$unit" -p ActiveState); node=${{node#*=}}
+  if [ $at = {MANIFEST} ]; then
+    ! systemctl is-enabled -q "$unit" 2>/dev/null || boot=enabled
+    sub='the node service does not run'
+    [ "$node" != active ] || {{ active=activating sub='no process: the node service starts it, or waits in back-off'; }}
+    ! etcd_lives || {{ active=active sub=running; }}
+  elif etcd_lives; then
+    active=deactivating sub='its manifest is moved out'
+  fi
+  printf '%s\\n' LoadState=loaded "ActiveState=$active" "SubState=$sub" "UnitFileState=$boot" "FragmentPath=$at" \\
+    DropInPaths= 'EnvironmentFiles={PATH} (ignore_errors=no)' "Manifest=$at" "Node=$node"
+  echo "Text=$(base64 -w0 < $at)"
+  [ ! -f {KEPT} ] || echo "Kept=$(base64 -w0 < {KEPT})"
+  for file in {PODS}/*; do
+    [ -f "$file" ] && [ "$file" != {MANIFEST} ] || continue
+    ! grep -qE '^ *openshift.io/component: *etcd|^ *name: *master-etcd' "$file" || echo "Stray=$file"
+  done
+  told $at {PATH}
+}}
+"""
+"""Shell: `static_pod` tells of it, as `systemctl show` does of a unit. Needs `told`, `etcd_lives` and `unit`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """What is known of a static pod. `kept`: the manifest as a recovery found it, while that has taken its probe out."""
+
+    manifest: Manifest
+    kept: Manifest | None = None
+
+
+def parse(output: str) -> Pod:
+    """The pod from the output of the facts' command. Raises ValueError, with file and line, for what cannot be read."""
+    values = dict(line.partition("=")[::2] for line in output.splitlines())
+    kept = manifest.parse(_text(values["Kept"]), KEPT) if "Kept" in values else None
+    return Pod(manifest.parse(_text(values.get("Text", "")), values.get("Manifest", "")), kept)
+
+
+def _text(encoded: str) -> str:
+    try:
+        return base64.b64decode(encoded, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"expected a manifest in UTF-8, found other bytes ({error})") from None

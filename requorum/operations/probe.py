@@ -1,0 +1,59 @@
+"""Operations on the liveness probe of etcd's static pod.
+
+It asks for the cluster's health: without a quorum the node service kills etcd, again and again, in the middle of whatever
+a recovery does with it.
+"""
+
+from __future__ import annotations
+
+from requorum.changes import AwaitPod, Change, EditManifest, KeepManifest, RemoveFile
+from requorum.facts.host import HostFacts, MissingFact
+from requorum.facts.manifest import KEPT
+from requorum.facts.merged import merged
+from requorum.facts.runtime import MANIFEST
+
+
+def take_out(facts: HostFacts) -> list[Change]:
+    """Take the probe out of the manifest; how that was is kept. Nothing where there is none, or a quorum answers.
+
+    The node service starts a pod anew whose manifest changes: a member that answers is left alone.
+    """
+    pod, at = facts.unit.pod, facts.unit.runtime.manifest
+    if pod is None or not pod.manifest.probed or facts.api.answers:
+        return []
+    edit = EditManifest(facts.name, at, pod.manifest.without_probe, pod.manifest.text)
+    return [KeepManifest(facts.name, at), edit, *_awaited(facts)]
+
+
+def give_back(facts: HostFacts) -> list[Change]:
+    """Undo `take_out`: the manifest as it was found, byte for byte, with what others have written into it since.
+
+    Raises MissingFact where others have changed the same lines.
+    """
+    pod, at = facts.unit.pod, facts.unit.runtime.manifest
+    if pod is None or pod.kept is None:
+        return []
+    forget = RemoveFile(facts.name, KEPT)
+    text = with_probe(facts)
+    if text is None:
+        raise MissingFact(facts.name, f"{at} as it was found ({KEPT}), without its probe", "a file that others edited")
+    if text == pod.manifest.text:
+        return [forget]
+    return [EditManifest(facts.name, at, text, pod.manifest.text), *_awaited(facts), forget]
+
+
+def with_probe(facts: HostFacts) -> str | None:
+    """The manifest with its probe again; None where others have edited it so that this cannot be told."""
+    pod = facts.unit.pod
+    if pod is None or pod.kept is None:
+        return None
+    if pod.manifest.probed:  # of an installer's run meanwhile, or never taken out
+        return pod.manifest.text
+    return merged(pod.kept.without_probe, pod.kept.text, pod.manifest.text)
+
+
+def _awaited(facts: HostFacts) -> list[Change]:
+    """Of a pod that runs on data: an emptied one comes and goes, and is fenced soon."""
+    if facts.unit.runtime.manifest != MANIFEST or not facts.has_data:
+        return []
+    return [AwaitPod(facts.name, one.pid, one.started) for one in facts.processes[:1]]

@@ -1,0 +1,19 @@
+"""Operations on etcd and etcdctl of an image, for hosts that have them nowhere else."""
+
+from __future__ import annotations
+
+from requorum.changes import Change, KeepTools, RemoveTools
+from requorum.facts.host import HostFacts
+
+
+def keep(facts: HostFacts) -> list[Change]:
+    """Have them on the host while no container runs, where there is data to be read with them."""
+    runtime, pod = facts.unit.runtime, facts.unit.pod
+    if runtime.kind == "service" or not facts.has_data:
+        return []
+    return [KeepTools(facts.name, pod.manifest.image if pod else runtime.image)]
+
+
+def forget(facts: HostFacts) -> list[Change]:
+    """Remove them."""
+    return [] if facts.unit.runtime.kind == "service" else [RemoveTools(facts.name)]

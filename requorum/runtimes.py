@@ -1,0 +1,79 @@
+"""How etcd runs on the hosts: what contradicts the inventory or itself, and what keeps each way from being worked. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from requorum.facts import etcd_conf
+from requorum.facts.host import HostFacts
+from requorum.facts.runtime import MANIFEST, PODS
+
+
+def contradictions(reached: Sequence[HostFacts], declared: str) -> tuple[list[str], list[str]]:
+    """Where the runtime that was found is not the one declared, or not the only one, and what to do; empty elsewhere."""
+    proof, advice = [], []
+    for facts in reached:
+        runtime = facts.unit.runtime
+        if declared not in ("auto", runtime.kind):
+            proof.append(
+                f"{facts.name}: expected etcd as the inventory declares it (etcd.runtime: {declared}), found a "
+                f"{runtime.kind}: {runtime.why}"
+            )
+            advice.append("write `runtime: auto` in the inventory, or mend on the host what makes it look otherwise")
+        for other in runtime.beside:
+            proof.append(
+                f"{facts.name}: etcd is a {runtime.kind} ({runtime.why}), and {other} is switched on there, too"
+            )
+            advice.append(
+                f"{facts.name}: two etcds on one host must not be: take away the one that does not run your cluster; "
+                f"if that is {other}: systemctl disable --now {other} && systemctl mask {other}"
+            )
+        for stray in runtime.strays:
+            proof.append(
+                f"{facts.name}: {stray} is another manifest of etcd, and the node service runs every file there"
+            )
+            advice.append(f"{facts.name}: move {stray} out of {PODS}, if it is a copy of {MANIFEST}")
+    return proof, list(dict.fromkeys(advice))
+
+
+def unworkable(facts: HostFacts) -> list[str]:
+    """What keeps etcd from being stopped, started or forced the way that it runs here; empty where nothing does."""
+    runtime, found = facts.unit.runtime, list[str]()
+    if facts.unit.load not in ("loaded", "masked"):
+        found.append(
+            f"{runtime.unit} is {facts.unit.load}: etcd is looked for as a service, as a container that "
+            f"etcd_container.service runs, and as a static pod ({MANIFEST})"
+        )
+    if runtime.kind == "static-pod" and runtime.node != "active":
+        found.append(
+            f"{runtime.unit} is {runtime.node}: it alone starts and ends static pods: systemctl start {runtime.unit}"
+        )
+    if not _reads_conf(facts):
+        found.append(f"{runtime.manifest or runtime.unit} does not read {etcd_conf.PATH} ({_HOW[runtime.kind]})")
+    if runtime.force_in_conf and facts.conf.get("ETCD_FORCE_NEW_CLUSTER"):
+        found.append(
+            f"{etcd_conf.PATH} sets ETCD_FORCE_NEW_CLUSTER: take the line away; that is how etcd is to be forced"
+        )
+    return found + quoted(facts)
+
+
+def quoted(facts: HostFacts) -> list[str]:
+    """The variables whose quotes docker hands to etcd as they are; empty where nobody reads them so."""
+    keys = facts.conf.quoted if facts.unit.runtime.kind == "container" else ()
+    if not keys:
+        return []
+    return [
+        f"{etcd_conf.PATH} has quotes, and docker keeps them as part of the value: {', '.join(keys)}: write them bare"
+    ]
+
+
+_HOW = {"service": "EnvironmentFile", "container": "--env-file", "static-pod": "source"}
+
+
+def _reads_conf(facts: HostFacts) -> bool:
+    unit = facts.unit
+    if unit.runtime.kind == "container":
+        return etcd_conf.PATH in unit.exec_start or unit.masked
+    if unit.pod is not None:
+        return etcd_conf.PATH in unit.exec_start
+    return etcd_conf.PATH in unit.environment_files or unit.masked

@@ -1,0 +1,204 @@
+"""etcd in a container, and as a static pod: quorum is lost, and the same command brings the cluster back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from runbook_runs import (
+    Done,
+    assert_told,
+    assert_whole,
+    broken,
+    chance,
+    declared_lost,
+    left_behind,
+    run,
+    written,
+)
+from sabotage import sabotaged
+
+from lab import Lab, masters, pods
+from lab.writer import Write
+
+Labs = Callable[..., Lab]
+
+RUNTIMES = ("container", "static-pod")
+FILES = """
+for place in /etc/etcd /etc/origin/node /etc/origin/master /etc/systemd/system /var/lib/requorum; do
+  [ ! -e $place ] || find $place ! -type d -printf '%p %m %u:%g %l ' -exec sh -c 'sha256sum < "$1"' - {} \\;
+done | sort
+ls -A /etc/origin/node 2> /dev/null || true
+"""
+"""Everything that a recovery writes to, but backups and data."""
+
+FORCED = {"container": 5, "static-pod": 2}
+"""The number of the change in step 42 that writes the force into etcd.conf; the next one starts etcd with it."""
+
+full = pytest.mark.full
+each = pytest.mark.parametrize("runtime", RUNTIMES)
+
+
+def given(labs: Labs, runtime: str) -> Lab:
+    lab = labs(topology=runtime)
+    if runtime == "static-pod":
+        masters.wait_ready(lab)
+    return lab
+
+
+def lost_hosts(lab: Lab) -> list[str]:
+    return sorted(chance("lost", lab.record.spec.topology).sample([host.short for host in lab.hosts], 2))
+
+
+def survivor_of(lab: Lab) -> str:
+    return next(host.short for host in lab.hosts if host.short not in lost_hosts(lab))
+
+
+def files(lab: Lab) -> dict[str, list[str]]:
+    """What lies in the places that a recovery edits, on each host that has power."""
+    return {host.short: lab.run(host, FILES).stdout.splitlines() for host in lab.hosts if lab.is_on(host)}
+
+
+def assert_recovered(lab: Lab, done: Done, writes: list[Write], before: dict[str, list[str]]) -> None:
+    assert_told(done, exit=0, outcome="recovered", verdict=str(done.summary["verdict"]), says=["3 of 3 members"])
+    assert done.summary["unknown_changes"] == []
+    assert_whole(lab, writes)
+    assert left_behind(lab) == []
+    changed = {line for host, lines in files(lab).items() for line in set(lines) ^ set(before[host])}
+    assert {line.split()[0] for line in changed} <= {"/etc/etcd/etcd.conf"}
+
+
+def assert_survives_restarts(lab: Lab, writes: list[Write]) -> None:
+    """Each member by itself, then all hosts at once."""
+    for host in lab.hosts:
+        lab.run(host, lab.runtime.stop, timeout=120)
+        lab.run(host, lab.runtime.start)
+        lab.wait_healthy(within=60)
+    lab.reboot(*lab.hosts)
+    lab.wait_healthy(within=60)
+    assert_whole(lab, writes)
+    assert_told(run(lab, "checks/"), exit=0, outcome="checks", verdict="healthy")
+
+
+@full
+@each
+def test_hosts_back_empty(labs: Labs, runtime: str) -> None:
+    lab = given(labs, runtime)
+    before = files(lab)
+    writes = broken(lab, lost_hosts(lab), "destroyed")
+    assert_recovered(lab, run(lab, timeout=600), writes, before)
+    assert_survives_restarts(lab, writes)
+
+
+@full
+@each
+def test_silent_and_back_later(labs: Labs, tmp_path: Path, runtime: str) -> None:
+    lab = given(labs, runtime)
+    lost = lost_hosts(lab)
+    before = files(lab)
+    inventory = declared_lost(lab, lost, tmp_path / "inventory.yaml")
+    writes = broken(lab, lost, "dead")
+    alone = run(lab, inventory=inventory, timeout=600)
+    assert_told(alone, exit=0, outcome="recovered", verdict="lost", says=["1 of 3 members"])
+    assert_whole(lab, writes, [survivor_of(lab)])
+    writes += written(lab, 20, [survivor_of(lab)])
+
+    lab.boot(*lost, wipe=True)
+    done = run(lab, inventory=inventory, timeout=600)
+    assert_recovered(lab, done, writes, before)
+    assert_survives_restarts(lab, writes)
+
+
+@full
+@each
+def test_undone_before_the_force(labs: Labs, runtime: str) -> None:
+    """The force lies in etcd.conf, and nobody has started with it: manifests, units and etcd.conf are as they were."""
+    lab = given(labs, runtime)
+    writes = broken(lab, lost_hosts(lab), "destroyed")
+    before, survivor = files(lab), lab.host(survivor_of(lab))
+    killed = sabotaged(
+        lab, {"point": f"test_force_new_cluster[{survivor.name}] change {FORCED[runtime]}", "how": "after"}
+    )
+    assert killed.returncode == -9, killed.stdout
+    assert "ETCD_FORCE_NEW_CLUSTER=true\n" in lab.run(survivor, "cat /etc/etcd/etcd.conf").stdout
+    done = run(lab, "--abort", timeout=600)
+    verdict = str(done.summary["verdict"])
+    assert_told(done, exit=0, outcome="aborted", verdict=verdict, says=["undone: every host is as it was found"])
+    emptied = {f"/{pods.FOLDER}/etcd.yaml", "pods-stopped", f"/{pods.STOPPED}/etcd.yaml"}
+    for host, lines in files(lab).items():
+        changed = {line.split()[0] for line in set(lines) ^ set(before[host])}
+        assert changed <= (set() if host == survivor.short else emptied), host
+
+    for host in map(lab.host, lost_hosts(lab)):
+        lab.run(host, f"[ ! -e /{pods.STOPPED}/etcd.yaml ] || mv /{pods.STOPPED}/etcd.yaml /{pods.FOLDER}/etcd.yaml")
+    again = run(lab, timeout=600)
+    assert_told(again, exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members"])
+    assert_whole(lab, writes)
+    assert left_behind(lab) == []
+
+
+@full
+@each
+@pytest.mark.parametrize(
+    "point",
+    [
+        "test_fence[{lost}] change 1",
+        "test_stop_survivor[{survivor}] change 1",
+        "test_force_new_cluster[{survivor}] change {forced}",
+        "test_force_new_cluster[{survivor}] change {started}",
+        "test_take_force_away[{survivor}] change 1",
+        "test_take_force_away[{survivor}] change 2",
+    ],
+)
+def test_killed_and_typed_again(labs: Labs, runtime: str, point: str) -> None:
+    lab = given(labs, runtime)
+    before = files(lab)
+    writes = broken(lab, lost_hosts(lab), "destroyed")
+    names = {"lost": lab.host(lost_hosts(lab)[0]).name, "survivor": lab.host(survivor_of(lab)).name}
+    number = FORCED[runtime]
+    killed = sabotaged(lab, {"point": point.format(**names, forced=number, started=number + 1), "how": "after"})
+    assert killed.returncode == -9, killed.stdout
+    done = run(lab, timeout=600)
+    assert done.exit == 0, done.output
+    assert_recovered(lab, done, writes, before)
+
+
+@full
+@each
+def test_another_runtime_is_declared(labs: Labs, tmp_path: Path, runtime: str) -> None:
+    lab = given(labs, runtime)
+    inventory = tmp_path / "inventory.yaml"
+    inventory.write_text(lab.inventory_path.read_text().replace("runtime: auto", "runtime: service"))
+    broken(lab, lost_hosts(lab), "destroyed")
+    before = files(lab)
+    done = run(lab, inventory=inventory)
+    says = ["expected etcd as the inventory declares it (etcd.runtime: service)", f"found a {runtime}"]
+    assert_told(done, exit=6, outcome="refused", verdict="unproven", says=says)
+    assert files(lab) == before
+
+
+@full
+def test_the_node_service_does_not_run(labs: Labs) -> None:
+    """Nobody would end what is to be ended: refused in stage 1, and said how to mend it."""
+    lab = given(labs, "static-pod")
+    broken(lab, lost_hosts(lab), "destroyed")
+    lab.run(survivor_of(lab), f"systemctl stop {pods.UNIT}")
+    before = files(lab)
+    done = run(lab)
+    assert done.exit == 6, done.output
+    assert f"systemctl start {pods.UNIT}" in done.output
+    assert files(lab) == before
+
+
+@full
+def test_a_manifest_that_cannot_be_read_is_refused(labs: Labs) -> None:
+    lab = given(labs, "static-pod")
+    broken(lab, lost_hosts(lab), "destroyed")
+    lab.run(survivor_of(lab), f"printf 'spec:\\n  containers: [\\n' > /{pods.FOLDER}/etcd.yaml")
+    before = files(lab)
+    done = run(lab)
+    assert done.exit == 6, done.output
+    assert f"/{pods.FOLDER}/etcd.yaml, line 3: expected YAML" in done.output
+    assert "Traceback" not in done.output
+    assert files(lab) == before

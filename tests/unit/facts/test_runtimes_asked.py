@@ -1,0 +1,162 @@
+"""The command that finds how etcd runs, on files below a folder that stands for the host's root."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab import pods
+from lab.spec import Host
+from requorum.facts import unit
+from requorum.facts.etcd_conf import FORCE_LINES
+from requorum.facts.etcd_conf import PATH as CONF
+from requorum.facts.manifest import KEPT
+from requorum.facts.runtime import ASIDE, MANIFEST, PARKED, PODS
+from requorum.facts.unit import Unit
+
+TEXT = pods.etcd_manifest(Host(0, "etcd-0.example.com", "etcd-0", "10.0.0.10", "m0"))
+CONTAINER = "/etc/systemd/system/etcd_container.service"
+SYSTEMCTL = r"""
+cd %s
+case "$*" in
+  "is-enabled"*) exit 0;;
+  "show etcd.service --no-pager -p LoadState -p ActiveState -p UnitFileState")
+    printf '%%s\n' LoadState=loaded ActiveState=$(cat etcd 2>/dev/null || echo inactive) UnitFileState=disabled;;
+  *node*) echo ActiveState=$(cat node 2>/dev/null || echo active);;
+  *) cat <<EOF
+LoadState=loaded
+ActiveState=active
+SubState=running
+UnitFileState=enabled
+MainPID=7
+FragmentPath=
+DropInPaths=
+ExecStart={ path=/x ; argv[]=/usr/bin/etcd ; ignore_errors=no ; }
+EnvironmentFiles=/etc/etcd/etcd.conf (ignore_errors=yes)
+User=etcd
+EOF
+;;
+esac
+"""
+
+
+class Asked:
+    """A host below a folder; `lives`: whether an etcd process is there."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.lives = root, True
+        (root / "bin").mkdir()
+        (root / "bin/systemctl").write_text(f"#!/bin/bash\n{SYSTEMCTL % root}")
+        (root / "bin/systemctl").chmod(0o755)
+        self.put(CONF, "ETCD_NAME=m0\n")
+
+    def put(self, path: str, text: str) -> Path:
+        at = self.root / path.lstrip("/")
+        at.parent.mkdir(parents=True, exist_ok=True)
+        at.write_text(text)
+        return at
+
+    def say(self, what: str, word: str) -> None:
+        (self.root / what).write_text(word)
+
+    @property
+    def unit(self) -> Unit:
+        script = unit.COMMAND.replace("$folder/systemd", f"{self.root}$folder/systemd")
+        for path in ("/etc/etcd", "/etc/origin", "/var/lib/requorum"):
+            script = script.replace(path, f"{self.root}{path}")
+        script = script.replace(
+            "\netcd_lives() {", f"\netcd_lives() {{ {'true' if self.lives else 'false'}; }}\n_lives() {{"
+        )
+        path = f"{self.root}/bin:{os.environ['PATH']}"
+        done = subprocess.run(["bash"], input=script, capture_output=True, text=True, env={"PATH": path}, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        return unit.parse(done.stdout.replace(str(self.root), ""))
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Asked:
+    return Asked(tmp_path)
+
+
+def test_a_service_is_what_is_left(host: Asked) -> None:
+    assert (host.unit.runtime.kind, host.unit.runtime.unit) == ("service", "etcd.service")
+
+
+def test_a_unit_of_a_container(host: Asked) -> None:
+    host.put(CONTAINER, "")
+    assert (host.unit.runtime.kind, host.unit.runtime.unit) == ("container", "etcd_container.service")
+    assert host.unit.runtime.beside == ()
+    host.say("etcd", "active")
+    assert host.unit.runtime.beside == ("etcd.service",)
+
+
+def test_a_masked_unit_of_a_container_is_none(host: Asked) -> None:
+    host.put(CONTAINER, "").unlink()
+    (host.root / CONTAINER.lstrip("/")).symlink_to("/dev/null")
+    assert host.unit.runtime.kind == "service"
+
+
+@pytest.mark.parametrize(
+    ("lives", "node", "state", "running"),
+    [
+        (True, "active", "active (running)", True),
+        (False, "active", "activating (no process: the node service starts it, or waits in back-off)", True),
+        (False, "inactive", "inactive (the node service does not run)", False),
+        (True, "inactive", "active (running)", True),
+    ],
+)
+def test_a_static_pod_that_is_to_run(host: Asked, lives: bool, node: str, state: str, running: bool) -> None:
+    host.put(MANIFEST, TEXT)
+    host.say("node", node)
+    host.lives = lives
+    found = host.unit
+    assert (found.runtime.kind, found.runtime.unit, found.runtime.node) == ("static-pod", "origin-node.service", node)
+    assert (found.state, found.is_running, found.probed, found.file_state) == (state, running, True, "enabled")
+
+
+@pytest.mark.parametrize(("at", "fenced"), [(PARKED, True), (ASIDE, False)])
+@pytest.mark.parametrize("lives", [True, False])
+def test_a_manifest_that_is_moved_out(host: Asked, at: str, fenced: bool, lives: bool) -> None:
+    host.put(at, TEXT)
+    host.lives = lives
+    found = host.unit
+    assert (found.runtime.manifest, found.fenced, found.is_running) == (at, fenced, lives)
+
+
+def test_the_products_name_of_the_node_service(host: Asked) -> None:
+    host.put(MANIFEST, TEXT)
+    host.put("/usr/lib/systemd/system/atomic-openshift-node.service", "")
+    assert host.unit.runtime.unit == "atomic-openshift-node.service"
+
+
+def test_a_copy_in_the_folder_is_told(host: Asked) -> None:
+    host.put(MANIFEST, TEXT)
+    host.put(f"{PODS}/etcd.yaml.bak", TEXT)
+    host.put(f"{PODS}/.etcd.yaml.bak", TEXT)
+    host.put(f"{PODS}/apiserver.yaml", "metadata:\n  name: master-api\n")
+    assert host.unit.runtime.strays == (f"{PODS}/etcd.yaml.bak",)
+
+
+def test_a_kept_manifest(host: Asked) -> None:
+    host.put(MANIFEST, TEXT)
+    host.put(KEPT, TEXT)
+    assert host.unit.probe_is_out
+
+
+@pytest.mark.parametrize("of", [MANIFEST, CONTAINER])
+def test_our_force_is_told_from_somebody_elses(host: Asked, of: str) -> None:
+    host.put(of, TEXT)
+    conf = host.put(CONF, f"{FORCE_LINES}ETCD_NAME=m0\n")
+    assert host.unit.forced
+    if of == MANIFEST:  # of a unit, systemd names the file; here it has none
+        assert host.unit.forces == ()
+        conf.write_text(f"ETCD_NAME=m0\n{FORCE_LINES}")
+        assert (host.unit.forced, host.unit.forces) == (False, (CONF,))
+
+
+def test_a_force_in_the_manifest_is_somebody_elses(host: Asked) -> None:
+    host.put(MANIFEST, TEXT.replace("exec etcd\n", "exec etcd --force-new-cluster\n", 1))
+    assert host.unit.forces == (MANIFEST,)

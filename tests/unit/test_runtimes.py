@@ -1,0 +1,321 @@
+"""How etcd runs: what is refused, what is advised, and which changes each way gives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+import pytest
+from builders import (
+    STOPPED,
+    answers,
+    conf,
+    data,
+    emptied,
+    facts,
+    healthy,
+    inventory,
+    mark,
+    members,
+    name,
+    process,
+    silent,
+    survey,
+    unit,
+)
+from pods import BARE, POD, container_unit, pod_unit
+
+from requorum import operations
+from requorum.causes import how_to_start, why_down
+from requorum.changes import (
+    AwaitPod,
+    EditManifest,
+    EnableEtcd,
+    KeepManifest,
+    KeepTools,
+    ParkManifest,
+    ReloadUnits,
+    RemoveFile,
+    RemoveTools,
+    SaveSnapshot,
+    SaveSnapshotByOc,
+    SetForce,
+    StartEtcd,
+    StartPod,
+    StopEtcd,
+    WriteFile,
+)
+from requorum.diagnosis import Verdict, diagnose
+from requorum.facts import etcd_conf, master_config
+from requorum.facts.host import HostFacts, MissingFact
+from requorum.facts.manifest import KEPT
+from requorum.facts.mark import Found
+from requorum.facts.master import Master
+from requorum.facts.runtime import ASIDE, MANIFEST, PARKED, Runtime
+from requorum.facts.unit import Unit
+from requorum.fitness import unfit
+from requorum.operations.backup import BackupPlace
+from requorum.runtimes import contradictions, unworkable
+from requorum.undoing import to_undo
+from requorum.wellness import left_behind, not_at_boot
+
+ONE = name(0)
+NODE = "origin-node.service"
+UNIT = "etcd_container.service"
+FENCE = f"/etc/systemd/system/{UNIT}.d/requorum-fence.conf"
+GUARD = f"/etc/systemd/system/{UNIT}.d/requorum-force.conf"
+POD_HOST = facts(0, unit=pod_unit())
+CONTAINER_HOST = facts(0, unit=container_unit())
+STOP = StopEtcd(ONE, unit=UNIT, container="etcd_container")
+START = StartEtcd(ONE, unit=UNIT, asked=True)
+
+
+def found(*, starts: bool = True, fenced: bool = False) -> Found:
+    return Found("active" if starts else "inactive", "enabled", fenced, True, starts, "0" * 64)
+
+
+def marked(facts: HostFacts, was: Found) -> HostFacts:
+    return replace(facts, mark=replace(mark(), found=was))
+
+
+def test_a_container_is_worked_by_its_unit() -> None:
+    assert operations.etcd.stop(CONTAINER_HOST) == [STOP]
+    assert operations.etcd.start(CONTAINER_HOST) == [EnableEtcd(ONE, UNIT), START]
+    drop_in, reload, stop = operations.fence.raise_fence(CONTAINER_HOST)
+    assert isinstance(drop_in, WriteFile)
+    assert (drop_in.path, reload, stop) == (FENCE, ReloadUnits(ONE, FENCE, True), STOP)
+    assert operations.fence.lift_fence(CONTAINER_HOST) == [RemoveFile(ONE, FENCE), ReloadUnits(ONE, FENCE, False)]
+
+
+def test_the_force_goes_into_etcd_conf() -> None:
+    start = StartPod(ONE, NODE)
+    assert operations.etcd.force_new_cluster(POD_HOST) == [SetForce(ONE, True), start]
+    assert operations.etcd.clear_start_path(POD_HOST) == [SetForce(ONE, False)]
+    forced = replace(POD_HOST, processes=(process(forced=True),))
+    assert operations.etcd.take_force_away(forced) == [SetForce(ONE, False), *operations.etcd.stop(POD_HOST), start]
+
+
+def test_no_reboot_starts_a_container_with_the_force_in_its_etcd_conf() -> None:
+    """Its unit is on: the force is in etcd.conf only behind a fence, which a file under /run opens."""
+    fence, reload, armed, force, start = operations.etcd.force_new_cluster(CONTAINER_HOST)
+    assert isinstance(fence, WriteFile)
+    assert isinstance(armed, WriteFile)
+    assert (fence.path, armed.path) == (GUARD, "/run/requorum-force")
+    assert fence.content.endswith("[Unit]\nAssertPathExists=/run/requorum-force\n")
+    assert (reload, force, start) == (ReloadUnits(ONE, GUARD, True), SetForce(ONE, True), START)
+    gone = [SetForce(ONE, False), RemoveFile(ONE, GUARD), ReloadUnits(ONE, GUARD, False), RemoveFile(ONE, armed.path)]
+    assert operations.etcd.clear_start_path(CONTAINER_HOST) == gone
+
+
+def test_a_static_pod_is_worked_by_its_manifest() -> None:
+    assert operations.etcd.stop(POD_HOST) == operations.fence.raise_fence(POD_HOST) == [ParkManifest(ONE, NODE)]
+    assert operations.etcd.start(POD_HOST) == [StartPod(ONE, NODE)]
+    assert operations.fence.lift_fence(POD_HOST) == [], "a manifest that is moved back is run at once"
+
+
+def test_an_abort_moves_the_manifest_back_where_etcd_ran() -> None:
+    parked = marked(facts(0, unit=pod_unit(PARKED), processes=()), found())
+    assert operations.fence.lower_fence(parked) == []
+    assert operations.etcd.start_as_found(parked) == [StartPod(ONE, NODE, serves=False)]
+
+
+def test_an_abort_runs_no_emptied_pod() -> None:
+    """It would found a new cluster: its manifest goes where OpenShift's documents put it."""
+    parked = marked(facts(0, unit=pod_unit(PARKED), processes=()), found(starts=False))
+    assert operations.fence.lower_fence(parked) == [ParkManifest(ONE, NODE, ASIDE)]
+    assert operations.etcd.start_as_found(parked) == []
+
+
+def test_the_probe_is_taken_out_and_the_restart_awaited() -> None:
+    living = facts(0, unit=pod_unit(), processes=(process(started=77),))
+    assert operations.probe.take_out(living) == [
+        KeepManifest(ONE, MANIFEST),
+        EditManifest(ONE, MANIFEST, POD.manifest.without_probe, POD.manifest.text),
+        AwaitPod(ONE, 100, 77),
+    ]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        healthy(0, unit=pod_unit()),
+        facts(0, unit=pod_unit(pod=BARE)),
+        facts(0),
+        facts(0, unit=container_unit()),
+    ],
+    ids=["it answers", "it is out", "a service", "a container"],
+)
+def test_no_probe_is_taken_out(host: HostFacts) -> None:
+    assert operations.probe.take_out(host) == []
+
+
+def test_an_emptied_or_parked_pod_is_not_waited_for() -> None:
+    emptied_pod = replace(emptied(0), unit=pod_unit())
+    parked = facts(0, unit=pod_unit(PARKED), processes=())
+    for host in (emptied_pod, parked):
+        assert [type(change) for change in operations.probe.take_out(host)] == [KeepManifest, EditManifest]
+
+
+def test_the_probe_returns_byte_for_byte() -> None:
+    living = facts(0, unit=pod_unit(pod=BARE), processes=(process(started=77),))
+    assert operations.probe.give_back(living) == [
+        EditManifest(ONE, MANIFEST, POD.manifest.text, BARE.manifest.text),
+        AwaitPod(ONE, 100, 77),
+        RemoveFile(ONE, KEPT),
+    ]
+    assert operations.probe.give_back(POD_HOST) == []
+
+
+def test_a_cut_before_the_edit_is_only_forgotten() -> None:
+    kept = replace(POD, kept=POD.manifest)
+    assert operations.probe.give_back(facts(0, unit=pod_unit(pod=kept))) == [RemoveFile(ONE, KEPT)]
+
+
+def test_what_others_wrote_into_the_manifest_stays() -> None:
+    theirs = replace(BARE.manifest, text=BARE.manifest.text.replace("rhel7/etcd:3.2.26", "rhel7/etcd:3.2.32"))
+    edit = operations.probe.give_back(facts(0, unit=pod_unit(pod=replace(BARE, manifest=theirs))))[0]
+    assert isinstance(edit, EditManifest)
+    assert edit.content == POD.manifest.text.replace("rhel7/etcd:3.2.26", "rhel7/etcd:3.2.32")
+
+
+def test_a_manifest_that_cannot_be_put_together_is_not_guessed() -> None:
+    torn = replace(BARE.manifest, text="kind: Pod\n")
+    with pytest.raises(MissingFact, match="that others edited"):
+        operations.probe.give_back(facts(0, unit=pod_unit(pod=replace(BARE, manifest=torn))))
+
+
+def test_a_snapshot_of_a_pod_on_a_master_goes_through_the_api() -> None:
+    config = master_config.parse("etcdClientInfo:\n  urls:\n  - https://etcd-0.example.com:2379\n")
+    place = BackupPlace(PurePosixPath("/backup"), "r1", None)
+    on_master = replace(POD_HOST, master=Master(config))
+    [saved] = operations.backup.save_snapshot(on_master, place, "after")
+    folder = "/backup/etcd-snapshot-after-r1"
+    assert saved == SaveSnapshotByOc(ONE, folder, "https://etcd-0.example.com:8443", "/var/lib/etcd")
+    for host in (POD_HOST, CONTAINER_HOST, replace(facts(0), master=Master(config))):
+        assert operations.backup.save_snapshot(host, place, "after") == [SaveSnapshot(ONE, folder)]
+
+
+def test_tools_are_kept_where_there_is_data_to_read() -> None:
+    assert operations.tools.keep(POD_HOST) == [KeepTools(ONE, POD.manifest.image)]
+    assert operations.tools.keep(CONTAINER_HOST) == [KeepTools(ONE, "IMAGE")]
+    assert operations.tools.keep(facts(0)) == operations.tools.keep(replace(emptied(0), unit=pod_unit())) == []
+    assert operations.tools.forget(POD_HOST) == [RemoveTools(ONE)]
+    assert operations.tools.forget(facts(0)) == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "host", "words"),
+    [
+        ("service", POD_HOST, f"expected etcd as the inventory declares it (etcd.runtime: service), found a static-pod: "
+         f"its manifest is {MANIFEST}"),
+        ("static-pod", CONTAINER_HOST, "found a container: etcd_container.service runs a container"),
+        ("container", facts(0), "found a service: etcd.service runs it"),
+        ("auto", facts(0, unit=pod_unit(beside=("etcd.service",))), "and etcd.service is switched on there, too"),
+        ("auto", facts(0, unit=pod_unit(strays=("/etc/origin/node/pods/etcd.yaml.bak",))), "etcd.yaml.bak is another manifest"),
+    ],
+)  # fmt: skip
+def test_a_contradiction_is_refused(declared: str, host: HostFacts, words: str) -> None:
+    [proof], [advice] = contradictions([host], declared)
+    assert words in proof
+    assert advice
+    etcd = replace(inventory().etcd, runtime=declared)  # type: ignore[arg-type]
+    verdict = diagnose(replace(inventory(), etcd=etcd), survey(host, healthy(1), healthy(2)))
+    assert (verdict.verdict, verdict.path) == (Verdict.UNPROVEN, False)
+
+
+@pytest.mark.parametrize(("declared", "host"), [("auto", POD_HOST), ("static-pod", POD_HOST), ("service", facts(0))])
+def test_what_is_declared_and_found(declared: str, host: HostFacts) -> None:
+    assert contradictions([host], declared) == ([], [])
+
+
+@pytest.mark.parametrize("host", [POD_HOST, CONTAINER_HOST, facts(0)], ids=["pod", "container", "service"])
+def test_each_way_is_fit(host: HostFacts) -> None:
+    assert unfit(host, PurePosixPath("/backup")) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        (facts(0, unit=pod_unit(node="inactive")), f"{NODE} is inactive: it alone starts and ends static pods"),
+        (facts(0, unit=replace(pod_unit(), exec_start="exec etcd")), f"{MANIFEST} does not read /etc/etcd/etcd.conf (source)"),
+        (facts(0, unit=replace(container_unit(), exec_start="docker run I")), "does not read /etc/etcd/etcd.conf (--env-file)"),
+        (facts(0, unit=container_unit(), conf=conf(0, ETCD_DEBUG='"x"')), "has quotes, and docker keeps them"),
+        (facts(0, unit=pod_unit(), conf=conf(0, ETCD_FORCE_NEW_CLUSTER="false")), "sets ETCD_FORCE_NEW_CLUSTER: take"),
+    ],
+)  # fmt: skip
+def test_unworkable(host: HostFacts, words: str) -> None:
+    [problem] = unworkable(host)
+    assert words in problem
+
+
+def test_quotes_are_nobodys_harm_but_dockers() -> None:
+    quoted = conf(0, ETCD_DEBUG='"x"')
+    assert unworkable(facts(0, unit=pod_unit(), conf=quoted)) == unworkable(facts(0, conf=quoted)) == []
+    assert any("has quotes" in line for line in why_down(facts(0, unit=container_unit(), conf=quoted)))
+
+
+@pytest.mark.parametrize(
+    ("unit", "words"),
+    [
+        (pod_unit(PARKED), f"mv {PARKED} {MANIFEST} (it is fenced by a recovery)"),
+        (pod_unit(ASIDE), f"mv {ASIDE} {MANIFEST} (its manifest was moved out)"),
+        (pod_unit(PARKED, forced=True), f"sed -i 1,2d {etcd_conf.PATH} && mv {PARKED} {MANIFEST}"),
+        (pod_unit(node="inactive"), "systemctl start origin-node (origin-node.service is inactive"),
+        (pod_unit(), "its liveness probe kills it about every minute"),
+        (
+            container_unit(STOPPED),
+            "systemctl start etcd_container (it is inactive (dead); journalctl -u etcd_container",
+        ),
+        (container_unit(STOPPED, fenced=True), f"rm /etc/systemd/system/{UNIT}.d/requorum-fence.conf"),
+        (container_unit(STOPPED, forced=True), f"sed -i 1,2d {etcd_conf.PATH} && systemctl start etcd_container"),
+    ],
+)
+def test_how_to_start(unit: Unit, words: str) -> None:
+    forced = replace(conf(0), forced=unit.force_file)
+    assert words in how_to_start(facts(0, unit=unit, processes=(), conf=forced))
+
+
+def test_a_pod_in_back_off_counts_by_its_data() -> None:
+    """The liveness probe has killed it: no process, and no loss."""
+    waiting = pod_unit(state="activating/no process: the node service starts it, or waits in back-off")
+    hosts = [facts(n, unit=waiting, data=data(n), processes=()) for n in (0, 1)]
+    verdict = diagnose(inventory(), survey(*hosts, replace(emptied(2), unit=waiting)))
+    assert verdict.verdict is Verdict.RESTARTABLE
+    assert "its liveness probe kills it" in "\n".join(verdict.advice)
+    lost = diagnose(inventory(), survey(hosts[0], *(replace(emptied(n), unit=waiting) for n in (1, 2))))
+    assert (lost.verdict, lost.survivor) == (Verdict.LOST, ONE)
+
+
+def test_a_probe_that_is_out_is_owed_once_everybody_is_there() -> None:
+    bare = healthy(0, unit=pod_unit(pod=BARE))
+    whole = diagnose(inventory(), survey(bare, healthy(1, unit=pod_unit()), healthy(2, unit=pod_unit())))
+    assert whole.verdict is Verdict.UNFINISHED
+    assert any("liveness probe of etcd is to return" in line for line in whole.proof)
+    alone = replace(bare, api=answers(0, members(0)))
+    gone = diagnose(inventory(lost=(1, 2)), survey(alone, silent(1), silent(2)))
+    assert gone.verdict is Verdict.HEALTHY
+
+
+def test_what_is_left_behind_is_told() -> None:
+    left = left_behind(facts(0, unit=pod_unit(PARKED, pod=BARE, forced=True), processes=()))
+    assert any(PARKED in line for line in left)
+    assert any(KEPT in line for line in left)
+    assert any(etcd_conf.PATH in line for line in left)
+    assert left_behind(POD_HOST) == left_behind(CONTAINER_HOST) == []
+
+
+def test_at_boot() -> None:
+    assert not_at_boot(POD_HOST) == not_at_boot(CONTAINER_HOST) == ""
+    assert PARKED in not_at_boot(facts(0, unit=pod_unit(PARKED), processes=()))
+    disabled = replace(pod_unit(), file_state="disabled")
+    assert "origin-node.service is to be enabled" in not_at_boot(facts(0, unit=disabled))
+    assert not_at_boot(facts(0, unit=unit(file_state="disabled"))) == "systemctl is-enabled etcd says disabled"
+
+
+def test_an_abort_says_that_the_probe_returns() -> None:
+    host = marked(facts(0, unit=pod_unit(pod=BARE), conf=conf(0)), replace(found(), conf=conf(0).sha256))
+    assert to_undo(host) == ["the liveness probe returns into the manifest"]
+
+
+def test_why_it_is_said_to_be_so() -> None:
+    assert "neither" in Runtime().why
