@@ -47,6 +47,7 @@ def test_the_unit_and_its_container(lab: Lab) -> None:
     lab.wait_healthy()
 
 
+@pytest.mark.full
 def test_quotes_stay_in_the_environment(lab: Lab) -> None:
     host = "etcd-2"
     lab.run(host, "sed -i 's/^ETCD_HEARTBEAT_INTERVAL=.*/ETCD_HEARTBEAT_INTERVAL=\"500\"/' /etc/etcd/etcd.conf")
@@ -58,6 +59,7 @@ def test_quotes_stay_in_the_environment(lab: Lab) -> None:
     lab.wait_healthy()
 
 
+@pytest.mark.full
 def test_docker_says_what_the_real_one_says(lab: Lab) -> None:
     run = "docker run --net=host"
     image = "registry.access.redhat.com/rhel7/etcd"
