@@ -86,6 +86,8 @@ class Container:
                 at = os.fstat(stream.fileno()).st_mtime
         except (FileNotFoundError, ValueError):
             return None
+        if not status.isalnum():  # systemd knew of no exit of its first process, and left the variable's name
+            return 137, at
         return int(status) if status.isdigit() else 128 + signal.Signals[f"SIG{status}"], at
 
     @property
