@@ -121,8 +121,9 @@ def parse(text: str) -> EtcdConf:
     Raises ConfError, with the line, where it is neither a comment nor an assignment, or is continued by a backslash.
     """
     forced = text.startswith(FORCE_LINES)
+    text = text.removeprefix(FORCE_LINES)
     try:
-        found = assignments(text.removeprefix(FORCE_LINES), PATH)
+        found = assignments(text, PATH)
     except EnvFileError as error:
         raise ConfError(str(error)) from None
     return EtcdConf(text, {one.key: one.value for one in found}, forced)

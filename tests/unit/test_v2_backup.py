@@ -63,7 +63,7 @@ def test_the_script_is_bash(running: bool, backs_up: bool, wal: dict[str, str]) 
     kept = operations.backup.keep_v2(on(said=said, **wal), HERE, running=running)[0]
     done = subprocess.run(["bash", "-n"], input=kept.script(), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert ("etcdctl backup --data-dir" in kept.script()) == backs_up
+    assert ('"$(tool etcdctl)" backup --data-dir' in kept.script()) == backs_up
     assert ("etcdctl backup" in kept.shown()) == backs_up
 
 
