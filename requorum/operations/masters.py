@@ -28,9 +28,10 @@ def name_members(
     differs = text != found.config.text
     if not differs and not restart:
         return []
-    # First: a run that is killed after the edit must not forget the restart, nor how the file was.
-    changes: list[Change] = [KeepFound(facts.name)] if differs and not found.found else []
-    changes += [WriteFile(facts.name, master.owed_path(one), _OWED, mode="0600") for one in COMPONENTS]
+    # First: a run that is killed after the edit must not forget the restart, nor how the file was. The debt before the note:
+    # an abort takes a master with the note alone for one that was edited and restarted.
+    changes: list[Change] = [WriteFile(facts.name, master.owed_path(one), _OWED, mode="0600") for one in COMPONENTS]
+    changes += [KeepFound(facts.name)] if differs and not found.found else []
     return changes + ([EditFile(facts.name, master_config.PATH, text, found.config.text)] if differs else [])
 
 
@@ -58,8 +59,10 @@ def put_back(facts: HostFacts) -> list[Change]:
     Before the force nothing was, since there was no etcd to connect to; with a quorum everything may have been.
     """
     found = facts.master
-    if found is None or found.found is None:
+    if found is None:
         return []
+    if found.found is None:  # nothing was edited: killed before it, or there was nothing to edit
+        return [RemoveFile(facts.name, master.owed_path(one)) for one in COMPONENTS if one in found.owes]
     written = EditFile(facts.name, master_config.PATH, found.found.text, found.config.text)
     changes: list[Change] = [written] if found.found.text != found.config.text else []
     for component in COMPONENTS:

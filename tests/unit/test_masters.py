@@ -60,7 +60,7 @@ def test_it_is_edited_and_later_put_together_again_byte_for_byte() -> None:
     text = config(1, 0, 2)
     before = on(1, text)
     changes = name_members(before, names(0), URLS, KNOWN, restart=True)
-    assert [type(c) for c in changes] == [KeepFound, WriteFile, WriteFile, EditFile]
+    assert [type(c) for c in changes] == [WriteFile, WriteFile, KeepFound, EditFile]
     alone = believed(before, changes)
     assert alone.master is not None
     assert alone.master.config.text == config(0)
@@ -120,6 +120,16 @@ def test_the_abort_puts_it_back() -> None:
     assert [c.component for c in restarted if isinstance(c, RestartMaster)] == ["api", "controllers"]
     assert put_back(on(0, config(0))) == []
     assert put_back(healthy(0)) == []
+
+
+def test_an_abort_restarts_nothing_that_a_killed_run_had_not_edited() -> None:
+    """Without a quorum an API that is restarted stays away."""
+    before = on(0, config(0, 1, 2))
+    changes = name_members(before, names(0), URLS, KNOWN)
+    for killed_after in range(1, len(changes) + 1):
+        undone = put_back(believed(before, changes[:killed_after]))
+        assert not any(isinstance(change, RestartMaster) for change in undone), killed_after
+        assert believed(believed(before, changes[:killed_after]), undone).master == before.master
 
 
 def test_restarts_only_what_is_owed() -> None:
