@@ -55,7 +55,7 @@ def _recovery(run: Run) -> list[str]:
     if found.joiners:
         lines.append(f"Rejoining: {', '.join(found.joiners)}. Their old data is moved aside, never deleted.")
     if pods := [n for n in run.hosts("pods") if run.reached[n].unit.probed]:
-        what = "etcd's liveness probe leaves the manifest, which restarts the pod, and returns at the end"
+        what = "etcd's liveness probe leaves the manifest while etcd is stopped; its return at the end restarts the pod"
         lines.append(f"Pods:      {', '.join(pods)}: {what}.")
     if masters := run.hosts("masters"):
         what = "master-config.yaml is edited; API and controllers are restarted, one master at a time"
