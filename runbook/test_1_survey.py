@@ -1,7 +1,6 @@
 """Stage 1 · Survey and confirm the loss (chapter 38, introduction).
 
-Read-only, but for old peers of a cluster that was forced, which are fenced at first contact, before anything else, and for
-the liveness probes of static pods.
+Read-only, but for one thing: old peers of a cluster that was forced are fenced at first contact, before anything else.
 """
 
 from __future__ import annotations
@@ -106,16 +105,3 @@ def test_flannel(etcd: EtcdMember, flannel: FlannelHosts) -> None:
         assert not problems, "\n".join(problems)
     for line in flannel.notes(etcd):
         note(line)
-
-
-@step(18, "Take the liveness probe out of the manifest", on="pods", when=ACTS, parallel=True)
-def test_take_out_probe(etcd: EtcdMember, cluster: Cluster) -> None:
-    """38.2: without a quorum it gets etcd killed every minute, whatever is being done. The pod restarts, once.
-
-    A member that answers has a quorum, and keeps its probe.
-    """
-    with action("sign the host, keep the manifest as it is, take the probe out of it") as hand:
-        hand.make(operations.marking.sign(etcd.surveyed, cluster.mark))
-        hand.make(operations.probe.take_out(etcd.surveyed))
-    with postcondition("no liveness probe is in the manifest, but of a member that answers"):
-        assert etcd.surveyed.api.answers or not etcd.unit.probed

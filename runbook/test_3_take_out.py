@@ -15,8 +15,9 @@ from requorum.stages import ACTS, LOST, QUORUM, action, eventually, postconditio
 @step(30, "Fence the host", on="others", when=ACTS, parallel=True)
 def test_fence(etcd: EtcdMember) -> None:
     """38.1.2: down, and no reboot brings it up. Emptied peers would found a cluster while the survivor is stopped."""
-    with action("raise the fence, stop etcd") as hand:
+    with action("raise the fence, stop etcd; a pod starts without its liveness probe later") as hand:
         hand.make(operations.fence.raise_fence(etcd.surveyed))
+        hand.make(operations.probe.take_out(etcd.surveyed))
     with postcondition("no etcd runs here, its ports are closed, and systemd knows the fence"):
         assert eventually(etcd.is_fenced, within=30) == True  # noqa: E712 (read again until it is)
 

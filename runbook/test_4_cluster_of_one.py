@@ -26,8 +26,9 @@ def test_stop_survivor(etcd: EtcdMember, cluster: Cluster) -> None:
         "no host has come back since the survey", otherwise="run the same command again: it is fenced first"
     ):
         assert found.others == cluster.diagnosis.others
-    with action("stop etcd, so that it writes its commit index") as hand:
+    with action("stop etcd, so that it writes its commit index; a pod starts without its liveness probe later") as hand:
         hand.make(operations.etcd.stop(etcd.surveyed))
+        hand.make(operations.probe.take_out(etcd.surveyed))
     with postcondition("no etcd runs here"):
         assert eventually(etcd.open_ports, within=30) == set()
 

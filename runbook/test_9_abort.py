@@ -59,7 +59,7 @@ def test_restore_log(etcd: EtcdMember) -> None:
 
 @step(94, "Put etcd.conf back", on="signed", when=ABORT, parallel=True)
 def test_restore_configuration(etcd: EtcdMember, former: FormerHost) -> None:
-    """Undoes steps 18, 32, 33, 35 and 39, before etcd starts and reads it."""
+    """Undoes steps 32, 33, 35 and 39, and what steps 30 and 40 took out of a manifest, before etcd starts and reads it."""
     kept = former.conf
     with action(
         "restore what was edited: etcd.conf from the backup, master-config.yaml, Flannel's, the manifest, certificates"

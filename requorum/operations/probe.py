@@ -10,19 +10,20 @@ from requorum.changes import AwaitPod, Change, EditManifest, KeepManifest, Remov
 from requorum.facts.host import HostFacts, MissingFact
 from requorum.facts.manifest import KEPT
 from requorum.facts.merged import merged
-from requorum.facts.runtime import MANIFEST
+from requorum.facts.runtime import MANIFEST, PARKED
 
 
 def take_out(facts: HostFacts) -> list[Change]:
-    """Take the probe out of the manifest; how that was is kept. Nothing where there is none, or a quorum answers.
+    """Take the probe out of the manifest of a pod that was just stopped; how it was is kept. Nothing where there is none.
 
-    The node service starts a pod anew whose manifest changes: a member that answers is left alone.
+    Never while the pod runs: the node service starts a pod anew whose manifest changes, and while the survivor is away for
+    that moment, emptied peers found a new cluster under the old IDs, which it then joins (seen).
     """
-    pod, at = facts.unit.pod, facts.unit.runtime.manifest
-    if pod is None or not pod.manifest.probed or facts.api.answers:
+    pod = facts.unit.pod
+    if pod is None or not pod.manifest.probed:
         return []
-    edit = EditManifest(facts.name, at, pod.manifest.without_probe, pod.manifest.text)
-    return [KeepManifest(facts.name, at), edit, *_awaited(facts)]
+    edit = EditManifest(facts.name, PARKED, pod.manifest.without_probe, pod.manifest.text)
+    return [KeepManifest(facts.name, PARKED), edit]
 
 
 def give_back(facts: HostFacts) -> list[Change]:

@@ -62,7 +62,7 @@ def _recovery(run: Run) -> list[str]:
             f"Made:      certificates ({', '.join(one.kinds)}) for {one.host}, signed on {one.authority}; old ones are kept."
         )
     if pods := [n for n in run.hosts("pods") if run.reached[n].unit.probed]:
-        what = "etcd's liveness probe leaves the manifest, which restarts the pod, and returns at the end"
+        what = "etcd's liveness probe leaves the manifest while etcd is stopped; its return at the end restarts the pod"
         lines.append(f"Pods:      {', '.join(pods)}: {what}.")
     if masters := _masters_to_change(run, found):
         what = "master-config.yaml is edited; API and controllers are restarted, one master at a time"

@@ -126,34 +126,21 @@ def test_an_abort_runs_no_emptied_pod() -> None:
     assert operations.etcd.start_as_found(parked) == []
 
 
-def test_the_probe_is_taken_out_and_the_restart_awaited() -> None:
-    living = facts(0, unit=pod_unit(), processes=(process(started=77),))
-    assert operations.probe.take_out(living) == [
-        KeepManifest(ONE, MANIFEST),
-        EditManifest(ONE, MANIFEST, POD.manifest.without_probe, POD.manifest.text),
-        AwaitPod(ONE, 100, 77),
+def test_the_probe_is_taken_out_of_a_manifest_that_is_parked() -> None:
+    """The survivor is never restarted beside emptied peers."""
+    assert operations.probe.take_out(facts(0, unit=pod_unit(), processes=(process(started=77),))) == [
+        KeepManifest(ONE, PARKED),
+        EditManifest(ONE, PARKED, POD.manifest.without_probe, POD.manifest.text),
     ]
 
 
 @pytest.mark.parametrize(
     "host",
-    [
-        healthy(0, unit=pod_unit()),
-        facts(0, unit=pod_unit(pod=BARE)),
-        facts(0),
-        facts(0, unit=container_unit()),
-    ],
-    ids=["it answers", "it is out", "a service", "a container"],
+    [facts(0, unit=pod_unit(pod=BARE)), facts(0), facts(0, unit=container_unit())],
+    ids=["it is out", "a service", "a container"],
 )
 def test_no_probe_is_taken_out(host: HostFacts) -> None:
     assert operations.probe.take_out(host) == []
-
-
-def test_an_emptied_or_parked_pod_is_not_waited_for() -> None:
-    emptied_pod = replace(emptied(0), unit=pod_unit())
-    parked = facts(0, unit=pod_unit(PARKED), processes=())
-    for host in (emptied_pod, parked):
-        assert [type(change) for change in operations.probe.take_out(host)] == [KeepManifest, EditManifest]
 
 
 def test_the_probe_returns_byte_for_byte() -> None:
