@@ -40,7 +40,7 @@ def unfit(facts: HostFacts, backup: PurePosixPath) -> list[str]:
             _release(facts.machine.etcd_version) < (3, 0)
         )
         found.append(f"etcd is {facts.machine.etcd_version}; this version of Requorum knows 3.3 and later{only}")
-    elif facts.enables_v2 and not facts.v2.speaks:
+    elif facts.enables_v2 and facts.v2.there and not facts.v2.speaks:
         found.append("etcd serves the v2 API, and the etcdctl here does not speak it: install the one of this etcd")
     found += unworkable(facts)
     yaml = _yaml_files(facts)

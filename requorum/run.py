@@ -382,7 +382,7 @@ def _told_v2(facts: HostFacts) -> str:
         return "; ".join(("served", *(facts.v2.unlike(facts.api.members))))
     if not facts.enables_v2:
         return "off: switched off, or etcd 3.4 or later without ETCD_ENABLE_V2"
-    if not facts.v2.speaks:
+    if facts.v2.there and not facts.v2.speaks:
         return "on, and the etcdctl here does not speak it: install the one of this etcd"
     return (
         f"on, and not answered: {facts.v2.error}" if facts.v2.asked else "on; no member that could be asked runs here"

@@ -37,7 +37,9 @@ COMMAND = (
     + FIND
     + LIVES
     + r"""
-words=$(ETCDCTL_API=2 "$(tool etcdctl)" --help 2>&1)
+etcdctl=$(tool etcdctl) || exit 0  # that of an image is there only beside a living etcd
+echo there=yes
+words=$(ETCDCTL_API=2 "$etcdctl" --help 2>&1)
 for word in backup cluster-health; do grep -q "^ *$word " <<< "$words" && echo "knows=$word"; done
 # Before it has had a leader a member serves nobody: every question would time out.
 find_runtime
@@ -82,9 +84,10 @@ class V2:
     """What was read: the lines of each health command as etcdctl printed them, and the v2 API's member list.
 
     `asked`: the member ran, so that it could be asked. `served`: it answers the v2 API; else `error` is what etcdctl said.
-    `backs_up`: this host's etcdctl has the v2 `backup`; `speaks`: it speaks the v2 API at all.
+    `there`: this host has an etcdctl now; `speaks`: it speaks the v2 API at all; `backs_up`: it has the v2 `backup`.
     """
 
+    there: bool = False
     speaks: bool = False
     backs_up: bool = False
     asked: bool = False
@@ -148,10 +151,11 @@ def parse(output: str) -> V2:
     found: dict[str, list[str]] = {}
     for line in output.splitlines():
         key, equals, value = line.partition("=")
-        if not equals or key not in ("knows", "asked", "served", "error", "member", "health2", "health3"):
+        if not equals or key not in ("there", "knows", "asked", "served", "error", "member", "health2", "health3"):
             raise ValueError(f"expected what the health commands say, found {line[:200]!r}")
         found.setdefault(key, []).append(value.strip())
     return V2(
+        there="there" in found,
         speaks="cluster-health" in found.get("knows", []),
         backs_up="backup" in found.get("knows", []),
         asked="asked" in found,

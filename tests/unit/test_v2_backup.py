@@ -20,7 +20,7 @@ from requorum.operations.backup import BackupPlace
 BACKUP = PurePosixPath("/backup")
 HERE = BackupPlace(BACKUP, "r1", Path("/reports/backup"))
 ON = {"ETCD_ENABLE_V2": "true"}
-SPEAKS = V2(speaks=True, backs_up=True, asked=True, served=True)
+SPEAKS = V2(there=True, speaks=True, backs_up=True, asked=True, served=True)
 
 
 def on(n: int = 0, said: V2 = SPEAKS, **more: str) -> HostFacts:
@@ -80,7 +80,8 @@ def test_room_and_tools_for_it_are_looked_for() -> None:
 
 
 def test_an_etcdctl_that_does_not_speak_it_is_refused() -> None:
-    assert "does not speak it" in unfit(on(said=V2()), BACKUP)[0]
+    assert "does not speak it" in unfit(on(said=V2(there=True)), BACKUP)[0]
+    assert unfit(on(said=V2()), BACKUP) == []  # of an image whose container does not run there is none to ask
 
 
 def test_etcd_2_is_refused_in_words_of_its_own() -> None:
