@@ -118,7 +118,7 @@ class V2Store:
             for number, path in enumerate(paths)
         ]
         script = f"""{CTL}{CTL2}missing=0
-look() {{ timeout 3 bash -c "$(declare -f conf ctl2); ctl2 watch --after-index {since} \\"\\$1\\"" look "$1" >/dev/null 2>&1; }}
+look() {{ ctl2_within 3 watch --after-index {since} "$1" >/dev/null 2>&1; }}
 """ + "\n".join(lines)
         answer = self._run.remotes[etcd.name].run(script, seconds=60 + len(paths))
         return [paths[int(number)] for number in answer.stdout.split()]

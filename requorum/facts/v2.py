@@ -28,8 +28,11 @@ ctl2() {  # etcdctl of the v2 API against this host's own member, and no other, 
   env -u ETCDCTL_ENDPOINTS -u ETCDCTL_ENDPOINT -u ETCDCTL_PEERS -u ETCDCTL_CA_FILE -u ETCDCTL_CERT_FILE \
     -u ETCDCTL_KEY_FILE ETCDCTL_API=2 "$etcdctl" "${words[@]}" "$@"
 }
+ctl2_within() {  # the same, for so many seconds at most; some of its commands know no timeout
+  timeout "$1" bash -c "$(declare -f conf conf_value tool ctl2); ctl2 \"\${@:2}\"" ctl2 "$@"
+}
 """
-"""`ctl2 ARGUMENTS…` runs etcdctl (v2 API); after `CONF`."""
+"""`ctl2 ARGUMENTS…` runs etcdctl (v2 API), `ctl2_within SECONDS ARGUMENTS…` for a while; after `CTL`."""
 
 COMMAND = (
     CTL
@@ -51,7 +54,7 @@ fi
 echo asked=yes
 (PATIENCE=1s ctl endpoint health 2>&1 | sed 's/^/health3=/') &
 if grep -q '^ *cluster-health ' <<< "$words"; then
-  (timeout 2 bash -c "$(declare -f conf conf_value tool ctl2); ctl2 --timeout 1s cluster-health 2>&1" | sed 's/^/health2=/') &
+  (ctl2_within 2 --timeout 1s cluster-health 2>&1 | sed 's/^/health2=/') &
   # A read is answered without a leader, too; the member list is not.
   if said=$(ctl2 --timeout 1s --total-timeout 2s ls / 2>&1); then
     echo served=yes

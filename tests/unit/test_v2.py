@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from builders import answers, conf, members, process, unit
+from local_shell import LocalShell, stand_in
 
 from requorum.facts import v2, v2_keys
 from requorum.facts.process import Process
+from requorum.facts.shell import CTL
 from requorum.facts.v2_keys import Node, V2Keys, unlike_living, unlike_member, unlike_values
 
 MEMBER = "2e1259d415f2a040"
@@ -155,3 +158,10 @@ def test_members_of_one_cluster() -> None:
     assert unlike_member(survivor, store(7, a=("2", 3)))[0].startswith("/a: "), "it is behind"
     crossed = store(8, last=10, a=("9", 3), b=("x", 2))
     assert [line.partition(":")[0] for line in unlike_member(survivor, crossed)] == ["/a"]
+
+
+def test_etcdctl_is_asked_for_a_while(tmp_path: Path) -> None:
+    """In a shell of its own, which has to know every function that it needs."""
+    shell = LocalShell(stand_in(tmp_path / "bin", "etcdctl", 'printf "<%s>" "${@: -3}"'))
+    said = shell.run(f"{CTL}{v2.CTL2}ctl2_within 5 watch --after-index=7 '/a key'", seconds=10)
+    assert (said.exit, said.stdout, said.stderr) == (0, "<watch><--after-index=7></a key>", "")
