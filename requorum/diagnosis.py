@@ -17,12 +17,12 @@ from requorum.facts.v2 import V2_ONLY
 from requorum.fitness import forced_by_hand
 from requorum.inventory import Inventory
 from requorum.lineage import ONE_OF_TWO, forced_here, half_forced, outlived, own_id, told_of_old_peer, way_back_begun
-from requorum.naming import owed_on_masters, owed_to_flannel
-from requorum.obstacles import obstacles, other_recovery
+from requorum.naming import owed_where_named
+from requorum.obstacles import answered_by_v2, obstacles, other_recovery
 from requorum.other_clusters import beside_a_quorum, on_disk
 from requorum.ranking import Candidate, best, candidates, loss_of, tail_of
 from requorum.records import NEVER_WRITTEN
-from requorum.runtimes import contradictions
+from requorum.runtimes import contradictions, probes_to_return
 from requorum.silence import Survey, declare, given_up, listening, places_of, reasons
 
 
@@ -183,12 +183,10 @@ def _with_quorum(
     healthy = {f.name for f in answering}
     missing = {h.name for h in inventory.etcd.hosts} - healthy - joining
     owed = _owed(reached, joining, in_list, listed)
-    owed += owed_on_masters(inventory, survey, listed, whole=not missing)
-    owed += owed_to_flannel(inventory, survey, listed, whole=not missing)
+    owed += owed_where_named(inventory, survey, listed, whole=not missing)
     owed += [f"{f.name} is to be fenced" for f in reached if f.name in old and not f.fenced and f.name not in joining]
     owed += [f"{f.name} remembers that it was forced" for f in reached if f.forced_by and not missing]
-    probes = [f.name for f in reached if f.unit.probe_is_out and not missing]
-    owed += [f"the liveness probe of etcd is to return into the manifest on {name}" for name in probes]
+    owed += [] if missing else probes_to_return(reached)
     roles = Diagnosis(
         verdict=Verdict.UNFINISHED if owed else Verdict.HEALTHY,
         proof=proof + tuple(owed),
@@ -237,8 +235,7 @@ def _owed(reached: list[HostFacts], joining: set[str], in_list: set[str], listed
 
 
 def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFacts]) -> Diagnosis:
-    if spoken := [f.name for f in reached if f.v2.has_quorum]:
-        said = f"no host answers the v3 API, and the v2 API of {', '.join(spoken)} says that a member is healthy"
+    if said := answered_by_v2(reached):
         return replace(_unproven((said,), (V2_ONLY,)), settling=True)
     for proof, advice in (other_recovery(inventory, survey), on_disk(reached)):
         if proof:

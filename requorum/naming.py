@@ -89,38 +89,27 @@ def disagreements(name: str, configured: Configured, wanted: frozenset[str], kno
     return found
 
 
-def owed_on_masters(
+def owed_where_named(
     inventory: Inventory, survey: Mapping[str, HostFacts | Silent], listed: MemberList, *, whole: bool
 ) -> list[str]:
-    """What a recovery left undone on the masters, in words; `whole`: no host of the inventory is missing."""
-    found: list[str] = []
+    """What a recovery left undone on masters, and then of Flannel, in words; `whole`: no host of the inventory is missing."""
     known = places(inventory, survey)
     wanted = hosts_of(listed.members, known)
-    for facts in survey.values():
-        if not isinstance(facts, HostFacts) or facts.master is None:
-            continue
-        found += disagreements(facts.name, facts.master, wanted, known)
-        found += [f"a restart of the {component} on the master {facts.name}" for component in facts.master.owes]
-        if whole and facts.master.found:
-            found.append(f"the master {facts.name} remembers how its configuration was found")
-    return found
-
-
-def owed_to_flannel(
-    inventory: Inventory, survey: Mapping[str, HostFacts | Silent], listed: MemberList, *, whole: bool
-) -> list[str]:
-    """What a recovery left undone of Flannel, in words; `whole`: no host of the inventory is missing."""
+    reached = [facts for facts in survey.values() if isinstance(facts, HostFacts)]
     found: list[str] = []
-    known = places(inventory, survey)
-    wanted = hosts_of(listed.members, known)
-    for facts in survey.values():
-        if not isinstance(facts, HostFacts) or facts.flannel is None:
-            continue
-        found += disagreements(facts.name, facts.flannel, wanted, known)
-        if facts.flannel.owes:
-            found.append(f"a restart of flanneld on {facts.name}")
-        if facts.flannel.kept is not None:
-            found.append(f"{facts.name} remembers which leases Flannel had")
-        if whole and facts.flannel.found:
-            found.append(f"{facts.name} remembers how Flannel's configuration was found")
+    for facts in reached:
+        if facts.master is not None:
+            found += disagreements(facts.name, facts.master, wanted, known)
+            found += [f"a restart of the {component} on the master {facts.name}" for component in facts.master.owes]
+            if whole and facts.master.found:
+                found.append(f"the master {facts.name} remembers how its configuration was found")
+    for facts in reached:
+        if facts.flannel is not None:
+            found += disagreements(facts.name, facts.flannel, wanted, known)
+            if facts.flannel.owes:
+                found.append(f"a restart of flanneld on {facts.name}")
+            if facts.flannel.kept is not None:
+                found.append(f"{facts.name} remembers which leases Flannel had")
+            if whole and facts.flannel.found:
+                found.append(f"{facts.name} remembers how Flannel's configuration was found")
     return found

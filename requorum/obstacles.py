@@ -16,6 +16,12 @@ _NO_USERS = (
 )
 
 
+def answered_by_v2(reached: Sequence[HostFacts]) -> str:
+    """Where no host answers the v3 API: which of them say by the v2 API that a quorum is there; empty where none does."""
+    spoken = ", ".join(facts.name for facts in reached if facts.v2.has_quorum)
+    return f"no host answers the v3 API, and the v2 API of {spoken} says that a member is healthy" if spoken else ""
+
+
 def obstacles(reached: Sequence[HostFacts], names: Sequence[str]) -> tuple[list[str], list[str]]:
     """What stands in the way of any verdict on these hosts, and what to do about it; empty where nothing does.
 

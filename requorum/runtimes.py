@@ -36,6 +36,12 @@ def contradictions(reached: Sequence[HostFacts], declared: str) -> tuple[list[st
     return proof, list(dict.fromkeys(advice))
 
 
+def probes_to_return(reached: Sequence[HostFacts]) -> list[str]:
+    """The manifests that a recovery has left without their liveness probe, in words."""
+    out = [facts.name for facts in reached if facts.unit.probe_is_out]
+    return [f"the liveness probe of etcd is to return into the manifest on {name}" for name in out]
+
+
 def unworkable(facts: HostFacts) -> list[str]:
     """What keeps etcd from being stopped, started or forced the way that it runs here; empty where nothing does."""
     runtime, found = facts.unit.runtime, list[str]()
