@@ -22,6 +22,15 @@ quote = shlex.quote
 LABELLED = 'command -v getenforce >/dev/null && [ "$(getenforce)" != Disabled ]'
 """Shell: SELinux labels files here."""
 
+
+def kept_copy(source: str, to: str) -> str:
+    """Shell: copy a file, with owner and mode, to a path that it has only when it is whole and on disk; both are words."""
+    return f"""mkdir -p "$(dirname {to})" || return 1
+new=$(mktemp {to}.XXXXXX) || return 1
+cp -a -L -T {source} "$new" && sync "$new" && mv -fT "$new" {to} && sync "$(dirname {to})" || {{
+  rm -f "$new"; return 1; }}"""
+
+
 _HELD, _DONE = "requorum: it holds already", "requorum: done"
 
 

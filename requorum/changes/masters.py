@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from requorum.changes.change import Change
+from requorum.changes.change import Change, kept_copy
 from requorum.facts import master, master_config
 from requorum.facts.host import HostFacts
 from requorum.facts.master import Component
@@ -26,10 +26,7 @@ class KeepFound(Change):
         return f"[ -f {master.FOUND} ]"
 
     def act(self) -> str:
-        return f"""mkdir -p "$(dirname {master.FOUND})" || return 1
-new=$(mktemp {master.FOUND}.XXXXXX) || return 1
-cp -a -L -T {master_config.PATH} "$new" && sync "$new" && mv -fT "$new" {master.FOUND} &&
-  sync "$(dirname {master.FOUND})" || {{ rm -f "$new"; return 1; }}"""
+        return kept_copy(master_config.PATH, master.FOUND)
 
     def after(self, facts: HostFacts) -> HostFacts:
         if facts.master is None or facts.master.found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from requorum.changes.change import Change, quote
+from requorum.changes.change import Change, kept_copy, quote
 from requorum.changes.files import EditFile
 from requorum.changes.service import CUT_STALLED, SERVES, started
 from requorum.facts import manifest
@@ -148,10 +148,7 @@ class KeepManifest(Change):
         return f"[ -f {KEPT} ]"
 
     def act(self) -> str:
-        return f"""mkdir -p "$(dirname {KEPT})" || return 1
-new=$(mktemp {KEPT}.XXXXXX) || return 1
-cp -a -L -T {quote(self.at)} "$new" && sync "$new" && mv -fT "$new" {KEPT} && sync "$(dirname {KEPT})" || {{
-  rm -f "$new"; return 1; }}"""
+        return kept_copy(quote(self.at), KEPT)
 
     def after(self, facts: HostFacts) -> HostFacts:
         pod = facts.unit.pod
