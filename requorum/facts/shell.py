@@ -35,13 +35,20 @@ CTL = (
     CONF
     + TOOL
     + r"""
-ctl() {  # etcdctl against this host's own member, with the member's own certificates
-  local value cert words etcdctl=etcdctl
-  conf_value ETCD_ADVERTISE_CLIENT_URLS; words=(--endpoints="${ENDPOINTS:-$value}" --command-timeout="${PATIENCE:-5s}")
+own_access() {  # sets url, ca, cert and key: how this host's own member is asked
+  local value
+  conf_value ETCD_ADVERTISE_CLIENT_URLS; url=$value
   conf_value ETCD_TRUSTED_CA_FILE; [ -n "$value" ] || conf_value ETCD_PEER_TRUSTED_CA_FILE
-  [ -n "$value" ] && words+=(--cacert="$value")
-  conf_value ETCD_PEER_CERT_FILE; cert=$value; conf_value ETCD_PEER_KEY_FILE
-  [ -n "$cert" ] && words+=(--cert="$cert" --key="$value")
+  ca=$value
+  conf_value ETCD_PEER_CERT_FILE; cert=$value
+  conf_value ETCD_PEER_KEY_FILE; key=$value
+}
+ctl() {  # etcdctl against this host's own member, with the member's own certificates
+  local url ca cert key words etcdctl=etcdctl
+  own_access
+  words=(--endpoints="${ENDPOINTS:-$url}" --command-timeout="${PATIENCE:-5s}")
+  [ -n "$ca" ] && words+=(--cacert="$ca")
+  [ -n "$cert" ] && words+=(--cert="$cert" --key="$key")
   type -P etcdctl > /dev/null || etcdctl=$(tool etcdctl) || {
     echo "expected etcdctl on the host, or in the image of an etcd that lives; found neither" >&2; return 127; }
   env -u ETCDCTL_ENDPOINTS -u ETCDCTL_CACERT -u ETCDCTL_CERT -u ETCDCTL_KEY ETCDCTL_API=3 "$etcdctl" "${words[@]}" "$@"

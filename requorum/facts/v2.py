@@ -19,9 +19,9 @@ from requorum.facts.unit import Unit
 
 CTL2 = r"""
 ctl2() {  # etcdctl of the v2 API against this host's own member, and no other, with the member's own certificates
-  local etcdctl words=(--no-sync --endpoints="$(conf ETCD_ADVERTISE_CLIENT_URLS)") ca cert key
-  ca=$(conf ETCD_TRUSTED_CA_FILE); [ -n "$ca" ] || ca=$(conf ETCD_PEER_TRUSTED_CA_FILE)
-  cert=$(conf ETCD_PEER_CERT_FILE); key=$(conf ETCD_PEER_KEY_FILE)
+  local url ca cert key etcdctl words
+  own_access
+  words=(--no-sync --endpoints="$url")
   [ -n "$ca" ] && words+=(--ca-file="$ca")
   [ -n "$cert" ] && words+=(--cert-file="$cert" --key-file="$key")
   etcdctl=$(tool etcdctl) || { echo "no etcdctl was found" >&2; return 127; }
@@ -29,7 +29,7 @@ ctl2() {  # etcdctl of the v2 API against this host's own member, and no other, 
     -u ETCDCTL_KEY_FILE ETCDCTL_API=2 "$etcdctl" "${words[@]}" "$@"
 }
 ctl2_within() {  # the same, for so many seconds at most; some of its commands know no timeout
-  timeout "$1" bash -c "$(declare -f conf conf_value tool ctl2); ctl2 \"\${@:2}\"" ctl2 "$@"
+  timeout "$1" bash -c "$(declare -f conf_value own_access tool ctl2); ctl2 \"\${@:2}\"" ctl2 "$@"
 }
 """
 """`ctl2 ARGUMENTS…` runs etcdctl (v2 API), `ctl2_within SECONDS ARGUMENTS…` for a while; after `CTL`."""
