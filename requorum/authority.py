@@ -118,11 +118,12 @@ class Authority:
         what = "ip" if ":" in name or name.replace(".", "").isdigit() else "hostname"
         words = f"-connect {shlex.quote(place)} -verify_{what} {shlex.quote(name)} -verify_return_error -verify 8"
         cert, key, trusted = paths
-        # s_client does not always end with its connection: what it prints is read until the answer is there.
+        # s_client does not always end with its connection: it is read until the answer is there, then ended. `2>&1` is
+        # for the whole substitution: a standard error left open would keep SSH waiting for the end of s_client.
         script = (
-            "exec 3< <(printf 'GET /version HTTP/1.0\\r\\n\\r\\n' | timeout "
-            f"{_SECONDS} openssl s_client {words} -partial_chain -cert {cert} -key {key} -CAfile {trusted} -quiet 2>&1)\n"
-            f"IFS= read -r -d '}}' -t {_SECONDS + 1} said <&3; exec 3<&-\n"
+            f"exec 3< <(exec 2>&1; exec timeout {_SECONDS} openssl s_client {words} -partial_chain -cert {cert} "
+            f"-key {key} -CAfile {trusted} -quiet < <(printf 'GET /version HTTP/1.0\\r\\n\\r\\n'))\n"
+            f"IFS= read -r -d '}}' -t {_SECONDS + 1} said <&3; kill $! 2>/dev/null; exec 3<&-\n"
             "[[ $said == *etcdserver* ]] || printf '%s\\n' \"${said:-no answer}\" | tail -n 4"
         )
         return self._run.remotes[etcd.name].run(script, seconds=_SECONDS + 10).stdout.strip()
