@@ -156,7 +156,7 @@ class AnsibleGroup:
         return [h for h in self.leaving if h not in enlisted.absent(self._run.inventory, self.now)]
 
     def _members(self, cluster: Cluster) -> set[str]:
-        listed = cluster.survivor.now("api").members
+        listed = cluster.survivor.now("members").members
         return enlisted.at_home(self._run.inventory, self._run.survey, listed)
 
     def _edited(self, file: AnsibleFile, out: set[str]) -> str:

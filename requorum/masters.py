@@ -52,7 +52,7 @@ class Masters:
 
     def listed(self) -> tuple[str, ...]:
         """The hosts of the members as the survivor lists them now; in a plan, as the changes so far leave them."""
-        found = hosts_of(self._cluster.survivor.now("api").members, self.places)
+        found = hosts_of(self._cluster.survivor.now("members").members, self.places)
         return tuple(name for name in self._run.inventory.host_names if name in found)
 
     def surveyed(self, name: str) -> Master:

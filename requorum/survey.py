@@ -31,7 +31,7 @@ from requorum.facts import (
 from requorum.facts.bolt import Db, read_db
 from requorum.facts.data_dir import DataDir, unreadable
 from requorum.facts.data_error import DataError
-from requorum.facts.host import LASTING, HostFacts, Noun, Silent, commands
+from requorum.facts.host import LASTING, PARTS, HostFacts, Noun, Silent, commands
 from requorum.fetched import read_data
 from requorum.remote import NotAdmitted, Output, Remote, RemoteError, Unreachable
 
@@ -88,7 +88,8 @@ class Surveyor:
     def again(self, facts: HostFacts, *nouns: Noun) -> HostFacts:
         """The facts of a host with these read again (none given: all that can change); raises RemoteError."""
         wanted = commands(self.backup_directory, again=True, is_master=facts.name in self.masters)
-        chosen = {noun: wanted[noun] for noun in nouns or wanted if noun in nouns or noun not in LASTING}
+        asked = nouns or [noun for noun in wanted if noun not in LASTING]
+        chosen = {noun: (wanted | PARTS)[noun] for noun in asked}
         return _parsed(facts.name, self.remotes[facts.name].batch(chosen), facts)
 
     def one_or_silent(self, name: str, known: HostFacts | Silent | None = None) -> HostFacts | Silent:
@@ -211,6 +212,9 @@ def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None =
         said = outputs["master"].stderr.strip()
         raise Unexpected(name, expected="the configuration of an OpenShift master", found=said, advice=advice)
     versions = known.machine if known else None
+    api = read("api", lambda said: members.parse_api(said, outputs["api"].stderr), lambda facts: facts.api)
+    if "members" in outputs:
+        api = replace(api, members=read("members", members.parse_list, lambda facts: facts.api.members))
     here, forced_by = read("mark", mark.parse_both, lambda facts: (facts.mark, facts.forced_by))
     return HostFacts(
         name=name,
@@ -218,7 +222,7 @@ def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None =
         conf=read("conf", etcd_conf.parse, lambda facts: facts.conf),
         unit=read("unit", unit.parse, lambda facts: facts.unit),
         processes=read("process", process.parse, lambda facts: facts.processes),
-        api=read("api", lambda said: members.parse_api(said, outputs["api"].stderr), lambda facts: facts.api),
+        api=api,
         certificates=read("certificates", certificates.parse, lambda facts: facts.certificates),
         mark=here,
         forced_by=forced_by,

@@ -48,7 +48,7 @@ def test_join(etcd: EtcdMember, cluster: Cluster, authority: Authority) -> None:
     ) as hand:
         hand.make(operations.membership.add_learner(survivor.surveyed, etcd.surveyed))
         hand.make(operations.etcd.never_force(etcd.surveyed))
-        hand.make(operations.etcd.name_joiner(etcd.now("conf"), survivor.now("api")))
+        hand.make(operations.etcd.name_joiner(etcd.now("conf"), survivor.now("members")))
         hand.make(operations.fence.lift_fence(etcd.surveyed))
         hand.make(operations.membership.add_voter(survivor.surveyed, etcd.surveyed))
         hand.make(operations.etcd.start(etcd.surveyed))
@@ -80,7 +80,7 @@ def go_back(etcd: EtcdMember, cluster: Cluster, hand: Hand) -> str:
 def take_out_again(etcd: EtcdMember, cluster: Cluster, hand: Hand) -> str:
     """A quorum answers: what the join has added is removed by its ID. A member that voted before this run stays one."""
     survivor = cluster.survivor
-    hand.make(operations.membership.take_out(survivor.now("api"), survivor.surveyed, etcd.surveyed))
+    hand.make(operations.membership.take_out(survivor.now("members"), survivor.surveyed, etcd.surveyed))
     writes = eventually(survivor.writes, within=30) == survivor.surveyed.machine.hostname
     assert writes, f"{survivor.name} takes no writes"
     if cluster.lists(etcd):

@@ -28,7 +28,7 @@ def test_return_probe(etcd: EtcdMember, cluster: Cluster) -> None:
 def test_name_all_members(etcd: EtcdMember, cluster: Cluster) -> None:
     """38.1.2 and 38.1.4: ETCD_INITIAL_CLUSTER names every member, on every member."""
     with action("edit ETCD_INITIAL_CLUSTER") as hand:
-        hand.make(operations.etcd.name_members(etcd.now("conf"), cluster.survivor.now("api")))
+        hand.make(operations.etcd.name_members(etcd.now("conf"), cluster.survivor.now("members")))
     with postcondition("etcd.conf names every member"):
         assert {url for _, url in etcd.conf.initial_cluster} == cluster.listed_peer_urls()
 
