@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -141,7 +140,7 @@ Noun = Literal[
 LASTING: frozenset[Noun] = frozenset({"certificates", "ca", "v2"})
 """What nobody changes while a recovery runs, but a step that asks for it by name."""
 
-PARTS: Mapping[Noun, str] = {"members": members.LIST_COMMAND}
+PARTS: dict[Noun, str] = {"members": members.LIST_COMMAND}
 """What is read only by name, since it is a part of another noun: the member list, at a third of what `api` costs."""
 
 

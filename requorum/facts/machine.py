@@ -34,15 +34,13 @@ done < <(printf %s "$shown" | grep '^ExecStart=' | grep -oE '/[^][ ;"]*/etcd\b')
 behind() { [[ $2 != *"$1"* ]] || { local rest=${2#*"$1"}; printf %s "${rest%%$'\n'*}"; }; }  # to the end of the line
 etcdctl=$(tool etcdctl)
 if [ -z "$etcdctl" ] && [ $kind != service ]; then  # no container runs at this moment: its log tells, and one image has both
-  version=$(etcd_log 20000 | sed -nE 's/.*("etcd-version":"|etcd Version: )([0-9.]+).*/\2/p' | tail -n 1)
-  printf '%s\n' "etcd=$version" "etcdctl=$version"
-  case $version in 3.[0-3].*|2.*|'') echo learners=0;; *) echo learners=1;; esac
+  etcd=$(etcd_log 20000 | sed -nE 's/.*("etcd-version":"|etcd Version: )([0-9.]+).*/\2/p' | tail -n 1)
+  client=$etcd
 else
-  echo "etcd=$(behind 'etcd Version: ' "$("$binary" --version 2>/dev/null)")"
-  echo "etcdctl=$(behind 'etcdctl version: ' "$(ETCDCTL_API=3 "$etcdctl" version 2>/dev/null)")"
-  help=$(ETCDCTL_API=3 "$etcdctl" member add --help 2>/dev/null)
-  [[ $help == *--learner* ]]; echo "learners=$((1 - $?))"
+  etcd=$(behind 'etcd Version: ' "$("$binary" --version 2>/dev/null)")
+  client=$(behind 'etcdctl version: ' "$(ETCDCTL_API=3 "$etcdctl" version 2>/dev/null)")
 fi
+printf '%s\n' "etcd=$etcd" "etcdctl=$client"
 """
 
 
@@ -158,7 +156,6 @@ class Machine:
     ports: frozenset[int]
     etcd_version: str
     etcdctl_version: str
-    adds_learners: bool
     data_free: int
     data_used: int
     data_there: bool
@@ -191,7 +188,7 @@ def parse(output: str, known: Machine | None = None) -> Machine:
     """
     values = dict(line.partition("=")[::2] for line in output.splitlines() if "=" in line)
     if known is not None:
-        tools = {"etcd": known.etcd_version, "etcdctl": known.etcdctl_version, "learners": f"{known.adds_learners:d}"}
+        tools = {"etcd": known.etcd_version, "etcdctl": known.etcdctl_version}
         values = tools | values
     try:
         return Machine(
@@ -203,7 +200,6 @@ def parse(output: str, known: Machine | None = None) -> Machine:
             ports=parse_ports(values["ports"]),
             etcd_version=values["etcd"],
             etcdctl_version=values["etcdctl"],
-            adds_learners=int(values["learners"]) > 0,
             data_free=int(values["data_free"]),
             data_used=int(values["data_used"] or 0),
             data_there=values["data_there"] == "yes",

@@ -10,11 +10,12 @@ from requorum.facts.members import Member
 
 
 def has_learners(through: HostFacts) -> bool:
-    """Whether members can be added as learners (3.4 and later).
+    """Whether members can be added as learners (3.4 and later): both etcd and etcdctl have to know them.
 
-    etcdctl is asked; of etcd itself only the version can be, and 3.3 takes a learner that it is asked for as a voter.
+    etcd 3.3 takes a learner that it is asked for as a voter, and says nothing.
     """
-    return through.machine.adds_learners and _version(through.machine.etcd_version) >= (3, 4)
+    machine = through.machine
+    return min(_version(machine.etcd_version), _version(machine.etcdctl_version)) >= (3, 4)
 
 
 def add_learner(through: HostFacts, joiner: HostFacts) -> list[Change]:

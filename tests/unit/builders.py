@@ -114,7 +114,6 @@ def machine(n: int, *, has_wal: bool = True, **more: object) -> Machine:
     values: dict[str, object] = {
         "uid": 0, "hostname": name(n), "machine_id": f"machine-{n}", "boot_id": f"boot-{n}", "clock": 1_700_000_000.0,
         "ports": frozenset({2379, 2380}), "etcd_version": "3.4.23", "etcdctl_version": "3.4.23",
-        "adds_learners": True,
         "data_free": 1_000_000_000, "data_used": 1_000_000, "data_there": True,
         "data_entries": ("member",) if has_wal else (), "data_has_wal": has_wal, "backup_free": 1_000_000_000,
     }  # fmt: skip

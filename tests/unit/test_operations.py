@@ -177,10 +177,10 @@ def test_added_as_a_learner_where_there_are_learners(version: str) -> None:
 
 @pytest.mark.parametrize(
     ("version", "etcdctl"),
-    [("3.3.25", False), ("3.4.23", False), ("3.3.25", True)],  # the last takes a learner for a voter, and says nothing
+    [("3.3.25", "3.3.25"), ("3.4.23", "3.3.25"), ("3.3.25", "3.4.23"), ("3.4.23", "")],
 )
-def test_added_as_a_voter_where_there_are_none(version: str, etcdctl: bool) -> None:
-    through = replace(healthy(0), machine=machine(0, etcd_version=version, adds_learners=etcdctl))
+def test_added_as_a_voter_where_there_are_none(version: str, etcdctl: str) -> None:
+    through = replace(healthy(0), machine=machine(0, etcd_version=version, etcdctl_version=etcdctl))
     assert operations.membership.add_learner(through, emptied(1)) == []
     assert operations.membership.add_voter(through, emptied(1)) == [AddMember(ONE, "m1", (peer(1),), False)]
     assert operations.membership.promote(through, emptied(1)) == []
