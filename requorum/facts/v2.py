@@ -54,10 +54,10 @@ fi
 echo asked=yes
 (PATIENCE=1s ctl endpoint health 2>&1 | sed 's/^/health3=/') &
 if grep -q '^ *cluster-health ' <<< "$words"; then
-  (ctl2_within 2 --timeout 1s cluster-health 2>&1 | sed 's/^/health2=/') &
   # A read is answered without a leader, too; the member list is not.
   if said=$(ctl2 --timeout 1s --total-timeout 2s ls / 2>&1); then
     echo served=yes
+    (ctl2_within 2 --timeout 1s cluster-health 2>&1 | sed 's/^/health2=/') &
     said=$(ctl2 --timeout 1s --total-timeout 2s member list 2>/dev/null) && sed 's/^/member=/' <<< "$said"
   else
     echo "error=$(tail -n 1 <<< "$said")"
@@ -103,7 +103,7 @@ class V2:
     @property
     def has_quorum(self) -> bool:
         """The v2 API says that some member is healthy: such a one has a leader, and so a quorum."""
-        return self.served and any(" is healthy: " in line for line in self.health2)
+        return any(" is healthy: " in line for line in self.health2)
 
     def unlike(self, listed: MemberList | None) -> list[str]:
         """How the v2 API's member list differs from the v3 API's, in words; empty where it does not, or one is not known."""
