@@ -225,20 +225,14 @@ def test_a_joiner_without_its_own_name(lost: Lab) -> None:
     refused(lost, "lost", [f"/etc/etcd/peer.crt does not name {address} (it names old-name.example.com)"])
 
 
-@pytest.mark.parametrize(
-    ("version", "says"),
-    [
-        ("3.5.16", "etcd 3.5.16 here, 3.4.23 on etcd-0.example.com"),
-        ("3.3.25", "etcd 3.3.25 has no learners"),
-    ],
-)
+@pytest.mark.parametrize("version", ["3.5.16", "3.3.25"])
 @pytest.mark.full
-def test_a_joiner_of_another_release(lost: Lab, version: str, says: str) -> None:
+def test_a_joiner_of_another_release(lost: Lab, version: str) -> None:
     """A stand-in: a wrapper that says another version."""
     wrapper = f'#!/bin/sh\n[ "$1" != --version ] || exec echo "etcd Version: {version}"\nexec /usr/bin/etcd.real "$@"\n'
     lost.run("etcd-2", "mv /usr/bin/etcd /usr/bin/etcd.real")
     put(lost, "etcd-2", "/usr/bin/etcd", wrapper, mode="0755")
-    refused(lost, "lost", ["etcd-2.example.com", says])
+    refused(lost, "lost", ["etcd-2.example.com", f"etcd {version} here, 3.4.23 on etcd-0.example.com"])
 
 
 @pytest.mark.full
