@@ -25,7 +25,7 @@ from requorum.facts.etcd_conf import EtcdConf
 from requorum.facts.host import HostFacts, Noun
 from requorum.facts.machine import CLIENT_PORT, PEER_PORT
 from requorum.facts.mark import Mark
-from requorum.facts.members import MemberList, Status
+from requorum.facts.members import Hash, MemberList, Status
 from requorum.facts.prediction import Proof
 from requorum.facts.process import Process
 from requorum.facts.shell import CTL, PROBE
@@ -198,16 +198,9 @@ ctl del "$key" >&2
         """The revision of the key-value store."""
         return self.status.revision
 
-    def hash_at(self, revision: int) -> int:
-        """The hash of everything this member holds up to a revision."""
-
-        def parse(output: str) -> int:
-            try:
-                return int(json.loads(output)[0]["HashKV"]["hash"])
-            except (KeyError, IndexError, TypeError) as error:
-                raise ValueError(f"expected a hash in JSON, found {output[:200]!r} ({error})") from None
-
-        return self._read(f"{CTL}PATIENCE=60s ctl endpoint hashkv --rev={revision} -w json", parse, seconds=90)
+    def hash_at(self, revision: int) -> Hash:
+        """The hash of everything this member holds up to a revision, and of which cluster it is."""
+        return self._read(members.hash_command(revision), members.parse_hash, seconds=90)
 
     def keys_at(self, revision: int) -> dict[bytes, int]:
         """Every key at a revision, with the revision that wrote it."""
@@ -321,7 +314,7 @@ class Cluster:
         hashes = self._each(names, lambda member: member.hash_at(revision))
         expected = hashes.get(self.diagnosis.survivor)
         return [
-            f"{name} has hash {found} at revision {revision}" for name, found in hashes.items() if found != expected
+            f"{name} has {found} at revision {revision}" for name, found in hashes.items() if found != expected
         ]
 
     def listed_peer_urls(self) -> set[str]:

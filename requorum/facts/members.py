@@ -80,6 +80,17 @@ class MemberList:
 
 
 @dataclass(frozen=True, slots=True)
+class Hash:
+    """The hash of everything that a member holds up to a revision."""
+
+    cluster_id: int
+    value: int
+
+    def __str__(self) -> str:
+        return f"hash {self.value} of cluster {self.cluster_id:x}"
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What one member says of itself."""
 
@@ -114,6 +125,20 @@ class Api:
     def answers(self) -> bool:
         """The member stands in a quorum and says so."""
         return self.linear and self.members is not None
+
+
+def hash_command(revision: int) -> str:
+    """The command that `parse_hash` reads; a large store takes its time."""
+    return f"{CTL}PATIENCE=60s ctl endpoint hashkv --rev={revision} -w json"
+
+
+def parse_hash(output: str) -> Hash:
+    """The hash from ``etcdctl endpoint hashkv -w json``. Raises ValueError for anything else."""
+    try:
+        found = json.loads(output)[0]["HashKV"]
+        return Hash(int(found["header"]["cluster_id"]), int(found["hash"]))
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"expected a hash in JSON, found {output[:200]!r} ({error})") from None
 
 
 def parse_list(output: str) -> MemberList:

@@ -4,7 +4,7 @@
     python record_hosts.py generation NAME         the same, of another release; kept under etcd's version
     python record_hosts.py etcdctl VERSION FOLDER  FOLDER holds that version's `etcd` and `etcdctl`
 
-Run it from the project's root, as root.
+Run it from the project's root, as root, with PYTHONPATH=.
 """
 
 from __future__ import annotations
@@ -90,9 +90,9 @@ def record_etcdctl(version: str, binaries: Path) -> None:
         try:
             until("the member", member.serves)
             learner = [] if version.startswith("3.3") else ["--learner"]
-            status = member.json("endpoint", "status")
+            status, held = member.json("endpoint", "status"), member.json("endpoint", "hashkv", "--rev=1")
             member.ctl("member", "add", "m1", "--peer-urls=http://127.0.0.1:1", *learner)
-            said = {"status": status, "list": member.json("member", "list")}
+            said = {"status": status, "hash": held, "list": member.json("member", "list")}
         finally:
             member.kill()
     (ETCDCTL / f"{version}.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")

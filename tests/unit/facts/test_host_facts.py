@@ -280,6 +280,8 @@ def test_etcdctl_of_every_version(version: str, learner: bool) -> None:
     new = next(m for m in listed.members if m.name == "")
     assert (new.peer_urls, new.client_urls, new.is_learner) == (("http://127.0.0.1:1",), (), learner)
     assert (status.version, status.member_id, status.leader) == (version, one.id, one.id)
+    held = members.parse_hash(json.dumps(said["hash"]))
+    assert (held.cluster_id, held.value > 0) == (listed.cluster_id, True)
     assert status.cluster_id == listed.cluster_id
     assert (status.raft_term, status.revision) == (2, 1)
     assert min(status.raft_index, status.db_bytes) > 0
@@ -287,7 +289,7 @@ def test_etcdctl_of_every_version(version: str, learner: bool) -> None:
     assert one.hex_id == f"{one.id:x}"
 
 
-READERS: tuple[Callable[[str], object], ...] = (members.parse_list, members.parse_status)
+READERS: tuple[Callable[[str], object], ...] = (members.parse_list, members.parse_status, members.parse_hash)
 
 
 @pytest.mark.parametrize("read", READERS)
