@@ -313,9 +313,7 @@ class Cluster:
         revision = min(self._each(names, EtcdMember.revision).values(), default=0)
         hashes = self._each(names, lambda member: member.hash_at(revision))
         expected = hashes.get(self.diagnosis.survivor)
-        return [
-            f"{name} has {found} at revision {revision}" for name, found in hashes.items() if found != expected
-        ]
+        return [f"{name} has {found} at revision {revision}" for name, found in hashes.items() if found != expected]
 
     def listed_peer_urls(self) -> set[str]:
         """The peer URLs of every member, as the survivor lists them."""
