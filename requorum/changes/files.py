@@ -13,6 +13,30 @@ from requorum.facts import etcd_conf, flannel, manifest, mark, master, master_co
 from requorum.facts.host import HostFacts
 
 
+def replaced(written: str, *, guard: str = "", mode: str = "0644", temporary: str = "$path.requorum.XXXXXX") -> str:
+    """Shell: the file at ``$path`` becomes what `written` prints, whole: a cut leaves the old or the new one.
+
+    It keeps its owner, mode and SELinux label, and a link to it stays a link. `guard` comes first; `mode` is that of a
+    new file; `temporary` is where it is written, for mktemp.
+    """
+    return f"""{guard}
+set -o pipefail
+[ -L "$path" ] && [ -f "$path" ] && path=$(readlink -f "$path")
+mkdir -p "$(dirname "$path")" || return 1
+new=$(mktemp "{temporary}") || return 1
+{written} > "$new" || {{ rm -f "$new"; return 1; }}
+if [ -f "$path" ]; then
+  chown --reference="$path" "$new" && chmod --reference="$path" "$new" || {{ rm -f "$new"; return 1; }}
+  if {LABELLED} && [ "$(stat -c %C "$path")" != "$(stat -c %C "$new")" ]; then
+    chcon --reference="$path" "$new" || {{ rm -f "$new"; return 1; }}
+  fi
+else
+  chmod {mode} "$new" || {{ rm -f "$new"; return 1; }}
+fi
+sync "$new" && mv -fT "$new" "$path" && sync "$(dirname "$path")" || {{ rm -f "$new"; return 1; }}
+"""
+
+
 @dataclass(frozen=True)
 class WriteFile(Change):
     """Write a file whole: beside it, synced, with the owner, mode and SELinux label of the one it replaces."""
@@ -39,23 +63,8 @@ class WriteFile(Change):
             guard = f"""[ "$(sha256sum < "$path")" = {quote(_sha(self.before) + "  -")} ] || {{
   echo "$path is not what it was when it was read: somebody else edits it" >&2; return 1; }}
 """
-        return f"""path={quote(self.path)}
-{guard}
-set -o pipefail
-[ -L "$path" ] && [ -f "$path" ] && path=$(readlink -f "$path")  # a link to a file stays a link
-mkdir -p "$(dirname "$path")" || return 1
-new=$(mktemp "{self._TEMPORARY}") || return 1
-{self._written()} > "$new" || {{ rm -f "$new"; return 1; }}
-if [ -f "$path" ]; then
-  chown --reference="$path" "$new" && chmod --reference="$path" "$new" || {{ rm -f "$new"; return 1; }}
-  if {LABELLED} && [ "$(stat -c %C "$path")" != "$(stat -c %C "$new")" ]; then
-    chcon --reference="$path" "$new" || {{ rm -f "$new"; return 1; }}
-  fi
-else
-  chmod {self.mode} "$new" || {{ rm -f "$new"; return 1; }}
-fi
-sync "$new" && mv -fT "$new" "$path" && sync "$(dirname "$path")" || {{ rm -f "$new"; return 1; }}
-"""
+        text = replaced(self._written(), guard=guard, mode=self.mode, temporary=self._TEMPORARY)
+        return f"path={quote(self.path)}\n{text}"
 
     def _written(self) -> str:
         """Shell: says the content."""

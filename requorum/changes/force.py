@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from requorum.changes.change import LABELLED, Change
+from requorum.changes.change import Change
+from requorum.changes.files import replaced
 from requorum.facts.etcd_conf import FORCE_LINES, PATH
 from requorum.facts.host import HostFacts
 from requorum.facts.runtime import FORCE_SHELL
@@ -28,14 +29,8 @@ class SetForce(Change):
         return f"{FORCE_SHELL}\n{'' if self.present else '! '}forced_by_us"
 
     def act(self) -> str:
-        text = f"force_lines && cat {PATH}" if self.present else f"tail -c +{len(FORCE_LINES) + 1} {PATH}"
-        return f"""path={PATH}
-[ ! -L "$path" ] || path=$(readlink -f "$path")
-new=$(mktemp "$path.requorum.XXXXXX") || return 1
-{{ {text}; }} > "$new" && chown --reference="$path" "$new" && chmod --reference="$path" "$new" || {{
-  rm -f "$new"; return 1; }}
-if {LABELLED}; then chcon --reference="$path" "$new" || {{ rm -f "$new"; return 1; }}; fi
-sync "$new" && mv -fT "$new" "$path" && sync "$(dirname "$path")" || {{ rm -f "$new"; return 1; }}"""
+        text = 'force_lines && cat "$path"' if self.present else f'tail -c +{len(FORCE_LINES) + 1} "$path"'
+        return f"path={PATH}\n{replaced(f'{{ {text}; }}')}"
 
     def after(self, facts: HostFacts) -> HostFacts:
         conf = replace(facts.conf, forced=self.present)
