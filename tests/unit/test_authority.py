@@ -1,0 +1,51 @@
+"""Whether the survivor's etcd takes a joiner's certificate: openssl speaks with it, and is not waited for."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from builders import conf, facts, name
+from local_shell import LocalShell, stand_in
+
+from requorum.authority import Authority
+from requorum.facts.certificates import PAIRS, CertificateFile, Certificates
+from requorum.live import EtcdMember
+from requorum.run import Run
+
+PEER = PAIRS["peer"]
+LINGERS = "exec sleep 20"
+
+
+def untaken(tmp_path: Path, openssl: str) -> str:
+    files = tuple(CertificateFile(v, f"/etc/etcd/{v}", True, b"") for v in (PEER.cert, PEER.key, PEER.ca))
+    shell = LocalShell(stand_in(tmp_path / "bin", "openssl", openssl))
+    survivor = facts(0, conf=conf(0, ETCD_INITIAL_ADVERTISE_PEER_URLS="https://10.0.0.10:2380"))
+    known = {name(0): survivor, name(1): replace(facts(1), certificates=Certificates(files))}
+    run = cast("Run", SimpleNamespace(orders=lambda: (), remotes=dict.fromkeys(known, shell), survey=known))
+    return Authority(run).untaken(EtcdMember(run, name(1)), EtcdMember(run, name(0)))
+
+
+@pytest.mark.parametrize("then", ["", LINGERS])
+def test_an_answer_of_etcd_is_enough(tmp_path: Path, then: str) -> None:
+    """Once in a while s_client outlives its connection; it must not cost its five seconds, nor be left behind."""
+    began = time.monotonic()
+    answer = """printf 'HTTP/1.0 200 OK\\r\\n\\r\\n{"etcdserver":"3.4.23","etcdcluster":"3.4.0"}'"""
+    assert untaken(tmp_path, f"echo $$ > {tmp_path}/pid\n{answer}\n{then}") == ""
+    assert time.monotonic() - began < 4
+    left = Path("/proc", (tmp_path / "pid").read_text().strip(), "comm")
+    while left.exists():
+        assert time.monotonic() - began < 4
+
+
+def test_what_openssl_says_is_told(tmp_path: Path) -> None:
+    said = untaken(tmp_path, "echo 'verify error:num=19:self-signed certificate in certificate chain' >&2; exit 1")
+    assert said == "verify error:num=19:self-signed certificate in certificate chain"
+
+
+def test_no_answer_is_told(tmp_path: Path) -> None:
+    assert untaken(tmp_path, "exit 1") == "no answer"
