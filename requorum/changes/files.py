@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from requorum.changes.change import LABELLED, Change, quote
+from requorum.changes.change import LABELLED, Change, new_file, quote
 from requorum.facts import etcd_conf, flannel, manifest, mark, master, master_config, unit
 from requorum.facts.host import HostFacts
 
@@ -22,7 +22,7 @@ class WriteFile(Change):
     before: str | None = None
     mode: str = "0644"
 
-    _TEMPORARY: ClassVar[str] = "$path.requorum.XXXXXX"
+    _BESIDE: ClassVar[str] = '"$path"'
 
     def shown(self) -> str:
         old = (self.before or "").splitlines(keepends=True)
@@ -44,7 +44,7 @@ class WriteFile(Change):
 set -o pipefail
 [ -L "$path" ] && [ -f "$path" ] && path=$(readlink -f "$path")  # a link to a file stays a link
 mkdir -p "$(dirname "$path")" || return 1
-new=$(mktemp "{self._TEMPORARY}") || return 1
+{new_file(self._BESIDE)}
 {self._written()} > "$new" || {{ rm -f "$new"; return 1; }}
 if [ -f "$path" ]; then
   chown --reference="$path" "$new" && chmod --reference="$path" "$new" || {{ rm -f "$new"; return 1; }}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from requorum.changes.change import LABELLED, Change
+from requorum.changes.change import LABELLED, Change, new_file
 from requorum.facts.etcd_conf import FORCE_LINES, PATH
 from requorum.facts.host import HostFacts
 from requorum.facts.runtime import FORCE_SHELL
@@ -31,7 +31,7 @@ class SetForce(Change):
         text = f"force_lines && cat {PATH}" if self.present else f"tail -c +{len(FORCE_LINES) + 1} {PATH}"
         return f"""path={PATH}
 [ ! -L "$path" ] || path=$(readlink -f "$path")
-new=$(mktemp "$path.requorum.XXXXXX") || return 1
+{new_file('"$path"')}
 {{ {text}; }} > "$new" && chown --reference="$path" "$new" && chmod --reference="$path" "$new" || {{
   rm -f "$new"; return 1; }}
 if {LABELLED}; then chcon --reference="$path" "$new" || {{ rm -f "$new"; return 1; }}; fi
