@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from requorum.changes.change import LABELLED, Change, quote
+from requorum.changes.change import LABELLED, Change, new_file, quote
 from requorum.facts import ca
 from requorum.facts.host import HostFacts
 from requorum.facts.issuing import FOLDER, NOTHING, PLACED, TARGETS
@@ -185,7 +185,7 @@ place() {{
     mkdir -p "$(dirname {quote(self.aside)}"$to")" && cp -a -T "$to" {quote(self.aside)}"$to.part" &&
       sync {quote(self.aside)}"$to.part" && mv -fT {quote(self.aside)}"$to.part" {quote(self.aside)}"$to" || return 1
   fi
-  new=$(mktemp "$to.requorum.XXXXXX") || return 1
+  {new_file('"$to"')}
   cat {FOLDER}/$1 > "$new" && chown {quote(self.owner)}: "$new" && chmod 0600 "$new" || {{ rm -f "$new"; return 1; }}
   if {LABELLED}; then chcon --reference="$(dirname "$to")" "$new"; fi
   sync "$new" && mv -fT "$new" "$to" && sync "$(dirname "$to")" || {{ rm -f "$new"; return 1; }}
@@ -218,6 +218,7 @@ class TakeCertificatesBack(Change):
 while read -r sum name path; do
   to=$path
   if [ -L "$to" ] && [ -f "$to" ]; then to=$(readlink -f "$to"); fi
+  rm -f "$to".requorum.new-??????  # a second copy of the key, if a kill left it
   if [ -e "$aside$to" ]; then
     cp -a -T "$aside$to" "$to.requorum.back" && sync "$to.requorum.back" && mv -fT "$to.requorum.back" "$to" || return 1
   elif [ -e "$to" ]; then

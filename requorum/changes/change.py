@@ -23,10 +23,18 @@ LABELLED = 'command -v getenforce >/dev/null && [ "$(getenforce)" != Disabled ]'
 """Shell: SELinux labels files here."""
 
 
+def new_file(beside: str) -> str:
+    """Shell: `new`, a file beside another (a word) that is to take its place; one that a kill has left goes first.
+
+    Where it was killed, the change is made again: no half a file stays, nor a second copy of a secret.
+    """
+    return f"rm -f {beside}.requorum.new-??????\nnew=$(mktemp {beside}.requorum.new-XXXXXX) || return 1"
+
+
 def kept_copy(source: str, to: str) -> str:
     """Shell: copy a file, with owner and mode, to a path that it has only when it is whole and on disk; both are words."""
     return f"""mkdir -p "$(dirname {to})" || return 1
-new=$(mktemp {to}.XXXXXX) || return 1
+{new_file(to)}
 cp -a -L -T {source} "$new" && sync "$new" && mv -fT "$new" {to} && sync "$(dirname {to})" || {{
   rm -f "$new"; return 1; }}"""
 

@@ -8,22 +8,22 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from requorum.changes.change import LABELLED, Change, quote
+from requorum.changes.change import LABELLED, Change, new_file, quote
 from requorum.facts import etcd_conf, flannel, manifest, mark, master, master_config, unit
 from requorum.facts.host import HostFacts
 
 
-def replaced(written: str, *, guard: str = "", mode: str = "0644", temporary: str = "$path.requorum.XXXXXX") -> str:
+def replaced(written: str, *, guard: str = "", mode: str = "0644", beside: str = '"$path"') -> str:
     """Shell: the file at ``$path`` becomes what `written` prints, whole: a cut leaves the old or the new one.
 
     It keeps its owner, mode and SELinux label, and a link to it stays a link. `guard` comes first; `mode` is that of a
-    new file; `temporary` is where it is written, for mktemp.
+    new file; `beside`: a word, the file beside which it is written first.
     """
     return f"""{guard}
 set -o pipefail
 [ -L "$path" ] && [ -f "$path" ] && path=$(readlink -f "$path")
 mkdir -p "$(dirname "$path")" || return 1
-new=$(mktemp "{temporary}") || return 1
+{new_file(beside)}
 {written} > "$new" || {{ rm -f "$new"; return 1; }}
 if [ -f "$path" ]; then
   chown --reference="$path" "$new" && chmod --reference="$path" "$new" || {{ rm -f "$new"; return 1; }}
@@ -46,7 +46,7 @@ class WriteFile(Change):
     before: str | None = None
     mode: str = "0644"
 
-    _TEMPORARY: ClassVar[str] = "$path.requorum.XXXXXX"
+    _BESIDE: ClassVar[str] = '"$path"'
 
     def shown(self) -> str:
         old = (self.before or "").splitlines(keepends=True)
@@ -63,7 +63,7 @@ class WriteFile(Change):
             guard = f"""[ "$(sha256sum < "$path")" = {quote(_sha(self.before) + "  -")} ] || {{
   echo "$path is not what it was when it was read: somebody else edits it" >&2; return 1; }}
 """
-        text = replaced(self._written(), guard=guard, mode=self.mode, temporary=self._TEMPORARY)
+        text = replaced(self._written(), guard=guard, mode=self.mode, beside=self._BESIDE)
         return f"path={quote(self.path)}\n{text}"
 
     def _written(self) -> str:

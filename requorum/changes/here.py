@@ -18,7 +18,7 @@ class EditHere(WriteFile):
     Ansible passes over hidden files where the folder is an inventory: the temporary one is hidden.
     """
 
-    _TEMPORARY: ClassVar[str] = '$(dirname "$path")/.$(basename "$path").requorum.XXXXXX'
+    _BESIDE: ClassVar[str] = '"$(dirname "$path")/.$(basename "$path")"'
 
     def shown(self) -> str:
         return hidden(super().shown())

@@ -161,7 +161,7 @@ class KeepManifest(Change):
 class EditManifest(EditFile):
     """Write the manifest anew. What is not yet whole has a name with a dot: the node service runs every other file."""
 
-    _TEMPORARY: ClassVar[str] = '$(dirname "$path")/.etcd.requorum.XXXXXX'
+    _BESIDE: ClassVar[str] = '"$(dirname "$path")/.etcd"'
 
     def after(self, facts: HostFacts) -> HostFacts:
         if facts.unit.pod is None:

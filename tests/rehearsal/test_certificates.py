@@ -133,14 +133,19 @@ def test_killed_after_each_change_and_resumed(lab3: Lab, change: int) -> None:
 @full
 @pytest.mark.parametrize("point", ["placing", "forgetting"])
 def test_killed_in_the_middle_of(lab3: Lab, point: str) -> None:
-    """The host loses power with half of its certificates in place; the requests are gone and the run is not over."""
+    """The host loses power with all but the last file in place; the requests are gone and the run is not over."""
     writes = replaced(lab3)
     if point == "placing":
-        # A folder in the way of the last file: everything else is put in place before it.
-        lab3.run(NEW, "mkdir /etc/etcd/ca.crt && touch /etc/etcd/ca.crt/in-the-way")
+        # Each file takes its place by way of mktemp: the change's own shell is killed at the last one.
+        shim = '#!/bin/bash\ncase $1 in /etc/etcd/ca.crt.*) kill -9 $PPID;; esac\nexec /usr/bin/mktemp "$@"\n'
+        lab3.run(NEW, "cat > /usr/local/bin/mktemp && chmod 755 /usr/local/bin/mktemp", stdin=shim)
         done = run(lab3)
-        assert done.exit != 0, done.output
-        lab3.run(NEW, "rm -r /etc/etcd/ca.crt")
+        assert_told(done, exit=1, outcome="failed", verdict="lost", says=[f"FAILED   39  {NEW}.example.com"])
+        placed = lab3.run(NEW, "cd /etc/etcd && echo *.crt *.key").stdout.split()
+        assert placed == ["peer.crt", "server.crt", "peer.key", "server.key"]
+        lab3.run(NEW, "rm /usr/local/bin/mktemp")
+        lab3.power_off(NEW)
+        lab3.boot(NEW)
     else:
         first = sabotaged(lab3, {"point": f"test_forget_issuing[{NEW}.example.com] change 1", "how": "before"})
         assert first.returncode == -9, first.stdout

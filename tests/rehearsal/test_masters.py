@@ -84,7 +84,8 @@ def test_two_of_three_masters_lose_power_and_data(colocated: Lab) -> None:
     )
     before, kept = configs(lab), ["before"]
     create(lab, lab.hosts[0], "before")
-    writes = broken(lab, lost_hosts(lab), "destroyed")
+    writes = written(lab)
+    lab.break_hosts(lost_hosts(lab), "destroyed")  # not `broken`: the edit would go into every test that asks for that
     planned = run(lab, "--plan")
     assert planned.exit == 0, planned.output
     for words in (f"-    - {servers}", "master-restart api", "master-restart controllers"):
@@ -184,7 +185,8 @@ def test_a_master_that_cannot_be_proven_does_not_keep_etcd_from_being_made_whole
     lab, lost, broken_one = colocated, lost_hosts(colocated), colocated.hosts[0]
     before, kept, drop_in = configs(lab), ["before"], "/etc/systemd/system/origin-master-api.service.d/test.conf"
     create(lab, broken_one, "before")
-    writes = broken(lab, lost, "destroyed")
+    writes = written(lab)
+    lab.break_hosts(lost, "destroyed")
     lab.run(
         broken_one,
         f"mkdir -p $(dirname {drop_in}) && printf '[Service]\\nExecStartPre=/bin/false\\n' > {drop_in} && "

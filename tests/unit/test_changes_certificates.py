@@ -163,6 +163,18 @@ def test_half_of_them_in_place_is_carried_on(place: Place) -> None:
     assert place.read(f"{ASIDE}{place.path(CERT)}") == "old\n"
 
 
+def test_what_a_kill_left_beside_a_key_goes(place: Place) -> None:
+    """It may be a second copy of the key; it goes when the change is made again, and when it is undone."""
+    signed(place)
+    left = place.path(f"{KEY}.requorum.new-Ab12Cd")
+    left.write_text("PRIVATE\n")
+    placing().do(place.shell)
+    assert not left.exists()
+    left.write_text("PRIVATE\n")
+    TakeCertificatesBack(JOINER, ASIDE).do(place.shell)
+    assert not left.exists()
+
+
 def test_nothing_is_put_in_place_that_does_not_fit(place: Place) -> None:
     signed(place)
     MakeRequest(JOINER, "server", JOINER, NAMES).do(place.shell)

@@ -106,6 +106,16 @@ def test_write_keeps_a_link_and_writes_what_it_points_at(tmp_path: Path, shell: 
     assert target.stat().st_mode & 0o7777 == 0o640
 
 
+def test_write_removes_what_a_kill_left_beside_it(tmp_path: Path, shell: LocalShell) -> None:
+    """And nothing else: the name of somebody's own copy may look like it."""
+    path, copy = tmp_path / "etcd.conf", tmp_path / "etcd.conf.requorum.backup"
+    left = tmp_path / "etcd.conf.requorum.new-Ab12Cd"
+    for one in (copy, left):
+        one.write_text("A=2\n")
+    WriteFile(HOST, str(path), "A=2\n").do(shell)
+    assert sorted(tmp_path.iterdir()) == [path, copy]
+
+
 def labelled(folder: Path) -> None:
     """Commands as on a host with SELinux, where a new file gets another label than the one that it replaces."""
     stand_in(folder, "getenforce", "echo Enforcing")

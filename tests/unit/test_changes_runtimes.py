@@ -161,7 +161,7 @@ def test_the_manifest_is_edited_under_a_name_that_is_not_run(host: Rooted) -> No
     at = host.put(MANIFEST, "a\nb\nc\n")
     assert KeepManifest(HOST, MANIFEST).do(host)
     change = EditManifest(HOST, MANIFEST, "a\nc\n", "a\nb\nc\n")
-    assert '/.etcd.requorum.XXXXXX")' in change.act()
+    assert '/.etcd".requorum.new-XXXXXX)' in change.act()
     assert change.do(host)
     assert at.read_text() == "a\nc\n"
     assert at.stat().st_mode & 0o777 == 0o600
