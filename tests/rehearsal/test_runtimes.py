@@ -130,8 +130,9 @@ def test_undone_before_the_force(labs: Labs, runtime: str) -> None:
         changed = {line.split()[0] for line in set(lines) ^ set(before[host])}
         assert changed <= (set() if host == survivor.short else emptied), host
 
+    back = f"mv /{pods.STOPPED}/etcd.yaml /{pods.FOLDER}/etcd.yaml && rmdir /{pods.STOPPED}"  # as an operator would
     for host in map(lab.host, lost_hosts(lab)):
-        lab.run(host, f"[ ! -e /{pods.STOPPED}/etcd.yaml ] || mv /{pods.STOPPED}/etcd.yaml /{pods.FOLDER}/etcd.yaml")
+        lab.run(host, f"[ ! -e /{pods.STOPPED}/etcd.yaml ] || {{ {back}; }}")
     again = run(lab, timeout=600)
     assert_told(again, exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members"])
     assert_whole(lab, writes)
