@@ -20,6 +20,7 @@ from runbook_runs import (
 from sabotage import sabotaged
 
 from lab import Lab, masters, pods
+from lab.spec import ON_MASTERS
 from lab.writer import Write
 
 Labs = Callable[..., Lab]
@@ -38,11 +39,13 @@ FORCED = {"container": 5, "static-pod": 2}
 
 full = pytest.mark.full
 each = pytest.mark.parametrize("runtime", RUNTIMES)
+every_release = pytest.mark.parametrize("release", ["bullseye", "bookworm", "trixie"])  # etcd 3.3, 3.4, 3.5
+every_topology = pytest.mark.parametrize("topology", ["colocated", *RUNTIMES])
 
 
-def given(labs: Labs, runtime: str) -> Lab:
-    lab = labs(topology=runtime)
-    if runtime == "static-pod":
+def given(labs: Labs, topology: str, release: str = "bookworm") -> Lab:
+    lab = labs(topology=topology, release=release)
+    if topology in ON_MASTERS:
         masters.wait_ready(lab)
     return lab
 
@@ -82,9 +85,10 @@ def assert_survives_restarts(lab: Lab, writes: list[Write]) -> None:
 
 
 @full
-@each
-def test_hosts_back_empty(labs: Labs, runtime: str) -> None:
-    lab = given(labs, runtime)
+@every_release
+@every_topology
+def test_hosts_back_empty(labs: Labs, topology: str, release: str) -> None:
+    lab = given(labs, topology, release)
     before = files(lab)
     writes = broken(lab, lost_hosts(lab), "destroyed")
     assert_recovered(lab, run(lab, timeout=600), writes, before)
@@ -92,9 +96,10 @@ def test_hosts_back_empty(labs: Labs, runtime: str) -> None:
 
 
 @full
-@each
-def test_silent_and_back_later(labs: Labs, tmp_path: Path, runtime: str) -> None:
-    lab = given(labs, runtime)
+@every_release
+@every_topology
+def test_silent_and_back_later(labs: Labs, tmp_path: Path, topology: str, release: str) -> None:
+    lab = given(labs, topology, release)
     lost = lost_hosts(lab)
     before = files(lab)
     inventory = declared_lost(lab, lost, tmp_path / "inventory.yaml")
