@@ -63,6 +63,12 @@ def files(lab: Lab) -> dict[str, list[str]]:
     return {host.short: lab.run(host, FILES).stdout.splitlines() for host in lab.hosts if lab.is_on(host)}
 
 
+def put_aside(lines: set[str]) -> set[str]:
+    """`files` of a host whose data was gone, after --abort: the manifest as it was, where nobody runs it."""
+    there, aside = f"/{pods.FOLDER}/etcd.yaml ", f"/{pods.STOPPED}/etcd.yaml "
+    return {"pods-stopped", *(line.replace(there, aside) for line in lines)}
+
+
 def assert_recovered(lab: Lab, done: Done, writes: list[Write], before: dict[str, list[str]]) -> None:
     assert_told(done, exit=0, outcome="recovered", verdict=str(done.summary["verdict"]), says=["3 of 3 members"])
     assert done.summary["unknown_changes"] == []
@@ -130,18 +136,14 @@ def test_undone_before_the_force(labs: Labs, runtime: str) -> None:
     done = run(lab, "--abort", timeout=600)
     verdict = str(done.summary["verdict"])
     assert_told(done, exit=0, outcome="aborted", verdict=verdict, says=["undone: every host is as it was found"])
-    emptied = {f"/{pods.FOLDER}/etcd.yaml", "pods-stopped", f"/{pods.STOPPED}/etcd.yaml"}
     for host, lines in files(lab).items():
-        changed = {line.split()[0] for line in set(lines) ^ set(before[host])}
-        assert changed <= (set() if host == survivor.short else emptied), host
+        emptied_pod = runtime == "static-pod" and host != survivor.short
+        assert set(lines) == (put_aside(set(before[host])) if emptied_pod else set(before[host])), host
 
-    back = f"mv /{pods.STOPPED}/etcd.yaml /{pods.FOLDER}/etcd.yaml && rmdir /{pods.STOPPED}"  # as an operator would
-    for host in map(lab.host, lost_hosts(lab)):
-        lab.run(host, f"[ ! -e /{pods.STOPPED}/etcd.yaml ] || {{ {back}; }}")
+    # Nothing is moved back by hand: the same command finds a manifest where the abort has left it.
     again = run(lab, timeout=600)
-    assert_told(again, exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members"])
-    assert_whole(lab, writes)
-    assert left_behind(lab) == []
+    assert_recovered(lab, again, writes, before)
+    assert again.summary["verdict"] == "lost"
 
 
 @full
