@@ -13,14 +13,13 @@ from requorum.facts import etcd_conf, flannel, manifest, mark, master, master_co
 from requorum.facts.host import HostFacts
 
 
-def replaced(written: str, *, guard: str = "", mode: str = "0644", beside: str = '"$path"') -> str:
+def replaced(written: str, *, mode: str = "0644", beside: str = '"$path"') -> str:
     """Shell: the file at ``$path`` becomes what `written` prints, whole: a cut leaves the old or the new one.
 
-    It keeps its owner, mode and SELinux label, and a link to it stays a link. `guard` comes first; `mode` is that of a
-    new file; `beside`: a word, the file beside which it is written first.
+    It keeps its owner, mode and SELinux label, and a link to it stays a link. `mode` is that of a new file; `beside`:
+    a word, the file beside which it is written first.
     """
-    return f"""{guard}
-set -o pipefail
+    return f"""set -o pipefail
 [ -L "$path" ] && [ -f "$path" ] && path=$(readlink -f "$path")
 mkdir -p "$(dirname "$path")" || return 1
 {new_file(beside)}
@@ -63,8 +62,7 @@ class WriteFile(Change):
             guard = f"""[ "$(sha256sum < "$path")" = {quote(_sha(self.before) + "  -")} ] || {{
   echo "$path is not what it was when it was read: somebody else edits it" >&2; return 1; }}
 """
-        text = replaced(self._written(), guard=guard, mode=self.mode, beside=self._BESIDE)
-        return f"path={quote(self.path)}\n{text}"
+        return f"path={quote(self.path)}\n{guard}{replaced(self._written(), mode=self.mode, beside=self._BESIDE)}"
 
     def _written(self) -> str:
         """Shell: says the content."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from requorum.changes.change import Change, new_file, quote
+from requorum.changes.change import Change, kept_copy, quote
 from requorum.facts.host import HostFacts
 from requorum.facts.machine import COMMITTED
 from requorum.facts.process import LIVES
@@ -97,9 +97,7 @@ is "$backup" {self.sha256} || {{ echo "$backup is not what was copied" >&2; retu
 is "$path" {self.instead} || is "$path" {self.sha256} || {{
   echo "$path is not what it was when it was read: somebody else edits it" >&2; return 1; }}
 [ -L "$path" ] && path=$(readlink -f "$path")
-{new_file('"$path"')}
-cp -a -L -T "$backup" "$new" && sync "$new" && mv -fT "$new" "$path" && sync "$(dirname "$path")" || {{
-  rm -f "$new"; return 1; }}"""
+{kept_copy('"$backup"', '"$path"')}"""
 
     def after(self, facts: HostFacts) -> HostFacts:
         return facts
