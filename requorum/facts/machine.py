@@ -116,13 +116,12 @@ while read -r line; do
   [[ -z $line || $line == *'No such file or directory'* ]] || { error=$line; break; }
 done < <(ls -A "$data/" "$wal/" 2>&1 > /dev/null)
 echo "data_error=$error"
-own_wal=  # a log that lies elsewhere
-[ "$wal" = "$data/member/wal" ] || own_wal=$wal
-echo "unmounted=$(unmounted "$data"; [ -z "$own_wal" ] || unmounted "$own_wal")"
+echo "unmounted=$(unmounted "$data"; [ "$wal" = "$data/member/wal" ] || unmounted "$wal")"
 unwritable= of_pods=
 [ $kind = static-pod ] && of_pods=/etc/origin/node
-for place in /etc/etcd $of_pods /etc/systemd/system /run /var/lib "${data:-/var/lib/etcd}" "$backup" ${own_wal:+"$own_wal"}; do
-  writable "$place" || unwritable+=$place//
+for place in /etc/etcd $of_pods /etc/systemd/system /run /var/lib "${data:-/var/lib/etcd}" "$wal" "$backup"; do
+  # A folder of the data is not named beside the data; it has to be looked at, since `member` may be a link to elsewhere.
+  writable "$place" || [[ -n $data && $place == "$data"/* && //$unwritable == *"//$data//"* ]] || unwritable+=$place//
 done
 echo "unwritable=$unwritable"
 kept_log=

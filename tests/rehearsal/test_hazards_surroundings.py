@@ -301,8 +301,13 @@ def test_no_room_for_the_backup(lost: Lab) -> None:
         ("rmdir /backup && touch /backup", "/backup"),
         ("mount --bind /etc /etc && mount -o remount,ro,bind /etc", "/etc/etcd, /etc/systemd/system"),
         ("mount --bind /var/lib/etcd /var/lib/etcd && mount -o remount,ro,bind /var/lib/etcd", "/var/lib/etcd"),
+        (
+            "mkdir /mnt/etcd && mv /var/lib/etcd/member /mnt/etcd/ && ln -s /mnt/etcd/member /var/lib/etcd/member && "
+            "mount --bind /mnt/etcd /mnt/etcd && mount -o remount,ro,bind /mnt/etcd",
+            "/var/lib/etcd/member/wal",
+        ),
     ],
-    ids=["backup", "backup-is-a-file", "etc", "data"],
+    ids=["backup", "backup-is-a-file", "etc", "data", "behind-a-link"],
 )
 @pytest.mark.full
 def test_a_place_that_cannot_be_written_to(lost: Lab, script: str, place: str) -> None:
