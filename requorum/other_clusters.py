@@ -67,14 +67,13 @@ def _knows_less(anchor: HostFacts, listed: MemberList, reached: Sequence[HostFac
 def on_disk(reached: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
     """Why the data of these hosts, of which none answers, is not that of one cluster; empty where nothing says so.
 
-    Where a recovery has left its mark, a forced survivor may rightly differ from those that it left behind.
+    Old peers are not among them: a forced survivor has removed them, and may rightly differ (`lineage.outlived`). What
+    a forced start appended and did not elect for is not committed, so it is not compared.
     """
     held = [(f.name, f.data) for f in reached if f.data is not None and not f.data.error and f.data.log is not None]
     if len({data.cluster_id for _, data in held}) > 1:
         said = [f"{name} holds data of cluster {data.cluster_id:x}" for name, data in held]
         return ["the hosts hold data of different clusters", *said], ["give each cluster its own inventory"]
-    if any(f.mark for f in reached):
-        return [], []
     proof = [
         f"{one_name} and {other_name} hold different entries under the number {index}, and each holds its own as committed"
         for (one_name, one), (other_name, other) in combinations(held, 2)

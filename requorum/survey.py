@@ -158,7 +158,7 @@ class Surveyor:
         wanted = next(reader)
         while True:
             lines = [f"dd if={path} skip={at} count={size} {flags} | base64 -w0; echo" for at, size in wanted]
-            answer = remote.run("set -e -o pipefail\n" + "\n".join(lines), seconds=60)
+            answer = remote.run("set -e -o pipefail\n" + "\n".join(lines), seconds=60, clients_data=True)
             if answer.exit != 0:
                 raise DataError(f"{path} cannot be read: {answer.stderr.strip()}")
             blocks = [base64.b64decode(line) for line in answer.stdout.split("\n")[: len(wanted)]]

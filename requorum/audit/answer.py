@@ -157,9 +157,11 @@ def _judge(story: Story, stopped_by: tuple[StepStory, ...]) -> tuple[Tone, str, 
     if story.confirmed and not story.confirmed.confirmed.given:
         how = f"On a terminal the same command asks again; without one add --confirm {story.run.cluster}."
         return "bad", "STOPPED", _state(story), f"The recovery was not agreed to. {how}"
-    if ended.result == REFUSED and not stopped_by:
+    refused = ended.result == REFUSED
+    if refused and not stopped_by:
         return "bad", "STOPPED", _state(story), f"Refused: {ended.answer}"
-    if story.run.mode == "recovery" and not any(step.outcome in ("blocked", "not reached") for step in story.steps):
+    held_back = refused or any(step.outcome in ("blocked", "not reached") for step in story.steps)
+    if story.run.mode == "recovery" and not held_back:
         sentence = "A step failed, and the others went on. Read why, mend it, and run the same command again."
         return "bad", "FAILED IN PART", _stopped_state(story, stopped_by), sentence
     headline = "CHECKS FAILED" if story.run.mode == "checks" else "STOPPED"

@@ -91,7 +91,9 @@ def parse(output: str) -> V2Keys:
         _collect(top.get("nodes") or (), nodes, expiring)
         return V2Keys(int(first), int(last), nodes, frozenset(expiring))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"expected the keys of a v2 store in JSON, found {output[:200]!r} ({error})") from None
+        raise ValueError(
+            f"expected the keys of a v2 store in JSON, found {len(output)} other characters ({type(error).__name__})"
+        ) from None
 
 
 def _collect(listed: Iterable[Mapping[str, object]], into: dict[str, Node], expiring: set[str]) -> None:

@@ -10,8 +10,8 @@ HIDDEN = "[redacted]"
 
 # A block without its END line is hidden to the end of the text: it may have been cut by a cap.
 _PEM = re.compile(r"-----BEGIN (?P<kind>[A-Z0-9 ]*PRIVATE KEY)-----.*?(?:-----END (?P=kind)-----|\Z)", re.DOTALL)
-# Base64 of "-----BEGIN ": a kubeconfig's client-key-data, a Secret. Certificates start alike, so it is looked into.
-_PEM_BASE64 = re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/]+={0,2}")
+# A kubeconfig's client-key-data, a Secret; also what a read of ours packs: a process's environment, a manifest.
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
 _USER_OPTION = re.compile(r"(--user(?:=|\s+)['\"]?[^\s:'\"]+:)[^\s'\"]+")
 _SECRET_OPTION = re.compile(
     r"(--?[a-z-]*(?:password|passwd|passphrase|secret|token)(?:=|\s+)['\"]?)[^\s'\"]+", re.IGNORECASE
@@ -31,12 +31,13 @@ _URL = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]+:)[^\s/@]+@", re.IGNORECASE)
 
 
 def _hide_base64(match: re.Match[str]) -> str:
-    head = match.group()[:88]
+    word = match.group()
     try:
-        start = base64.b64decode(head[: len(head) // 4 * 4])
+        packed = base64.b64decode(word[: len(word) // 4 * 4])  # its end may have been cut by a cap
     except binascii.Error:
-        return HIDDEN  # it begins like a key and cannot be read: better hidden once too often
-    return HIDDEN if b"PRIVATE KEY" in start else match.group()
+        return word
+    text = packed.decode("utf-8", errors="replace")
+    return HIDDEN if _redact_plain(text) != text else word
 
 
 def redact(text: str) -> str:
@@ -44,8 +45,11 @@ def redact(text: str) -> str:
 
     What names things, as `ETCD_INITIAL_CLUSTER_TOKEN` does, stays. Certificates stay: they are public.
     """
+    return _redact_plain(_BASE64.sub(_hide_base64, text))
+
+
+def _redact_plain(text: str) -> str:
     text = _PEM.sub(HIDDEN, text)
-    text = _PEM_BASE64.sub(_hide_base64, text)
     for pattern in (_USER_OPTION, _SECRET_OPTION, _VARIABLE, _ETCDCTL_USER, _YAML, _BEARER):
         text = pattern.sub(rf"\g<1>{HIDDEN}", text)
     return _URL.sub(rf"\g<1>{HIDDEN}@", text)

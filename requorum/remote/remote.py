@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import paramiko
@@ -136,14 +137,23 @@ class Remote:
             self._drop(connection)
             return open_session(self._connected().transport, self._connect_seconds)
 
-    def run(self, script: str, *, seconds: float = 30, stdin: bytes | None = None, change: bool = False) -> Result:
+    def run(
+        self,
+        script: str,
+        *,
+        seconds: float = 30,
+        stdin: bytes | None = None,
+        change: bool = False,
+        clients_data: bool = False,
+    ) -> Result:
         """Run a bash script as root (`sudo: true`) or as the user who logs in, and return what it gave back.
 
         A non-zero exit code is returned, not raised. After `seconds` the host stops the script and its children.
         A read whose connection drops is repeated once; a change (`change=True`) never, and no two changes run on a
         host at the same time, whoever began them.
         The script can be seen in the host's process list: what is secret goes through `stdin`. What it leaves running
-        in the background must not hold its output.
+        in the background must not hold its output. Of what may hold values that clients wrote (`clients_data=True`)
+        `on_command` is told size and SHA-256: an audit trail is no second copy of every Secret.
 
         Raises DeadlinePassed; ConnectionLost where the outcome is unknown; SudoRefused, RemoteError and the errors of
         `connect` where the script did not begin.
@@ -156,7 +166,12 @@ class Remote:
             stdout, stderr = Memory(OUTPUT_BYTES), Memory(OUTPUT_BYTES)
             return stdout, stderr
 
-        answer = self._told(call, sinks, lambda: (as_text(stdout.data), as_text(stderr.data)))
+        def shown() -> tuple[str, str]:
+            out = stdout.data
+            told = f"[{len(out)} bytes, SHA-256 {sha256(out).hexdigest()}]" if clients_data else as_text(out)
+            return told, as_text(stderr.data)
+
+        answer = self._told(call, sinks, shown)
         out, err = stdout.data, stderr.data
         cut = stdout.truncated or stderr.truncated
         return Result(script, answer.exit, as_text(out), as_text(err), round(answer.seconds * 1000), cut, out, err)

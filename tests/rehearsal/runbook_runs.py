@@ -5,13 +5,14 @@ A lab is broken for real the first time a test asks for it, and put back from a 
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -123,7 +124,30 @@ def run(
     )
     new = sorted(folders(lab, reports) - before)
     assert len(new) <= 1, f"one run made several folders: {new}"
+    assert new == [] or values_told(lab, new[0]) == []
     return Done(done.returncode, done.stdout, new[0] if new else None, time.monotonic() - began)
+
+
+def values_told(lab: Lab, folder: Path) -> list[str]:
+    """Values that clients wrote and that a run's folder tells, plainly or in base64; only its backup may hold them."""
+    written = (writer.read(path) for path in lab.record.directory.glob("writes*.jsonl"))
+    values = {one.value.encode() for writes in written for one in writes[:: max(1, len(writes) // 4)]}
+    forms = {form: value for value in values for form in (value, *_in_base64(value))}
+    files = [path for path in folder.rglob("*") if path.is_file() and "backup" not in path.relative_to(folder).parts]
+    return [
+        f"{path}: {value.decode()}"
+        for path in files
+        for content in [path.read_bytes()]
+        for form, value in forms.items()
+        if form in content
+    ]
+
+
+def _in_base64(value: bytes) -> Iterator[bytes]:
+    """What is always the same of a value's base64, wherever it begins in what is encoded."""
+    for before in range(3):
+        whole = base64.b64encode(bytes(before) + value)
+        yield whole[(0, 2, 3)[before] : -4]
 
 
 def assert_told(done: Done, *, exit: int, outcome: str, verdict: str, says: Iterable[str] = ()) -> None:

@@ -21,6 +21,7 @@ from builders import (
     members,
     name,
     names,
+    node,
     peer,
     silent,
     stopped,
@@ -33,6 +34,7 @@ from requorum.diagnosis import Diagnosis, Verdict, diagnose
 from requorum.facts.data_dir import unreadable
 from requorum.facts.host import HostFacts
 from requorum.facts.members import Status
+from requorum.facts.wal_changes import ConfChange
 
 
 def founded(n: int) -> HostFacts:
@@ -68,15 +70,29 @@ def test_only_committed_entries_tell_histories_apart() -> None:
     assert diagnose(inventory(), hosts).verdict is Verdict.RESTARTABLE
 
 
-def test_unwritten_logs_and_marked_hosts_may_differ() -> None:
+def test_a_mark_does_not_make_two_clusters_one() -> None:
+    """Step 20 marks every host long before a force: what emptied hosts found meanwhile must not look like a member."""
+    theirs = {"samples": NEW, "last": (2, 40), "commit": 40, "consistent": 40}
+    for marked in ((0,), (0, 1, 2)):
+        ours = [mark() if n in marked else None for n in range(3)]
+        hosts = survey(
+            stopped(0, data(0, samples=OLD), mark=ours[0]),
+            *(stopped(n, data(n, **theirs), mark=ours[n]) for n in (1, 2)),  # type: ignore[arg-type]
+        )
+        refused(diagnose(inventory(), hosts), Verdict.UNPROVEN, "two clusters under the same IDs", "do not start")
+
+
+def test_unwritten_logs_and_those_that_a_force_left_behind_may_differ() -> None:
     new = founded(1).data
     assert new is not None
     hosts = survey(stopped(0, data(0, samples={8: (2, 1)})), stopped(1, replace(new, samples={8: (2, 2)})), emptied(2))
     assert diagnose(inventory(), hosts).verdict is Verdict.LOST
-    forced = survey(
-        stopped(0, data(0, members(0), samples=OLD), mark=mark(0)), stopped(1, data(1, samples=NEW)), emptied(2)
-    )
-    assert "different entries" not in "\n".join(diagnose(inventory(), forced).proof)
+    removes = tuple(ConfChange(index, "remove", node(n), "", ()) for index, n in ((31, 1), (32, 2)))
+    ended = data(0, members(0), samples=OLD, changes=removes, removed=(node(1), node(2)))
+    begun = data(0, samples=OLD, changes=removes, last=(2, 32), commit=30, consistent=30)
+    for forced in (ended, begun):
+        hosts = survey(stopped(0, forced, mark=mark()), stopped(1, data(1, samples=NEW), mark=mark()), emptied(2))
+        assert "different entries" not in "\n".join(diagnose(inventory(), hosts).proof)
 
 
 def test_what_emptied_hosts_wrote_is_no_data() -> None:

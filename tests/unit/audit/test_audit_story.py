@@ -251,6 +251,7 @@ def test_advice_of_several_lines_is_told_once(told: Told) -> None:
     story = told(opening(), [(0, verdict), (0, StepBegan(name, SURVIVOR)), (0, failed),
                              (0, StepEnded(name, SURVIVOR, "failed", "x")), (0, ended)])  # fmt: skip
     assert answer(story).advice == lines
+    assert answer(story).title == "STOPPED: nothing was changed"  # no step is planned behind it, so none is blocked
 
 
 def test_a_refusal_before_the_first_step_says_why(told: Told) -> None:

@@ -54,6 +54,13 @@ def test_answer(remote: Remote, told: list[CommandEnded]) -> None:
     ]
 
 
+def test_what_clients_wrote_is_told_by_size_and_digest(remote: Remote, told: list[CommandEnded]) -> None:
+    result = remote.run("echo value; echo err >&2", clients_data=True)
+    assert (result.stdout, result.stderr) == ("value\n", "err\n")
+    digest = hashlib.sha256(b"value\n").hexdigest()
+    assert [(e.stdout, e.stderr) for e in told] == [(f"[6 bytes, SHA-256 {digest}]", "err\n")]
+
+
 @pytest.mark.parametrize(
     "script", ['echo "it\'s $((1+1)) \\\\ `echo x` !"', "cat <<'X'\na 'b' \"c\"\nX", "[[ a == a ]] && echo bash", "if"]
 )
