@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shlex
 import tempfile
@@ -26,7 +25,7 @@ from requorum.facts.host import HostFacts, Noun
 from requorum.facts.machine import CLIENT_PORT, PEER_PORT
 from requorum.facts.mark import Mark
 from requorum.facts.members import Hash, MemberList, Status
-from requorum.facts.prediction import Proof
+from requorum.facts.prediction import Proof, mod_revisions
 from requorum.facts.process import Process
 from requorum.facts.shell import CTL, PROBE
 from requorum.facts.unit import Unit
@@ -37,6 +36,8 @@ from requorum.run import Run
 from requorum.survey import Unexpected
 
 Found = TypeVar("Found")
+
+_BETWEEN = "--- ports ---"
 
 WITHOUT_TAIL = "ask for help; `keep_tail: false` in the inventory keeps what is known to be committed only"
 
@@ -165,12 +166,21 @@ class EtcdMember:
 
     def open_ports(self) -> set[int]:
         """Which of etcd's ports somebody listens on."""
-        return {CLIENT_PORT, PEER_PORT} & self._read(machine.PORTS_COMMAND, machine.parse_ports)
+        return _etcds_ports(self._read(machine.PORTS_COMMAND, machine.parse_ports))
+
+    def _processes_and_ports(self) -> tuple[tuple[Process, ...], set[int]]:
+        """The etcd processes, and then which of etcd's ports somebody listens on."""
+
+        def both(output: str) -> tuple[tuple[Process, ...], set[int]]:
+            living, _, ports = output.partition(_BETWEEN)
+            return process.parse(living), _etcds_ports(machine.parse_ports(ports))
+
+        return self._read(f"{process.COMMAND}\necho '{_BETWEEN}'\n{machine.PORTS_COMMAND}", both)
 
     def is_fenced(self) -> bool:
         """Down, and no reboot brings it up: no process, ports closed, the fence read by systemd."""
         found = self.unit
-        return found.fenced and not found.is_running and not self.processes and not self.open_ports()
+        return found.fenced and not found.is_running and self._processes_and_ports() == ((), set())
 
     def answers(self) -> bool:
         """It answers a linearizable read."""
@@ -213,8 +223,8 @@ ctl del "$key" >&2
 
     def listeners(self) -> tuple[Process, ...]:
         """The etcd processes, while somebody listens on the peer port; none where nobody does."""
-        found = self.processes  # first: whoever of them is still there later has listened all the while
-        return found if PEER_PORT in self.open_ports() else ()
+        found, ports = self._processes_and_ports()  # in this order: who is still there later has listened all the while
+        return found if PEER_PORT in ports else ()
 
     def unreached(self, other: EtcdMember) -> list[str]:
         """The peer URLs of another host that cannot be reached from this one.
@@ -382,9 +392,5 @@ def _snapshot_revision(output: str) -> int:
     return max(1, int(json.loads(output)["revision"]))
 
 
-def mod_revisions(output: str) -> dict[bytes, int]:
-    """Each key in etcdctl's JSON, with the revision that wrote it. Raises ValueError."""
-    try:
-        return {base64.b64decode(kv["key"]): int(kv["mod_revision"]) for kv in json.loads(output).get("kvs", [])}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"expected keys in JSON, found {output[:200]!r} ({error})") from None
+def _etcds_ports(listening: frozenset[int]) -> set[int]:
+    return {CLIENT_PORT, PEER_PORT} & listening

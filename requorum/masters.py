@@ -7,8 +7,9 @@ import shlex
 from requorum.facts import master, master_api, master_config
 from requorum.facts.host import HostFacts, MissingFact, Silent
 from requorum.facts.master import Master
+from requorum.facts.prediction import mod_revisions
 from requorum.facts.shell import CTL
-from requorum.live import Cluster, EtcdMember, mod_revisions
+from requorum.live import Cluster, EtcdMember
 from requorum.naming import Places, disagreements, hosts_of, place_of, places, strangers
 from requorum.run import Run
 from requorum.survey import Unexpected

@@ -357,8 +357,8 @@ def _told(facts: HostFacts | Silent) -> tuple[tuple[str, str], ...]:
     ]
     if facts.api.members:
         told.append(("member list", ", ".join(f"{m.hex_id} {m.name}" for m in facts.api.members.members)))
-    told += [("endpoint health", line) for line in facts.v2.health3]
-    told += [("cluster-health (v2)", line) for line in facts.v2.health2]
+    told += [("endpoint health", line) for line in facts.api.health]
+    told += [("cluster-health (v2)", line) for line in facts.v2.health]
     told.append(("v2 API", _told_v2(facts)))
     if facts.data is not None:
         told.append(("on disk", facts.data.error or facts.data.words))

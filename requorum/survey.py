@@ -31,7 +31,7 @@ from requorum.facts import (
 from requorum.facts.bolt import Db, read_db
 from requorum.facts.data_dir import DataDir, unreadable
 from requorum.facts.data_error import DataError
-from requorum.facts.host import LASTING, PARTS, HostFacts, Noun, Silent, commands
+from requorum.facts.host import LASTING, PARTS, SMALL, HostFacts, Noun, Silent, commands
 from requorum.fetched import read_data
 from requorum.remote import NotAdmitted, Output, Remote, RemoteError, Unreachable
 
@@ -83,14 +83,14 @@ class Surveyor:
     def one(self, name: str) -> HostFacts:
         """The facts of one host, without its data. Raises RemoteError where it cannot be asked or read."""
         wanted = commands(self.backup_directory, is_master=name in self.masters)
-        return _parsed(name, self.remotes[name].batch(wanted))
+        return _parsed(name, self.remotes[name].batch(wanted, together=SMALL))
 
     def again(self, facts: HostFacts, *nouns: Noun) -> HostFacts:
         """The facts of a host with these read again (none given: all that can change); raises RemoteError."""
         wanted = commands(self.backup_directory, again=True, is_master=facts.name in self.masters)
         asked = nouns or [noun for noun in wanted if noun not in LASTING]
         chosen = {noun: (wanted | PARTS)[noun] for noun in asked}
-        return _parsed(facts.name, self.remotes[facts.name].batch(chosen), facts)
+        return _parsed(facts.name, self.remotes[facts.name].batch(chosen, together=SMALL), facts)
 
     def one_or_silent(self, name: str, known: HostFacts | Silent | None = None) -> HostFacts | Silent:
         """The facts of one host, or why it is silent. Raises RemoteError where it answers and cannot be understood."""

@@ -63,7 +63,7 @@ class HostFacts:
     `heard`: the URLs of members, on hosts that SSH does not reach, at which something listens as seen from here.
     `forced_by`: the recovery that made a cluster of one of this member, while a host that it removed is still missing.
     `master`: what was read where the inventory says that the host is an OpenShift master. `flannel`: where there is one.
-    `v2`: what the health commands of both APIs, and the v2 API, said when the host was first surveyed.
+    `v2`: what the v2 API, and its health command, said when the host was first surveyed.
     `ca`: the CA, on the host where it lies. `issuing`: certificates that are being made for this host.
     """
 
@@ -140,6 +140,9 @@ Noun = Literal[
 LASTING: frozenset[Noun] = frozenset({"certificates", "ca", "v2"})
 """What nobody changes while a recovery runs, but a step that asks for it by name."""
 
+SMALL: frozenset[Noun] = frozenset({"conf", "unit", "process", "mark", "lock", "flannel", "issuing"})
+"""What is read in some milliseconds from files of the system itself: one after the other, in one chain of processes."""
+
 PARTS: dict[Noun, str] = {"members": members.LIST_COMMAND}
 """What is read only by name, since it is a part of another noun: the member list, at a third of what `api` costs."""
 
@@ -153,7 +156,7 @@ def commands(backup_directory: str, *, again: bool = False, is_master: bool = Fa
         "machine": machine.command(backup_directory, versions=not again),
         "certificates": certificates.COMMAND,
         "mark": mark.BOTH_COMMAND,
-        "api": members.API_COMMAND,
+        "api": members.API_COMMAND if again else members.API_AND_HEALTH_COMMAND,
         "lock": hostlock.COMMAND,
         "flannel": flannel.COMMAND,
         "v2": v2.COMMAND,

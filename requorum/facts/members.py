@@ -28,6 +28,7 @@ fi
 status=$(ctl endpoint status -w json) || exit 0
 echo "status=$status"
 case $status in *'"leader":'[1-9]*) ;; *) echo "it knows no leader" >&2; exit 0;; esac
+[ -z "$with_health" ] || ctl endpoint health 2>&1 | sed 's/^/health=/' &
 # A linearizable read: only a member that reaches a leader with quorum answers it.
 ctl get --consistency=l requorum/probe -w json > /dev/null && echo linear=yes &
 list=$(ctl member list -w json) && echo "list=$list"
@@ -35,6 +36,8 @@ wait
 """
 )
 """All of it in one, without a question that a member without a leader would let time out."""
+API_AND_HEALTH_COMMAND = f"with_health=yes\n{API_COMMAND}"
+"""And what `endpoint health` says, as the chapter asks, for a reader; nothing is taken from it."""
 
 
 _WHO_ARE_YOU = ("permission denied", "user name not found", "user name is empty", "authentication failed")
@@ -109,12 +112,13 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """A member's answers; None and False where it did not answer in time."""
+    """A member's answers; None and False where it did not answer in time. `health`: lines of `endpoint health`."""
 
     members: MemberList | None
     status: Status | None
     linear: bool
     error: str
+    health: tuple[str, ...] = ()
 
     @property
     def denied(self) -> bool:
@@ -161,15 +165,20 @@ def parse_list(output: str) -> MemberList:
 
 
 def parse_api(output: str, error: str) -> Api:
-    """The answers from API_COMMAND, whose error output is `error`. Raises ValueError for anything else."""
-    said = dict(line.partition("=")[::2] for line in output.splitlines())
-    if said.keys() - {"status", "linear", "list"}:
+    """The answers from API_COMMAND, with or without health, whose error output is `error`.
+
+    Raises ValueError for anything else.
+    """
+    lines = [line.partition("=")[::2] for line in output.splitlines()]
+    said = dict(lines)
+    if said.keys() - {"status", "linear", "list", "health"}:
         raise ValueError(f"expected status, list and linear, found {output[:200]!r}")
     return Api(
         members=parse_list(said["list"]) if "list" in said else None,
         status=parse_status(said["status"]) if said.get("status", "null") not in ("null", "[]") else None,
         linear=said.get("linear") == "yes",
         error=error.strip().rpartition("\n")[2],
+        health=tuple(words for key, words in lines if key == "health" and words),
     )
 
 

@@ -145,5 +145,13 @@ def read_answer(output: str) -> tuple[int, dict[bytes, Key]]:
         raise ValueError(f"expected keys in JSON, found {output[:200]!r} ({error})") from None
 
 
+def mod_revisions(output: str) -> dict[bytes, int]:
+    """Each key in etcdctl's JSON, with the revision that wrote it. Raises ValueError."""
+    try:
+        return {base64.b64decode(kv["key"]): int(kv["mod_revision"]) for kv in json.loads(output).get("kvs", [])}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"expected keys in JSON, found {output[:200]!r} ({error})") from None
+
+
 def _text(key: bytes) -> str:
     return key.decode(errors="backslashreplace")

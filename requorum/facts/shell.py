@@ -10,12 +10,14 @@ PROBE = "requorum/probe"
 
 CONF = rf"""
 conf_value() {{  # sets `value` to that of a variable of etcd.conf, or of the file $2; quotes removed, the last counts
-  local line
+  local line lines=()
   value=
-  while IFS= read -r line || [ -n "$line" ]; do
+  mapfile -t lines 2>/dev/null < "${{2:-{PATH}}}"
+  for line in "${{lines[@]}}"; do
+    [[ $line == *"$1="* ]] || continue
     line=${{line#"${{line%%[![:space:]]*}}"}}
     case $line in "$1="*) value=${{line#*=}};; esac
-  done 2>/dev/null < "${{2:-{PATH}}}"
+  done
   value=${{value%"${{value##*[![:space:]]}}"}}
   case $value in
     \"*\") value=${{value#\"}}; value=${{value%\"}};;

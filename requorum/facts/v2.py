@@ -1,6 +1,6 @@
-"""The v2 API of a member, and what the health commands of both APIs say of it.
+"""The v2 API of a member, and what its health command says.
 
-Source: chapter 38, introduction (`cluster-health`, `endpoint health`); etcd's etcdctl/ctlv2, 3.3 to 3.5. etcd 3.3 serves the
+Source: chapter 38, introduction (`cluster-health`); etcd's etcdctl/ctlv2, 3.3 to 3.5. etcd 3.3 serves the
 v2 API unless it is switched off, 3.4 and 3.5 only where it is switched on (ETCD_ENABLE_V2), 3.6 has none.
 """
 
@@ -52,12 +52,11 @@ else
   [ "$(systemctl show "$unit" -p ActiveState)" = ActiveState=active ] || exit 0
 fi
 echo asked=yes
-(PATIENCE=1s ctl endpoint health 2>&1 | sed 's/^/health3=/') &
 if grep -q '^ *cluster-health ' <<< "$words"; then
   # A read is answered without a leader, too; the member list is not.
   if said=$(ctl2 --timeout 1s --total-timeout 2s ls / 2>&1); then
     echo served=yes
-    (ctl2_within 2 --timeout 1s cluster-health 2>&1 | sed 's/^/health2=/') &
+    (ctl2_within 2 --timeout 1s cluster-health 2>&1 | sed 's/^/health=/') &
     said=$(ctl2 --timeout 1s --total-timeout 2s member list 2>/dev/null) && sed 's/^/member=/' <<< "$said"
   else
     echo "error=$(tail -n 1 <<< "$said")"
@@ -84,7 +83,7 @@ class V2Member:
 
 @dataclass(frozen=True, slots=True)
 class V2:
-    """What was read: the lines of each health command as etcdctl printed them, and the v2 API's member list.
+    """What was read: the lines of `cluster-health` as etcdctl printed them, and the v2 API's member list.
 
     `asked`: the member ran, so that it could be asked. `served`: it answers the v2 API; else `error` is what etcdctl said.
     `there`: this host has an etcdctl now; `speaks`: it speaks the v2 API at all; `backs_up`: it has the v2 `backup`.
@@ -96,14 +95,13 @@ class V2:
     asked: bool = False
     served: bool = False
     members: tuple[V2Member, ...] = ()
-    health2: tuple[str, ...] = ()
-    health3: tuple[str, ...] = ()
+    health: tuple[str, ...] = ()
     error: str = ""
 
     @property
     def has_quorum(self) -> bool:
         """The v2 API says that some member is healthy: such a one has a leader, and so a quorum."""
-        return any(" is healthy: " in line for line in self.health2)
+        return any(" is healthy: " in line for line in self.health)
 
     def unlike(self, listed: MemberList | None) -> list[str]:
         """How the v2 API's member list differs from the v3 API's, in words; empty where it does not, or one is not known."""
@@ -154,7 +152,7 @@ def parse(output: str) -> V2:
     found: dict[str, list[str]] = {}
     for line in output.splitlines():
         key, equals, value = line.partition("=")
-        if not equals or key not in ("there", "knows", "asked", "served", "error", "member", "health2", "health3"):
+        if not equals or key not in ("there", "knows", "asked", "served", "error", "member", "health"):
             raise ValueError(f"expected what the health commands say, found {line[:200]!r}")
         found.setdefault(key, []).append(value.strip())
     return V2(
@@ -164,8 +162,7 @@ def parse(output: str) -> V2:
         asked="asked" in found,
         served="served" in found,
         members=tuple(_member(line) for line in found.get("member", []) if line),
-        health2=tuple(line for line in found.get("health2", []) if line),
-        health3=tuple(line for line in found.get("health3", []) if line),
+        health=tuple(line for line in found.get("health", []) if line),
         error=" ".join(found.get("error", [])),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -176,18 +176,25 @@ class Remote:
         cut = stdout.truncated or stderr.truncated
         return Result(script, answer.exit, as_text(out), as_text(err), round(answer.seconds * 1000), cut, out, err)
 
-    def batch(self, commands: Mapping[wire.Key, str], *, seconds: float = 15) -> dict[wire.Key, Output]:
+    def batch(
+        self, commands: Mapping[wire.Key, str], *, seconds: float = 15, together: Collection[wire.Key] = ()
+    ) -> dict[wire.Key, Output]:
         """Run all commands at the same time in one round trip; reads only, nothing is written on the host.
 
         Each is bash, has `seconds` and its own output and exit code; one that hangs costs only its own answer (124).
-        Each stream is cut at 8 MiB, and the Output says so. One alone is run as it is: frames cost ten processes.
+        Those `together` run one after the other, and have their `seconds` and their cap in common: a command of its own
+        costs ten processes. Each stream is cut at 8 MiB, and the Output says so. One alone is run as it is.
 
         Raises what `run` raises, but DeadlinePassed; ValueError for a command of more than 96 KiB.
         """
         if len(commands) == 1:
             return {key: self._alone(command, seconds) for key, command in commands.items()}
         mark = wire.new_mark()
-        script = wire.batch(tuple(commands.values()), mark=mark, seconds=seconds)
+        small = [key for key in commands if key in together]
+        jobs: dict[str, str] = {key: text for key, text in commands.items() if key not in small}
+        if small:
+            jobs[""] = wire.together([commands[key] for key in small], mark=mark)
+        script = wire.batch(tuple(jobs.values()), mark=mark, seconds=seconds)
         # The batch outlives each of its commands, which may take two seconds to be killed.
         call = _Call(tuple(commands.values()), script, mark, seconds + 4)
         stdout = Memory(2 * OUTPUT_BYTES)
@@ -204,7 +211,10 @@ class Remote:
             for command in call.shown:
                 self._tell(command, None, time.monotonic() - began, "", str(error) or type(error).__name__)
             raise
-        outputs = wire.frames(stdout.data, tuple(commands), mark=mark, seconds=seconds)
+        answers = wire.frames(stdout.data, tuple(jobs), mark=mark, seconds=seconds)
+        if small:
+            answers |= wire.apart(answers[""], small, mark=mark)
+        outputs = {key: answers[key] for key in commands}
         for key, output in outputs.items():
             self._tell(commands[key], output.exit, answer.seconds, output.stdout, output.stderr)
         return outputs

@@ -59,6 +59,14 @@ rq_job() {
 }
 """
 
+# Each in a shell of its own; behind its output the mark, on both streams, and its exit code.
+_TOGETHER = r"""
+for rq_one; do
+  (eval "$rq_one")
+  printf '\n%(mark)s=%%d\n' $?; printf '\n%(mark)s=\n' >&2
+done
+"""
+
 
 def new_mark() -> str:
     """A word that no output holds by chance."""
@@ -121,6 +129,27 @@ def batch(scripts: Sequence[str], *, mark: str, seconds: float) -> str:
     jobs = (f"rq_job {number} {shlex.quote(script)} &" for number, script in enumerate(scripts))
     head = _BATCH % {"seconds": _seconds(seconds), "cap": STREAM_BYTES + 1, "mark": mark}
     return "\n".join((head.strip(), *jobs, "wait"))
+
+
+def together(scripts: Sequence[str], *, mark: str) -> str:
+    """One command of a batch that runs all of these one after the other, at a tenth of the processes of as many."""
+    return shlex.join(["set", "--", *scripts]) + _TOGETHER % {"mark": mark}
+
+
+def apart(whole: Output, keys: Sequence[Key], *, mark: str) -> dict[Key, Output]:
+    """The answers in that of `together`. One that is not whole has the exit code of the whole: its time was up."""
+    out = whole.stdout_bytes.split(f"\n{mark}=".encode())
+    err = whole.stderr.split(f"\n{mark}=\n")
+    found: dict[Key, Output] = {}
+    begin = 0
+    for number, key in enumerate(keys):
+        code, newline, _ = out[number + 1].partition(b"\n") if number + 1 < len(out) else (b"", b"", b"")
+        stdout = out[number][begin:] if number < len(out) else b""
+        stderr = err[number] if number < len(err) else whole.stderr
+        exit_code = int(code) if newline else whole.exit or 124
+        found[key] = Output(exit_code, as_text(stdout), stderr, whole.truncated and not newline, stdout)
+        begin = len(code) + 1
+    return found
 
 
 def _frame(line: bytes) -> tuple[int, Output] | None:

@@ -19,9 +19,8 @@ SAID = f"""\
 knows=backup
 knows=cluster-health
 asked=yes
-health3=http://127.0.0.1:2379 is healthy: successfully committed proposal: took = 3.419765ms
-health2=member {MEMBER} is healthy: got healthy result from http://127.0.0.1:2379
-health2=cluster is healthy
+health=member {MEMBER} is healthy: got healthy result from http://127.0.0.1:2379
+health=cluster is healthy
 served=yes
 member={MEMBER}: name=a peerURLs=http://127.0.0.1:2380 clientURLs=http://127.0.0.1:2379 isLeader=true
 """
@@ -31,12 +30,12 @@ def test_what_the_health_commands_say() -> None:
     found = v2.parse(SAID)
     assert (found.speaks, found.backs_up, found.asked, found.served) == (True, True, True, True)
     assert found.members == (v2.V2Member(int(MEMBER, 16), "a", ("http://127.0.0.1:2380",)),)
-    assert found.health2[-1] == "cluster is healthy"
+    assert found.health[-1] == "cluster is healthy"
     assert found.has_quorum
 
 
 def test_no_quorum_behind_an_unhealthy_member() -> None:
-    said = f"knows=cluster-health\nasked=yes\nserved=yes\nhealth2=member {MEMBER} is unhealthy: got unhealthy result from x\n"
+    said = f"knows=cluster-health\nasked=yes\nserved=yes\nhealth=member {MEMBER} is unhealthy: got unhealthy result from x\n"
     assert not v2.parse(said).has_quorum
 
 

@@ -90,7 +90,7 @@ def test_etcd_2_is_refused_in_words_of_its_own() -> None:
 
 
 def test_a_quorum_that_only_v2_knows_of_is_never_forced() -> None:
-    spoken = replace(deaf(0), v2=replace(SPEAKS, health2=("member a0 is healthy: got healthy result from x",)))
+    spoken = replace(deaf(0), v2=replace(SPEAKS, health=("member a0 is healthy: got healthy result from x",)))
     found = diagnose(inventory(lost=(1, 2)), survey(spoken, *(replace(deaf(n), data=None) for n in (1, 2))))
     assert (found.verdict, found.path, found.settling) == (Verdict.UNPROVEN, False, True)
     assert "the v2 API of etcd-0.example.com says that a member is healthy" in found.proof[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from requorum.remote import CommandEnded, Output, Remote
 from requorum.remote import script as wire
 
 
-def test_each_answer_apart(remote: Remote, told: list[CommandEnded]) -> None:
+@pytest.mark.parametrize("together", [(), (3, 4, 20), range(25)])
+def test_each_answer_apart(remote: Remote, told: list[CommandEnded], together: Collection[int]) -> None:
     commands = {f"fact {n}": f"echo out{n}; echo err{n} >&2; exit {n}" for n in range(25)}
-    outputs = remote.batch(commands)
+    outputs = remote.batch(commands, together=[f"fact {n}" for n in together])
     assert list(outputs) == list(commands)
     for n in range(25):
         assert outputs[f"fact {n}"] == Output(n, f"out{n}\n", f"err{n}\n", False, f"out{n}\n".encode())
@@ -23,7 +25,8 @@ def test_each_answer_apart(remote: Remote, told: list[CommandEnded]) -> None:
     assert remote.batch({}) == {}
 
 
-def test_binary_and_large_outputs(remote: Remote) -> None:
+@pytest.mark.parametrize("together", [(), ("large", "binary", "empty", "quotes", "stdin", "missing")])
+def test_binary_and_large_outputs(remote: Remote, together: Collection[str]) -> None:
     outputs = remote.batch(
         {
             "large": "head -c 2000000 /dev/zero; head -c 1000000 /dev/zero >&2",
@@ -35,6 +38,7 @@ def test_binary_and_large_outputs(remote: Remote) -> None:
             "missing": "no-such-command",
         },
         seconds=30,
+        together=together,
     )
     assert (len(outputs["large"].stdout_bytes), len(outputs["large"].stderr)) == (2_000_000, 1_000_000)
     assert outputs["binary"].stdout_bytes == b"\0\377\n:requorum"
@@ -60,6 +64,14 @@ def test_command_that_hangs_costs_only_its_own_answer(remote: Remote) -> None:
     assert (outputs["hangs"].exit, outputs["hangs"].stdout) == (124, "half\n")
     assert outputs["deaf"].exit == 137 or outputs["deaf"].exit == 124
     assert outputs["fine"] == Output(0, "fine\n", "", False, b"fine\n")
+
+
+def test_one_that_hangs_costs_those_behind_it_in_the_chain(remote: Remote) -> None:
+    commands = {"apart": "echo apart", "fine": "echo fine; exit 3", "hangs": "echo half; sleep 60", "behind": "echo no"}
+    outputs = remote.batch(commands, seconds=1, together=("fine", "hangs", "behind"))
+    assert [(key, output.exit, output.stdout) for key, output in outputs.items()] == [
+        ("apart", 0, "apart\n"), ("fine", 3, "fine\n"), ("hangs", 124, "half\n"), ("behind", 124, ""),
+    ]  # fmt: skip
 
 
 def test_command_that_cannot_be_stopped_costs_only_its_own_answer(remote: Remote) -> None:
