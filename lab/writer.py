@@ -13,11 +13,15 @@ from dataclasses import asdict, dataclass
 from itertools import cycle
 from pathlib import Path
 
+from lab import wait
 from lab.client import Client, KeyValue
 from lab.cluster import Lab
 from lab.errors import LabError
 from lab.parallel import in_parallel
 from lab.spec import Host
+
+CATCH_UP = 10.0
+"""Seconds for a member to apply what another one has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +99,24 @@ def missing(writes: Iterable[Write], held: dict[bytes, KeyValue]) -> list[str]:
 
 
 def differences(lab: Lab, hosts: Iterable[str | Host] | None = None) -> list[str]:
-    """Compare the members key by key (values and revisions); the differences in words, empty if they are equal."""
+    """Compare the members key by key (values and revisions); the differences in words, empty if they are equal.
+
+    They are read at one revision, the highest that any of them is at when this begins: others may write meanwhile. A
+    member that does not come to it is behind, and that is a difference.
+    """
     wanted = list(lab.hosts) if hosts is None else [lab.host(host) for host in hosts]
-    all_held = in_parallel(lambda host: read_all(lab, host), wanted)
+    clients = [lab.client(host) for host in wanted]
+    try:
+        revision = max(in_parallel(Client.revision, clients))
+        try:
+            wait.until(lambda: min(in_parallel(Client.revision, clients)) >= revision, "all at one revision", CATCH_UP)
+        except LabError:
+            at = zip(wanted, in_parallel(Client.revision, clients), strict=True)
+            return [f"{host.short} is at revision {found}, not {revision}" for host, found in at if found < revision]
+        all_held = in_parallel(lambda client: client.read_all(revision=revision), clients)
+    finally:
+        for client in clients:
+            client.close()
     wrong = []
     for host, held in zip(wanted[1:], all_held[1:], strict=True):
         for key in sorted(all_held[0].keys() | held.keys()):

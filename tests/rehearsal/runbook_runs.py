@@ -172,7 +172,6 @@ def assert_whole(lab: Lab, writes: Iterable[Write], hosts: Sequence[str | Host] 
     listed = lab.etcdctl(wanted[0], "member list").stdout.splitlines()
     assert len(listed) == len(wanted), listed
     assert all(", started, " in line and not line.endswith("true") for line in listed), listed
-    _wait_level(lab, wanted)
     assert writer.differences(lab, wanted) == []
     assert writer.missing(writes, writer.read_all(lab, wanted[0])) == []
 
