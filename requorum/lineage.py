@@ -82,6 +82,21 @@ def forced_here(facts: HostFacts, survey: Survey) -> str:
     return facts.forced_by.recovery if facts.forced_by is not None and facts.name in old.values() else ""
 
 
+def led_since(before: DataDir | None, now: DataDir) -> str:
+    """How a log has changed since it was read: without a leader nothing is appended to it, and nothing is cut off.
+
+    Empty where it has not: it ends with the same entry. Emptied peers that found a cluster under the old IDs lead whoever
+    hears them, with entries that no survey has seen (ADR 0018).
+    """
+    if before is None or before.last == now.last:
+        return ""
+
+    def end(data: DataDir) -> str:
+        return "in no entry" if data.last is None else f"in entry {data.last[1]} of term {data.last[0]}"
+
+    return f"its log ends {end(now)}, and the survey found it to end {end(before)}"
+
+
 def holds_nothing(facts: HostFacts) -> bool:
     """An emptied host whose etcd has started by itself: under its old IDs, with nothing that was ever written."""
     return facts.data is not None and facts.data.unwritten and not facts.api.answers

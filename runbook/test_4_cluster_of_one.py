@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from requorum import operations
 from requorum.diagnosis import Verdict
+from requorum.lineage import led_since
 from requorum.live import WITHOUT_TAIL, Cluster, EtcdMember
 from requorum.masters import MEND, Masters
 from requorum.records import WRITABLE
@@ -11,6 +12,7 @@ from requorum.returning import returned, told_apart
 from requorum.stages import ACTS, LOST, action, eventually, note, postcondition, precondition, step
 from requorum.v2_store import V2Store
 
+LOOK_ANEW = "run the same command again: it looks anew, and compares the logs of all hosts"
 START_THEM = "start what has come back, as said above, and do not force; `--abort` undoes what was done until here"
 
 
@@ -39,6 +41,8 @@ def test_keep_the_tail(etcd: EtcdMember, cluster: Cluster) -> None:
     with precondition("etcd is stopped on the survivor", after=40):
         assert etcd.processes == ()
     data, proof, whole = etcd.data, None, cluster.keeps_tail
+    with precondition("its log ends where the survey found it to end: nobody has led it since", otherwise=LOOK_ANEW):
+        assert led_since(etcd.surveyed.data, data) == "", led_since(etcd.surveyed.data, data)
     with precondition("what the survivor will hold can be told from its log", after=40, otherwise=WITHOUT_TAIL):
         proof = cluster.proof_of_tail(data)
     if proof and data.tail and data.tail.count:

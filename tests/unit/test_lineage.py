@@ -32,7 +32,7 @@ from requorum.facts.data_dir import DataDir
 from requorum.facts.host import HostFacts
 from requorum.facts.unit import FORCE
 from requorum.facts.wal import ConfChange
-from requorum.lineage import half_forced, outlived
+from requorum.lineage import half_forced, led_since, outlived
 
 GONE = (node(1), node(2))
 ALONE = members(0)
@@ -216,3 +216,13 @@ def test_while_a_quorum_answers_nobody_takes_the_way_back() -> None:
     marked = replace(mark(), way_back=f"{node(1):x}")
     found = diagnose(inventory(), survey(healthy(0, members(0, 1), mark=marked), healthy(1, members(0, 1)), emptied(2)))
     assert found.verdict is Verdict.UNFINISHED
+
+
+def test_a_log_that_was_led_since_the_survey_ends_elsewhere() -> None:
+    """Only a leader appends to it, or cuts it; a commit index that is written down at a stop is no entry."""
+    before = data(0, last=(2, 100), commit=99)
+    assert led_since(before, data(0, last=(2, 100), commit=100)) == ""
+    assert led_since(None, before) == ""
+    for last in ((2, 101), (3, 100), (2, 98)):
+        said = led_since(before, data(0, last=last))
+        assert said == f"its log ends in entry {last[1]} of term {last[0]}, and the survey found it to end in entry 100 of term 2"
