@@ -31,8 +31,6 @@ def _looked_at(path: Path) -> AnsibleFile:
     again = "mend it, or remove the field `ansible_inventory`; then run the same command again"
     try:
         found = path.stat()
-        if stat.S_ISDIR(found.st_mode):
-            return AnsibleFile(path, aside="it is a directory: several files make one inventory")
         if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
             return AnsibleFile(path, wrong="it is no regular file, or too large", advice=again)
         data = path.read_bytes()

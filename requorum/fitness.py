@@ -26,7 +26,7 @@ _TAKE_AWAY = (
 def unfit(facts: HostFacts, backup: PurePosixPath) -> list[str]:
     """Why nothing may be changed on this host; empty where it may. `backup` is the directory for backups."""
     found = []
-    for copied in (facts.conf.data_dir, facts.conf.wal_dir, str(PurePosixPath(etcd_conf.PATH).parent)):
+    for copied in (facts.conf.data_dir, facts.conf.wal_dir):
         if copied and backup.is_relative_to(copied):
             found.append(f"the backup directory {backup} lies in {copied}, which it is to keep: choose another one")
     if facts.machine.uid != 0:

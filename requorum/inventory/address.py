@@ -6,6 +6,8 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
+from requorum.inventory.problem import without_hidden
+
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _NUMERIC = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 
@@ -23,6 +25,8 @@ def name_fault(text: str) -> Fault | None:
     if _ip(text) is not None and ":" in text:
         # A pytest node id is split at `::`, and a folder or a shell word with colons is trouble elsewhere.
         return Fault("a host name", "give the host a name here, and write the IPv6 address in its field 'address'")
+    if fix := without_hidden(text):
+        return Fault("a host name of characters that show", fix)
     if text == "auto":
         return Fault("a host name", "'auto' means 'choose' for the survivor; give the host its full name")
     if _LABEL.fullmatch(text):
@@ -46,6 +50,8 @@ def address_fault(text: str) -> Fault | None:
         return Fault(expected, "write an IPv6 address without brackets; the port belongs into ssh: {port: …}")
     if ":" in text:
         return Fault(expected, "the port belongs into ssh: {port: …}")
+    if text.endswith("."):
+        return Fault(expected, "remove the dot at its end")
     labels = text.split(".")
     if _NUMERIC.fullmatch(labels[-1]):
         return Fault(expected, "an IPv4 address has four numbers from 0 to 255, without leading zeros")

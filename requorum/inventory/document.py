@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from requorum.inventory.problem import InventoryError, Problem, printable
+from requorum.inventory.problem import InventoryError, Problem, printable, without_hidden
 
 LARGEST = 1 << 18
 """Bytes; the inventory of a hundred hosts is some 10 KiB."""
@@ -55,7 +55,7 @@ def compose(path: Path, data: bytes) -> yaml.Node:
         root = loader.get_node() if loader.check_node() else None
         second = loader.get_node() if loader.check_node() else None
     except yaml.MarkedYAMLError as error:
-        raise _syntax(path, text, error) from None
+        raise _syntax(path, text, error, _opened(loader, text)) from None
     except RecursionError:
         raise _whole(path, "YAML a few levels deep", "hundreds of levels", _EXAMPLE) from None
     except (ValueError, OverflowError):  # PyYAML lets these out for escapes and directives with absurd numbers
@@ -85,23 +85,40 @@ def _decoded(path: Path, data: bytes) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise _whole(
-            path, "UTF-8 text", f"the byte 0x{error.object[error.start]:02x}", "save the file as UTF-8", line
-        ) from None
+        found, fix = f"the byte 0x{data[error.start]:02x}", "save the file as UTF-8"
+        if data[error.start] == 0xED:  # how UTF-8 would write a surrogate, if it did
+            found, fix = "half of a character (a lone surrogate)", "remove it; typing the line anew is the surest way"
+        raise _whole(path, "UTF-8 text", found, fix, line) from None
 
 
-def _syntax(path: Path, text: str, error: yaml.MarkedYAMLError) -> InventoryError:
+def _opened(loader: yaml.SafeLoader, text: str) -> yaml.Mark | None:
+    """Where the innermost bracket or brace stands that was still open when reading stopped; None where none was."""
+    return next((mark for mark in reversed(loader.marks) if text[mark.index : mark.index + 1] in ("{", "[")), None)
+
+
+def _syntax(path: Path, text: str, error: yaml.MarkedYAMLError, opened: yaml.Mark | None) -> InventoryError:
     found = printable(error.problem or error.context or "something else")
-    # What is left open is noticed at the end of the file, and mended where it was opened.
-    left_open = "stream end" in found or "end of stream" in found
-    mark = (error.context_mark if left_open else error.problem_mark) or error.problem_mark or error.context_mark
+    mark = error.problem_mark or error.context_mark
     line = mark.line + 1 if mark else 1
     lines = text.splitlines()
     written = lines[line - 1] if line <= len(lines) else ""
     if "\t" in written and ("\\t" in found or written[: len(written) - len(written.lstrip())].count("\t")):
         return _whole(path, "spaces", "a tab", "replace tabs by spaces, also between a name and its value", line)
+    # A space that is none makes one text of two lines, and is noticed in the second.
+    for number in (line, line - 1):
+        if 0 < number <= len(lines) and not lines[number - 1].startswith("#") and without_hidden(lines[number - 1]):
+            return _whole(path, "YAML", f"what YAML cannot read ({found})", without_hidden(lines[number - 1]), number)
     if "undefined alias" in found:
         fix = "define it first (`&name`), or quote a value that begins with `*`"
+    elif error.context == "while scanning a quoted scalar" and error.context_mark and "end of stream" in found:
+        line = error.context_mark.line + 1
+        fix = f"close the quote that opens here, in column {error.context_mark.column + 1}"
+    elif opened and error.problem and ("expected ',' or" in error.problem or "stream end" in error.problem):
+        # What is left open is noticed further down, and mended where it was opened.
+        at = "" if line == opened.line + 1 else " at the end" if line > len(lines) else f" in line {line}"
+        found, line = found + at, opened.line + 1
+        sign = text[opened.index]
+        fix = f"close the `{sign}` of column {opened.column + 1}, or write the comma that is missing in it"
     else:
         fix = "check the indentation, the colon (`name: value`) and open quotes or brackets here and one line above"
     return _whole(path, "YAML", f"what YAML cannot read ({found})", fix, line)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 _LONGEST = 80
+_MOST_HIDDEN = 3
 
 
 def shown(text: str) -> str:
@@ -17,6 +19,25 @@ def shown(text: str) -> str:
 def printable(text: str) -> str:
     """The text with everything escaped that a terminal could obey or could not print."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def without_hidden(text: str) -> str:
+    """What to do about characters that do not show, each by its number and name; empty where there are none.
+
+    Line breaks and tabs are none of them: they show as what they are.
+    """
+    hidden = [char for char in dict.fromkeys(text) if not char.isprintable() and char not in "\n\r\t"]
+    if not hidden:
+        return ""
+    named = [f"U+{ord(char):04X} ({_name(char)})" for char in hidden[:_MOST_HIDDEN]]
+    named += ["more"] * (len(hidden) > _MOST_HIDDEN)
+    return f"remove what does not show: {', '.join(named)}; typing it anew is the surest way"
+
+
+def _name(char: str) -> str:
+    if unicodedata.category(char) == "Cs":
+        return "half of a character"
+    return unicodedata.name(char, "a control character" if unicodedata.category(char) == "Cc" else "no character")
 
 
 @dataclass(frozen=True, slots=True)

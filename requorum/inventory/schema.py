@@ -21,7 +21,10 @@ _TOP = ("cluster", "ssh", "etcd", "masters", "ansible_inventory", "backup", "con
 _RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 _KEPT: tuple[Kept, ...] = get_args(Kept)
 _CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_MEMORY = ("dev", "proc", "run", "sys")
+_EMPTIED = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/lock", "/var/run")
+"""Folders that a reboot empties; /var/lock and /var/run are links into /run."""
+_ETCD = "/etc/etcd"
+"""Where etcd's configuration and certificates are; the backup is to keep them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,12 @@ def _distinct(hosts: tuple[_Declared, ...]) -> None:
     """Two names for one machine would be taken for two members."""
     for number, host in enumerate(hosts):
         for other in hosts[:number]:
+            if host.name.lower() == other.name.lower():
+                found = (
+                    f"{shown(host.name)}, which is {shown(other.name)} in line {other.value.line}: case does not count"
+                )
+                host.value.complain("a name of its own for every host", "give it its own name, or remove it", found)
+                break
             is_same = same_place(host.address) == same_place(other.address)
             if is_same and not behind_forwarding(host.ssh, other.ssh):
                 found = f"{shown(host.address)}, also that of {shown(other.name)} in line {other.value.line}"
@@ -260,10 +269,10 @@ def _ansible(value: Value | None, folder: Path) -> Path | None:
     if value is None:
         return None
     fix = (
-        "write its path; where it lies on another machine, run there, or copy it here; or remove the field, and edit its "
-        "group [etcd] by hand afterwards"
+        "write the path of the file with the group [etcd]; where it lies on another machine, run there, or copy it here; "
+        "or remove the field, and edit that group by hand afterwards"
     )
-    return read_path(value, folder, "the file of an Ansible inventory", fix, folders=True)
+    return read_path(value, folder, "the file of an Ansible inventory", fix)
 
 
 def _backup(value: Value | None) -> Backup:
@@ -278,6 +287,9 @@ def _backup(value: Value | None) -> Backup:
     directory = PurePosixPath("/" + text.lstrip("/")) if text.startswith("/") else PurePosixPath(text)
     if not directory.is_absolute() or ".." in directory.parts or len(directory.parts) < 2:
         fields["directory"].complain(expected + ", without '..', below /", "write a path such as /backup")
-    elif directory.parts[1] in _MEMORY:
-        fields["directory"].complain("a folder on a disk", "choose a folder that a reboot does not empty")
+    elif any(map(directory.is_relative_to, _EMPTIED)):
+        fields["directory"].complain("a folder on a disk that keeps it", "choose a folder that a reboot does not empty")
+    elif directory.is_relative_to(_ETCD):
+        fix = "choose a folder such as /backup: what is to be kept must not lie beside its copy"
+        fields["directory"].complain(f"a folder outside of {_ETCD}", fix)
     return Backup(directory, fetch)

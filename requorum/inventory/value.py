@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from requorum.inventory.problem import Problems, printable, shown
+from requorum.inventory.problem import Problems, printable, shown, without_hidden
 
 _YAML = "tag:yaml.org,2002:"
 _TRUTH = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
@@ -40,6 +40,9 @@ class Value:
         text = str(self.node.value)
         if not text.strip():
             self.complain(expected, "write a value, or leave the field out", "empty text")
+            return None
+        if fix := without_hidden(text):
+            self.complain(f"{expected}, of characters that show", fix)
             return None
         if text != text.strip() or not text.isprintable():
             self.complain(f"{expected}, on one line, without space around it", "remove line breaks and stray spaces")
@@ -80,7 +83,8 @@ class Value:
             if name not in known:
                 near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
                 hint = f"did you mean '{near[0]}'?" if near else "remove it"
-                value.complain(f"one of {', '.join(known)}", hint, f"the unknown field {shown(name)}")
+                fix = without_hidden(name) or hint
+                value.complain(f"one of {', '.join(known)}", fix, f"the unknown field {shown(name)}")
         return {name: value for name, value in found.items() if name in known}
 
     def entries(self, expected: str, fix: str, *, bracketed: bool = False) -> dict[str, Value] | None:

@@ -42,7 +42,7 @@ INVENTORIES = [
     ("binary", b"cluster: prod\n\x00\x01\x02", ["found binary data", "is this the right file?"]),
     ("not utf-8", b"cluster: pr\xf6d\n", ["the byte 0xf6", "save the file as UTF-8"]),
     ("tab", b"cluster: prod\netcd:\n\thosts: {}\n", [":3: ", "found a tab", "replace tabs by spaces"]),
-    ("no yaml", b"cluster: [prod\n", ["what YAML cannot read", "open quotes or brackets"]),
+    ("no yaml", b"cluster: [prod\n", [":1: ", "what YAML cannot read", "close the `[` of column 10"]),
     ("list", b"- prod\n", ["found a list"]),
     ("no cluster", b"etcd: {hosts: {a: {address: 127.0.0.1}}}\n", ["cluster"]),
     ("no hosts", b"cluster: prod\netcd: {hosts: {}}\n", ["etcd.hosts"]),

@@ -39,7 +39,6 @@ def folder(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "aside"),
     [
-        (folder, "directory"),
         (lambda path: path.chmod(0o755), "executable"),
         (lambda path: path.write_bytes(b"#!/bin/sh\n"), "executable"),
         (lambda path: path.write_bytes(b"$ANSIBLE_VAULT;1.1;AES256\n6162\n"), "ansible-vault"),
@@ -58,6 +57,7 @@ def test_left_aside(hosts: Path, spoil: Callable[[Path], object], aside: str) ->
     ("spoil", "wrong"),
     [
         (lambda path: path.unlink(), "cannot be read: No such file"),
+        (folder, "no regular file"),
         (lambda path: path.write_bytes(b"[etcd]\na b\n"), "hosts:2: expected name=value"),
         (lambda path: path.write_bytes(b"[etcd]\na ansible_ssh_pass=hu'sh\n"), "a ansible_ssh_pass=[redacted]"),
         (lambda path: path.write_bytes(b"[etcd]\na\xe9\n"), "hosts:2: expected UTF-8"),

@@ -172,4 +172,4 @@ def test_an_edit_that_is_owed_makes_a_healthy_cluster_unfinished() -> None:
     assert then.acts
     assert f"{name(1)} is a member, and is to be put back into [etcd] of /hosts" in then.proof
     assert enlisted.owed(OURS, file(PLAIN), found) == found
-    assert enlisted.owed(OURS, AnsibleFile(Path("/hosts"), aside="it is a directory"), found) == found
+    assert enlisted.owed(OURS, AnsibleFile(Path("/hosts"), aside="it is encrypted"), found) == found

@@ -7,6 +7,8 @@ import pickle
 from pathlib import Path, PurePosixPath
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from requorum.inventory import Backup, Etcd, EtcdHost, Inventory, MasterHost, Masters, Ssh, load
 
@@ -75,9 +77,10 @@ def test_the_examples_load(path: Path) -> None:
 
 def test_paths_start_at_home_or_at_the_inventorys_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for name in ("home/.ssh/id", "site/keys/known"):
+    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    for name, data in (("home/.ssh/id", key), ("site/keys/known", b"# nobody yet\n")):
         (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).write_text("x\n")
+        (tmp_path / name).write_bytes(data)
     path = tmp_path / "site/prod.yaml"
     path.write_text("cluster: c\nssh: {identity_file: ~/.ssh/id, known_hosts: keys/known}\netcd: {hosts: {a: {}}}\n")
     monkeypatch.chdir(tmp_path)
