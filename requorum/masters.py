@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from requorum.facts import master, master_api, master_config
+from requorum.diagnosis import Verdict
+from requorum.facts import holders, master, master_api, master_config
 from requorum.facts.host import HostFacts, MissingFact, Silent
 from requorum.facts.master import Master
 from requorum.facts.prediction import mod_revisions
@@ -17,6 +18,13 @@ from requorum.survey import Unexpected
 MEND = (
     "look at it on that master: systemctl status origin-master-api origin-master-controllers (or atomic-openshift-…), "
     "master-logs api api; mend what is named, then run the same command again"
+)
+
+
+MISSED = (
+    "what only lost members held is unknown, so etcd's revision may have gone back, and kubelets, the SDN and routers may "
+    "have missed events without a word, which no restart of an API cures: restart the node service on every node "
+    "(systemctl restart origin-node, or atomic-openshift-node), then the router pods"
 )
 
 
@@ -128,6 +136,30 @@ class Masters:
             for name in listed.keys() | held.keys()
             if listed.get(name) != held.get(name)
         )
+
+    def left_to_do(self) -> list[str]:
+        """What is left to an administrator, in words: who may have missed events, and what else names members."""
+        if not self._run.hosts("masters"):
+            return []
+        forced = any(facts.forced_by for facts in self._cluster.reached)
+        lines = [MISSED] if forced or self._cluster.diagnosis.verdict is Verdict.LOST else []
+        wanted = set(self.listed())
+        for holder, urls in self._holders().items():
+            named = {self.places[host] for url in urls if (host := master_config.host_of(url)) in self.places}
+            lines.append(holder.disagreement(named, wanted))
+        return [line for line in lines if line]
+
+    def _holders(self) -> dict[holders.Holder, tuple[str, ...]]:
+        """The objects that name members and are not edited, with every url in them, from the survivor."""
+        survivor = self._cluster.survivor
+        prefix = self.surveyed(self._run.hosts("masters")[0]).config.prefix
+        answer = self._run.remotes[survivor.name].run(holders.command(prefix), seconds=30)
+        try:
+            if answer.exit != 0:
+                raise ValueError(answer.stderr.strip() or f"exit {answer.exit}")
+            return holders.parse(answer.stdout)
+        except ValueError as error:
+            raise Unexpected(survivor.name, expected="objects in etcd", found=str(error), advice=MEND) from None
 
     def _here(self, etcd: EtcdMember) -> str:
         return master_api.here(f"https://{etcd.surveyed.machine.hostname}:{self.surveyed(etcd.name).config.port}")

@@ -225,4 +225,7 @@ def test_a_log_that_was_led_since_the_survey_ends_elsewhere() -> None:
     assert led_since(None, before) == ""
     for last in ((2, 101), (3, 100), (2, 98)):
         said = led_since(before, data(0, last=last))
-        assert said == f"its log ends in entry {last[1]} of term {last[0]}, and the survey found it to end in entry 100 of term 2"
+        assert (
+            said
+            == f"its log ends in entry {last[1]} of term {last[0]}, and the survey found it to end in entry 100 of term 2"
+        )
