@@ -85,6 +85,23 @@ def test_three_of_five_with_workers(labs: Labs) -> None:
     assert_recovered(lab, run(lab, "-n", "3"), writes)
 
 
+@pytest.mark.parametrize(
+    "release", ["bookworm", *(pytest.param(r, marks=pytest.mark.full) for r in ("bullseye", "trixie"))]
+)
+@pytest.mark.parametrize("deaf", [False, pytest.param(True, marks=pytest.mark.full)], ids=["", "deaf"])
+def test_a_log_that_begins_with_a_snapshot(labs: Labs, release: str, deaf: bool) -> None:
+    """As that of every cluster that has lived for a while: the survivor starts from it, and joiners are sent one."""
+    lab = labs(release=release)
+    for host in lab.hosts:
+        lab.run(host, "echo ETCD_SNAPSHOT_COUNT=50 >> /etc/etcd/etcd.conf; systemctl restart etcd")
+        lab.wait_healthy()
+    writes = written(lab)
+    for host in lab.hosts:
+        assert ".snap" in lab.run(host, f"ls {lab.record.spec.data_dir}/member/snap").stdout
+    lab.break_hosts(lost_hosts(lab), "destroyed", reboot_survivor=deaf)
+    assert_recovered(lab, run(lab), writes)
+
+
 @pytest.mark.full
 def test_four_of_seven(labs: Labs) -> None:
     lab = labs(members=7)
