@@ -143,14 +143,21 @@ class Masters:
             return []
         forced = any(facts.forced_by for facts in self._cluster.reached)
         lines = [MISSED] if forced or self._cluster.diagnosis.verdict is Verdict.LOST else []
-        wanted = set(self.listed())
-        for holder, urls in self._holders().items():
+        wanted, held = set(self.listed()), self._held()
+        for holder, urls in held.urls.items():
             named = {self.places[host] for url in urls if (host := master_config.host_of(url)) in self.places}
             lines.append(holder.disagreement(named, wanted))
+        here = self._run.hosts("masters")
+        lines += [
+            f"the API server at {address} is gone, and its lease is still in etcd: the service `kubernetes` sends clients "
+            "there until that ends (seconds, after a recovery); oc -n default get endpoints kubernetes shows it"
+            for address in held.leases
+            if self.places.get(address) not in here
+        ]
         return [line for line in lines if line]
 
-    def _holders(self) -> dict[holders.Holder, tuple[str, ...]]:
-        """The objects that name members and are not edited, with every url in them, from the survivor."""
+    def _held(self) -> holders.Held:
+        """What the API keeps in etcd that names members and is not edited, or API servers, from the survivor."""
         survivor = self._cluster.survivor
         prefix = self.surveyed(self._run.hosts("masters")[0]).config.prefix
         answer = self._run.remotes[survivor.name].run(holders.command(prefix), seconds=30)

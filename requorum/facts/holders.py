@@ -1,4 +1,4 @@
-"""Objects of OpenShift that name etcd's members, too, and that a recovery does not edit: read from etcd, judged here.
+"""What OpenShift keeps in etcd that names members, and is not edited, or API servers: read from etcd, judged here.
 
 Source: openshift-ansible 3.11, roles openshift_service_catalog, calico and nuage_master. An object is kept in etcd as
 protobuf or JSON; its urls are plain text in both, unless the API server encrypts what it stores.
@@ -7,6 +7,7 @@ protobuf or JSON; its urls are plain text in both, unless the API server encrypt
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from requorum.facts.shell import CTL
@@ -50,6 +51,14 @@ HOLDERS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The urls in each object that is there, and the addresses of API servers whose leases have not ended."""
+
+    urls: Mapping[Holder, tuple[str, ...]]
+    leases: tuple[str, ...]
+
+
 def command(prefix: str) -> str:
     """The command that `parse` reads; `prefix` is the API's own in etcd. Of an object only its urls are printed."""
     lines = [f"urls {number} {shlex.quote(f'/{prefix}/{holder.key}')} || exit" for number, holder in enumerate(HOLDERS)]
@@ -65,15 +74,20 @@ urls() {
 }
 """
         + "\n".join(lines)
+        + f"\nctl get {shlex.quote(f'/{prefix}/masterleases/')} --prefix --keys-only | sed -n 's!.*/!lease !p'"
     )
 
 
-def parse(output: str) -> dict[Holder, tuple[str, ...]]:
-    """The urls in each object that is there. Raises ValueError for anything else."""
+def parse(output: str) -> Held:
+    """What was found there. Raises ValueError for anything else."""
     found: dict[Holder, tuple[str, ...]] = {}
+    leases: list[str] = []
     try:
         for line in output.splitlines():
             kind, number, *url = line.split(" ")
+            if kind == "lease" and not url:
+                leases.append(number)
+                continue
             holder = HOLDERS[int(number)]
             if kind == "there" and not url:
                 found[holder] = ()
@@ -82,5 +96,5 @@ def parse(output: str) -> dict[Holder, tuple[str, ...]]:
             else:
                 raise ValueError(f"it begins with {kind!r}")
     except (ValueError, IndexError, KeyError) as error:
-        raise ValueError(f"expected the urls of objects, found {output[:200]!r} ({error})") from None
-    return found
+        raise ValueError(f"expected urls and leases, found {output[:200]!r} ({error})") from None
+    return Held(found, tuple(leases))

@@ -80,7 +80,7 @@ def _record(lab: Lab, point: Point, how: str, seconds: float, said: str) -> None
     result = {"round": name_of(point, how), "step": step, "how": column, "why": why, "seconds": round(seconds, 1)}
     at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     line = json.dumps(
-        {**result, "at": at, "code": code(), "commit": _commit(), "versions": _versions(lab), "said": said}
+        {**result, "at": at, "code": code(), "commit": commit(), "versions": _versions(lab), "said": said}
     )
     Path(FILE).parent.mkdir(parents=True, exist_ok=True)
     with open(FILE, "ab") as stream:
@@ -90,7 +90,8 @@ def _record(lab: Lab, point: Point, how: str, seconds: float, said: str) -> None
 
 
 @cache
-def _commit() -> str:
+def commit() -> str:
+    """The commit that is checked out; `none` where there is no git."""
     try:
         said = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):

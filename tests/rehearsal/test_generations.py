@@ -14,7 +14,6 @@ from runbook_runs import (
     assert_whole,
     broken,
     chance,
-    declared_lost,
     left_behind,
     run,
     state,
@@ -41,18 +40,6 @@ from lab.writer import Write
 
 Labs = Callable[..., Lab]
 
-GENERATIONS = {"bullseye": "3.3.25", "bookworm": "3.4.23", "trixie": "3.5.16"}
-SAMPLE = chance("generation").choice(["bullseye", "trixie"])
-"""What CI runs; the other rehearsals are on bookworm."""
-
-
-def generations(*, sampled: bool) -> list[object]:
-    """Each release with its etcd; all of them are `full`, apart from the sample where the test is to be in CI's."""
-    return [
-        pytest.param(release, id=f"{release}-{etcd}", marks=[] if sampled and release == SAMPLE else pytest.mark.full)
-        for release, etcd in GENERATIONS.items()
-    ]
-
 
 def lost_hosts(lab: Lab) -> list[str]:
     return sorted(chance("lost", lab.record.spec.release).sample([host.short for host in lab.hosts], 2))
@@ -75,42 +62,12 @@ def assert_survives_restarts(lab: Lab, writes: list[Write]) -> None:
     assert_told(run(lab, "checks/"), exit=0, outcome="checks", verdict="healthy")
 
 
-@pytest.mark.parametrize("release", generations(sampled=True))
-def test_hosts_back_empty(labs: Labs, release: str) -> None:
-    lab = labs(release=release)
-    assert f"etcd Version: {GENERATIONS[release]}\n" in lab.run("etcd-0", "etcd --version").stdout
-    writes = broken(lab, lost_hosts(lab), "destroyed")
-    assert_recovered(lab, run(lab), writes)
-    assert_survives_restarts(lab, writes)
-
-
 @pytest.mark.full
 def test_the_unit_of_rhel_7(labs: Labs) -> None:
     """Its ExecStart repeats three variables as flags, which etcd from 3.4 on refuses."""
     lab = labs(release="bullseye", exec_start="rhel", quoted=True)
     writes = broken(lab, lost_hosts(lab), "destroyed")
     assert_recovered(lab, run(lab), writes)
-    assert_survives_restarts(lab, writes)
-
-
-@pytest.mark.parametrize("release", generations(sampled=False))
-def test_silent_and_back_later(labs: Labs, tmp_path: Path, release: str) -> None:
-    lab = labs(release=release)
-    lost = lost_hosts(lab)
-    survivor = next(host.short for host in lab.hosts if host.short not in lost)
-    inventory = declared_lost(lab, lost, tmp_path / "inventory.yaml")
-    writes = broken(lab, lost, "dead")
-    alone = run(lab, inventory=inventory)
-    sentence = f"1 of 3 members; run the same command when {', '.join(lost)} are back"
-    assert_told(alone, exit=0, outcome="recovered", verdict="lost", says=[sentence])
-    assert_whole(lab, writes, [survivor])
-    writes += written(lab, 20, [survivor])
-
-    lab.boot(*lost, wipe=True)
-    done = run(lab, inventory=inventory)
-    assert_told(done, exit=0, outcome="recovered", verdict="unfinished", says=["3 of 3 members"])
-    assert_whole(lab, writes)
-    assert left_behind(lab) == []
     assert_survives_restarts(lab, writes)
 
 

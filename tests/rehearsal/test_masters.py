@@ -86,6 +86,8 @@ def test_two_of_three_masters_lose_power_and_data(colocated: Lab) -> None:
     create(lab, lab.hosts[0], "before")
     stored(lab, "calico-config", lab.hosts)
     stored(lab, "nuage-master-config", lab.hosts[:2])
+    for address in (lab.hosts[0].address, "10.99.0.1"):
+        leased(lab, address)
     writes = written(lab)
     lab.break_hosts(lost_hosts(lab), "destroyed")  # not `broken`: the edit would go into every test that asks for that
     planned = run(lab, "--plan")
@@ -96,8 +98,10 @@ def test_two_of_three_masters_lose_power_and_data(colocated: Lab) -> None:
     assert_told(done, exit=0, outcome="recovered", verdict="lost", says=[
         "3 of 3 members", "restart the node service on every node",
         f"Nuage (ConfigMap kube-system/nuage-master-config) does not name the member on {lab.hosts[2].name}",
+        "the API server at 10.99.0.1 is gone",
     ])  # fmt: skip
     assert "Calico" not in done.output
+    assert f"the API server at {lab.hosts[0].address} is gone" not in done.output
     assert_whole(lab, writes)
     assert left_behind(lab) == []
     assert configs(lab) == before
@@ -109,6 +113,13 @@ def test_two_of_three_masters_lose_power_and_data(colocated: Lab) -> None:
 
     checked = run(lab, "checks/")
     assert checked.exit == 0, checked.output
+
+
+def leased(lab: Lab, address: str) -> None:
+    """An API server at this address has said that it lives."""
+    client = lab.client(lab.hosts[0])
+    client.put(f"/kubernetes.io/masterleases/{address}".encode(), b"k8s", client.grant(600))
+    client.close()
 
 
 def stored(lab: Lab, name: str, hosts: Sequence[Host]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from local_shell import LocalShell, stand_in
 
-from requorum.facts.holders import HOLDERS, command, parse
+from requorum.facts.holders import HOLDERS, Held, command, parse
 
 CATALOG, CALICO, NUAGE = HOLDERS
 ETCDCTL = r"""
@@ -16,6 +16,7 @@ key=${args##*get }; key=${key%% *}
 case $key in
   /kubernetes.io/daemonsets/kube-service-catalog/apiserver) object='--etcd-servers\n\x12\x34https://etcd-0.example.com:2379,https://10.0.0.11:2379\x1a';;
   /kubernetes.io/configmaps/kube-system/calico-config) object='k8s:enc:aescbc:v1:\xff\x00';;
+  /kubernetes.io/masterleases/) echo "${key}10.0.0.10"; echo; echo "${key}10.0.0.99"; echo; exit;;
   *) exit 0;;
 esac
 case $args in *--keys-only*) echo "$key"; echo;; *) printf -- "$object";; esac
@@ -26,10 +27,8 @@ def test_urls_are_found_in_what_the_api_server_stores(tmp_path: Path) -> None:
     shell = LocalShell(stand_in(tmp_path / "bin", "etcdctl", ETCDCTL))
     said = shell.run(command("kubernetes.io"), seconds=10)
     assert (said.exit, said.stderr) == (0, "")
-    assert parse(said.stdout) == {
-        CATALOG: ("https://etcd-0.example.com:2379", "https://10.0.0.11:2379"),
-        CALICO: (),
-    }
+    urls = ("https://etcd-0.example.com:2379", "https://10.0.0.11:2379")
+    assert parse(said.stdout) == Held({CATALOG: urls, CALICO: ()}, ("10.0.0.10", "10.0.0.99"))
 
 
 def test_an_etcd_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
@@ -39,9 +38,11 @@ def test_an_etcd_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
     assert "no leader" in said.stderr
 
 
-@pytest.mark.parametrize("output", ["hello\n", "url 0 https://x\n", "there 9\n", "there 0 more\n", "there x\n"])
+@pytest.mark.parametrize(
+    "output", ["hello\n", "url 0 https://x\n", "there 9\n", "there 0 more\n", "there x\n", "lease\n", "lease a b\n"]
+)
 def test_anything_else_is_an_error(output: str) -> None:
-    with pytest.raises(ValueError, match="expected the urls of objects"):
+    with pytest.raises(ValueError, match="expected urls and leases"):
         parse(output)
 
 
