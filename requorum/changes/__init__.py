@@ -9,7 +9,7 @@ from requorum.changes.certificates import (
     TakeCertificatesBack,
 )
 from requorum.changes.change import Change, ChangeFailed, Shell
-from requorum.changes.files import EditFile, MoveAside, RemoveFile, WriteFile
+from requorum.changes.files import EditFile, MoveAside, RemoveFile, RemoveParts, WriteFile
 from requorum.changes.flannel import RestartFlannel
 from requorum.changes.force import SetForce
 from requorum.changes.here import CopyHere, EditHere
@@ -53,6 +53,7 @@ __all__ = [
     "ReloadUnits",
     "RemoveFile",
     "RemoveMember",
+    "RemoveParts",
     "RemoveTools",
     "RestartFlannel",
     "RestartMaster",

@@ -23,12 +23,16 @@ LABELLED = 'command -v getenforce >/dev/null && [ "$(getenforce)" != Disabled ]'
 """Shell: SELinux labels files here."""
 
 
+PARTS = ".requorum.new-??????"
+"""How the name of a file ends that is to take another one's place, once it is whole."""
+
+
 def new_file(beside: str) -> str:
     """Shell: `new`, a file beside another (a word) that is to take its place; one that a kill has left goes first.
 
     Where it was killed, the change is made again: no half a file stays, nor a second copy of a secret.
     """
-    return f"rm -f {beside}.requorum.new-??????\nnew=$(mktemp {beside}.requorum.new-XXXXXX) || return 1"
+    return f"rm -f {beside}{PARTS}\nnew=$(mktemp {beside}{PARTS.replace('?', 'X')}) || return 1"
 
 
 def kept_copy(source: str, to: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from builders import conf, facts, mark, name
 from local_shell import LocalShell, stand_in
 
-from requorum.changes import ChangeFailed, MoveAside, MoveBack, RemoveFile, RestoreFile, WriteFile
+from requorum.changes import ChangeFailed, MoveAside, MoveBack, RemoveFile, RemoveParts, RestoreFile, WriteFile
 from requorum.facts import etcd_conf
 from requorum.facts import mark as marks
 
@@ -120,6 +120,19 @@ def labelled(folder: Path) -> None:
     """Commands as on a host with SELinux, where a new file gets another label than the one that it replaces."""
     stand_in(folder, "getenforce", "echo Enforcing")
     stand_in(folder, "stat", "case $3 in *.requorum.*) echo tmp_t;; *) echo etc_t;; esac")
+
+
+def test_an_abort_removes_what_a_kill_left_of_a_write_that_nobody_makes_again(
+    tmp_path: Path, shell: LocalShell
+) -> None:
+    conf, left = tmp_path / "etcd/etcd.conf", tmp_path / "etcd/etcd.conf.requorum.new-a1B2c3"
+    conf.parent.mkdir()
+    conf.write_text("A=1\n")
+    left.write_text("A=")
+    change = RemoveParts(HOST, (str(tmp_path / "etcd"), str(tmp_path / "nowhere")))
+    assert change.do(shell)
+    assert (left.exists(), conf.read_text()) == (False, "A=1\n")
+    assert not change.do(shell)
 
 
 def test_write_keeps_the_selinux_label(tmp_path: Path) -> None:
