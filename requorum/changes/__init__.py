@@ -9,7 +9,7 @@ from requorum.changes.certificates import (
     TakeCertificatesBack,
 )
 from requorum.changes.change import Change, ChangeFailed, Shell
-from requorum.changes.files import EditFile, MoveAside, RemoveFile, RemoveParts, WriteFile
+from requorum.changes.files import EditFile, MoveAside, RemoveFile, RemoveUnfinished, WriteFile
 from requorum.changes.flannel import RestartFlannel
 from requorum.changes.force import SetForce
 from requorum.changes.here import CopyHere, EditHere
@@ -53,8 +53,8 @@ __all__ = [
     "ReloadUnits",
     "RemoveFile",
     "RemoveMember",
-    "RemoveParts",
     "RemoveTools",
+    "RemoveUnfinished",
     "RestartFlannel",
     "RestartMaster",
     "RestoreFile",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from requorum.changes.change import LABELLED, PARTS, Change, new_file, quote
+from requorum.changes.change import LABELLED, UNFINISHED, Change, new_file, quote
 from requorum.facts import ca
 from requorum.facts.host import HostFacts
 from requorum.facts.issuing import FOLDER, NOTHING, PLACED, TARGETS
@@ -218,7 +218,7 @@ class TakeCertificatesBack(Change):
 while read -r sum name path; do
   to=$path
   if [ -L "$to" ] && [ -f "$to" ]; then to=$(readlink -f "$to"); fi
-  rm -f "$to"{PARTS}  # a second copy of the key, if a kill left it
+  rm -f "$to"{UNFINISHED}  # a second copy of the key, if a kill left it
   if [ -e "$aside$to" ]; then
     cp -a -T "$aside$to" "$to.requorum.back" && sync "$to.requorum.back" && mv -fT "$to.requorum.back" "$to" || return 1
   elif [ -e "$to" ]; then

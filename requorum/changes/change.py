@@ -23,7 +23,7 @@ LABELLED = 'command -v getenforce >/dev/null && [ "$(getenforce)" != Disabled ]'
 """Shell: SELinux labels files here."""
 
 
-PARTS = ".requorum.new-??????"
+UNFINISHED = ".requorum.new-??????"
 """How the name of a file ends that is to take another one's place, once it is whole."""
 
 
@@ -32,7 +32,7 @@ def new_file(beside: str) -> str:
 
     Where it was killed, the change is made again: no half a file stays, nor a second copy of a secret.
     """
-    return f"rm -f {beside}{PARTS}\nnew=$(mktemp {beside}{PARTS.replace('?', 'X')}) || return 1"
+    return f"rm -f {beside}{UNFINISHED}\nnew=$(mktemp {beside}{UNFINISHED.replace('?', 'X')}) || return 1"
 
 
 def kept_copy(source: str, to: str) -> str:

@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from requorum.changes.change import LABELLED, PARTS, Change, new_file, quote
+from requorum.changes.change import LABELLED, UNFINISHED, Change, new_file, quote
 from requorum.facts import etcd_conf, flannel, manifest, mark, master, master_config, unit
 from requorum.facts.host import HostFacts
 
@@ -134,16 +134,16 @@ return 0"""
 
 
 @dataclass(frozen=True)
-class RemoveParts(Change):
+class RemoveUnfinished(Change):
     """Remove what a kill in the middle of a write has left beside the file: a run that goes on writes it again, no abort does."""
 
     places: tuple[str, ...] = ("/etc/etcd", "/etc/origin", "/etc/sysconfig", "/etc/systemd/system", "/var/lib/requorum")
 
     def shown(self) -> str:
-        return f"rm …{PARTS} below {', '.join(self.places)}"
+        return f"rm …{UNFINISHED} below {', '.join(self.places)}"
 
     def _left(self) -> str:
-        return f"find {' '.join(map(quote, self.places))} -xdev -type f -name {quote(f'*{PARTS}')} 2>/dev/null"
+        return f"find {' '.join(map(quote, self.places))} -xdev -type f -name {quote(f'*{UNFINISHED}')} 2>/dev/null"
 
     def test(self) -> str:
         return f'[ -z "$({self._left()})" ]'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from requorum.changes import Change, RemoveFile, RemoveParts, WriteFile
+from requorum.changes import Change, RemoveFile, RemoveUnfinished, WriteFile
 from requorum.facts import mark
 from requorum.facts.host import HostFacts
 from requorum.facts.mark import Found, Mark
@@ -40,7 +40,7 @@ def strike_undone(facts: HostFacts) -> list[Change]:
     """The recovery was undone before it forced: what it wrote down here goes."""
     ours = facts.mark and facts.forced_by and facts.forced_by.recovery == facts.mark.recovery
     forced: list[Change] = [RemoveFile(facts.name, mark.FORCED_PATH)] if ours else []
-    return [RemoveParts(facts.name), *forced, RemoveFile(facts.name, mark.PATH)]
+    return [RemoveUnfinished(facts.name), *forced, RemoveFile(facts.name, mark.PATH)]
 
 
 def strike(facts: HostFacts, *, whole: bool) -> list[Change]:

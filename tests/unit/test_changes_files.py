@@ -12,7 +12,7 @@ import pytest
 from builders import conf, facts, mark, name
 from local_shell import LocalShell, stand_in
 
-from requorum.changes import ChangeFailed, MoveAside, MoveBack, RemoveFile, RemoveParts, RestoreFile, WriteFile
+from requorum.changes import ChangeFailed, MoveAside, MoveBack, RemoveFile, RemoveUnfinished, RestoreFile, WriteFile
 from requorum.facts import etcd_conf
 from requorum.facts import mark as marks
 
@@ -129,7 +129,7 @@ def test_an_abort_removes_what_a_kill_left_of_a_write_that_nobody_makes_again(
     conf.parent.mkdir()
     conf.write_text("A=1\n")
     left.write_text("A=")
-    change = RemoveParts(HOST, (str(tmp_path / "etcd"), str(tmp_path / "nowhere")))
+    change = RemoveUnfinished(HOST, (str(tmp_path / "etcd"), str(tmp_path / "nowhere")))
     assert change.do(shell)
     assert (left.exists(), conf.read_text()) == (False, "A=1\n")
     assert not change.do(shell)
