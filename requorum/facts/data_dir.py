@@ -100,7 +100,7 @@ class DataDir:
 
     @property
     def members(self) -> tuple[DbMember, ...]:
-        """The membership as far as it is committed: the database's, and the changes in the log laid over it.
+        """The membership as far as it is committed, by name: the database's, and the changes in the log laid over it.
 
         A change may be in both: it says the same then. While `unseen` is not 0, a change may be missing. Names and
         client URLs are only as good as the database's (see `Db`).
@@ -116,7 +116,7 @@ class DataDir:
             for change in self.log.conf_changes:
                 if change.index <= committed and change.node_id not in removed:
                     _apply(found, change)
-        return tuple(found.values())
+        return tuple(sorted(found.values(), key=lambda member: member.name))
 
     @property
     def half_removed(self) -> tuple[int, ...]:

@@ -64,15 +64,16 @@ def table() -> Iterator[None]:
     write_table(TOPOLOGIES, RELEASES)
 
 
-def given(labs: Labs, topology: str, release: str = "bookworm") -> Lab:
-    lab = labs(topology=topology, release=release)
+def given(labs: Labs, topology: str, release: str = "bookworm", members: int = 3) -> Lab:
+    lab = labs(topology=topology, release=release, members=members)
     if topology in ON_MASTERS:
         masters.wait_ready(lab)
     return lab
 
 
 def lost_hosts(lab: Lab) -> list[str]:
-    return sorted(chance("lost", lab.record.spec.topology).sample([host.short for host in lab.hosts], 2))
+    short = [host.short for host in lab.hosts]
+    return sorted(chance("lost", lab.record.spec.topology).sample(short, len(short) // 2 + 1))
 
 
 def survivor_of(lab: Lab) -> str:
@@ -91,7 +92,8 @@ def put_aside(lines: set[str]) -> set[str]:
 
 
 def assert_recovered(lab: Lab, done: Done, writes: list[Write], before: dict[str, list[str]]) -> None:
-    assert_told(done, exit=0, outcome="recovered", verdict=str(done.summary["verdict"]), says=["3 of 3 members"])
+    all_of_them = f"{len(lab.hosts)} of {len(lab.hosts)} members"
+    assert_told(done, exit=0, outcome="recovered", verdict=str(done.summary["verdict"]), says=[all_of_them])
     assert done.summary["unknown_changes"] == []
     assert_whole(lab, writes)
     assert left_behind(lab) == []
@@ -139,6 +141,16 @@ def test_silent_and_back_later(labs: Labs, tmp_path: Path, topology: str, releas
         lab.boot(*lost, wipe=True)
         assert_recovered(lab, counted(run(lab, inventory=inventory, timeout=600)), writes, before)
         assert_survives_restarts(lab, writes)
+
+
+@full
+@pytest.mark.parametrize("topology", ["colocated", *RUNTIMES])
+def test_three_of_five(labs: Labs, topology: str) -> None:
+    lab = given(labs, topology, members=5)
+    before = files(lab)
+    writes = broken(lab, lost_hosts(lab), "destroyed")
+    assert_recovered(lab, run(lab, "-n", "3", timeout=900), writes, before)
+    assert_survives_restarts(lab, writes)
 
 
 @full
