@@ -12,6 +12,7 @@ from requorum.facts.prediction import mod_revisions
 from requorum.facts.shell import CTL
 from requorum.live import Cluster, EtcdMember
 from requorum.naming import Places, disagreements, hosts_of, place_of, places, strangers
+from requorum.remote import RemoteError
 from requorum.run import Run
 from requorum.survey import Unexpected
 
@@ -26,6 +27,8 @@ MISSED = (
     "have missed events without a word, which no restart of an API cures: restart the node service on every node "
     "(systemctl restart origin-node, or atomic-openshift-node), then the router pods"
 )
+
+LOOK = "oc -n kube-service-catalog get daemonset apiserver -o yaml; oc -n kube-system get configmaps -o yaml"
 
 
 class Masters:
@@ -143,14 +146,20 @@ class Masters:
             return []
         forced = any(facts.forced_by for facts in self._cluster.reached)
         lines = [MISSED] if forced or self._cluster.diagnosis.verdict is Verdict.LOST else []
-        wanted, held = set(self.listed()), self._held()
+        try:
+            wanted, held = set(self.listed()), self._held()
+        except RemoteError as error:  # it must not make a recovery that has ended a failed one
+            return [
+                *lines,
+                f"whom the service catalog, Calico and Nuage name could not be read ({error.found}): {LOOK}",
+            ]
         for holder, urls in held.urls.items():
             named = {self.places[host] for url in urls if (host := master_config.host_of(url)) in self.places}
             lines.append(holder.disagreement(named, wanted))
         here = self._run.hosts("masters")
         lines += [
-            f"the API server at {address} is gone, and its lease is still in etcd: the service `kubernetes` sends clients "
-            "there until that ends (seconds, after a recovery); oc -n default get endpoints kubernetes shows it"
+            f"an API server at {address}, where no reached master is known to be, has a lease in etcd: if it is gone, the "
+            "service `kubernetes` sends clients there until that ends; oc -n default get endpoints kubernetes shows it"
             for address in held.leases
             if self.places.get(address) not in here
         ]

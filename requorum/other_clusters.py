@@ -94,6 +94,7 @@ def on_disk(reached: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
 
 def _first_difference(one: DataDir, other: DataDir) -> int:
     """The first index at which two logs hold different entries, both as committed; 0 where the samples agree."""
-    known = min(max(data.commit or 0, data.consistent_index or 0) for data in (one, other))
+    # A forced start that did not elect may have applied its removals; only its log says what is committed.
+    known = min((data.commit or 0) if data.half_removed else data.settled for data in (one, other))
     common = sorted(index for index in one.samples.keys() & other.samples.keys() if index <= known)
     return next((index for index in common if one.samples[index] != other.samples[index]), 0)

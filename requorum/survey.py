@@ -37,6 +37,9 @@ from requorum.remote import NotAdmitted, Output, Remote, RemoteError, Unreachabl
 
 Found = TypeVar("Found")
 
+_CUT = (124, 137)
+"""Exit codes of a command whose time was up."""
+
 
 class Unexpected(RemoteError):
     """A host answered something that Requorum does not know how to read."""
@@ -194,6 +197,10 @@ def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None =
             return before(known)
         output = outputs[noun]
         try:
+            if noun in SMALL and (output.exit in _CUT or output.truncated):
+                raise ValueError(
+                    "no whole answer in time"
+                )  # nothing would look like a fact: no process, no mark, no lock
             return parse(output.stdout)
         except ValueError as error:
             said = f"{error}" + (f"; {output.stderr.strip()}" if output.stderr.strip() else "")

@@ -143,7 +143,7 @@ class RemoveUnfinished(Change):
         return f"rm …{UNFINISHED} below {', '.join(self.places)}"
 
     def _left(self) -> str:
-        return f"find {' '.join(map(quote, self.places))} -xdev -type f -name {quote(f'*{UNFINISHED}')} 2>/dev/null"
+        return f"find -H {' '.join(map(quote, self.places))} -xdev -type f -name {quote(f'*{UNFINISHED}')} 2>/dev/null"
 
     def test(self) -> str:
         return f'[ -z "$({self._left()})" ]'

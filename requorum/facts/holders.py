@@ -64,13 +64,14 @@ def command(prefix: str) -> str:
     lines = [f"urls {number} {shlex.quote(f'/{prefix}/{holder.key}')} || exit" for number, holder in enumerate(HOLDERS)]
     return (
         CTL
-        + """set -o pipefail
+        + r"""set -o pipefail
+url='https?://(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+)(:[0-9]+)?'
 urls() {
   local key
   key=$(ctl get "$2" --keys-only) || return
   [ -n "$key" ] || return 0
   echo "there $1"
-  { ctl get "$2" --print-value-only | grep -aoE 'https?://[][A-Za-z0-9.:_-]+' || [ $? -eq 1 ]; } | sed "s/^/url $1 /"
+  ctl get "$2" --print-value-only | { grep -aoE "$url" || [ $? -eq 1 ]; } | sed "s/^/url $1 /"
 }
 """
         + "\n".join(lines)

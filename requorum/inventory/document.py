@@ -84,9 +84,10 @@ def _decoded(path: Path, data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        found, fix = f"the byte 0x{data[error.start]:02x}", "save the file as UTF-8"
-        if data[error.start] == 0xED:  # how UTF-8 would write a surrogate, if it did
+        line = error.object.count(b"\n", 0, error.start) + 1  # behind a byte order mark, where there is one
+        byte = error.object[error.start]
+        found, fix = f"the byte 0x{byte:02x}", "save the file as UTF-8"
+        if byte == 0xED:  # how UTF-8 would write a surrogate, if it did
             found, fix = "half of a character (a lone surrogate)", "remove it; typing the line anew is the surest way"
         raise _whole(path, "UTF-8 text", found, fix, line) from None
 

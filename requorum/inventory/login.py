@@ -93,8 +93,9 @@ def read_path(value: Value, folder: Path, expected: str, fix: str) -> Path | Non
 
 def _user(value: Value) -> str | None:
     user = value.text("a user name")
-    if user is not None and (user.startswith("-") or any(char.isspace() or char in "@:/'\"" for char in user)):
-        at_host = "@" in user
+    # `anna@corp.example.com` is the name of an account where hosts belong to a domain; root is never in one.
+    at_host = user is not None and user.startswith("root@")
+    if user is not None and (at_host or user.startswith("-") or any(c.isspace() or c in ":/'\"" for c in user)):
         fix = (
             "write the name that ssh logs in with" + ", without '@' and the host: that is named in etcd.hosts" * at_host
         )

@@ -12,9 +12,11 @@ HIDDEN = "[redacted]"
 _PEM = re.compile(r"-----BEGIN (?P<kind>[A-Z0-9 ]*PRIVATE KEY)-----.*?(?:-----END (?P=kind)-----|\Z)", re.DOTALL)
 # A kubeconfig's client-key-data, a Secret; also what a read of ours packs: a process's environment, a manifest.
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
+# Base64 of "-----BEGIN " where a word begins elsewhere: behind a slash, or the n of a line's end that is spelt out.
+_PEM_BASE64 = re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/]+={0,2}")
 _USER_OPTION = re.compile(r"(--user(?:=|\s+)['\"]?[^\s:'\"]+:)[^\s'\"]+")
 _SECRET_OPTION = re.compile(
-    r"(--?[a-z-]*(?:password|passwd|passphrase|secret|token)(?:=|\s+)['\"]?)[^\s'\"]+", re.IGNORECASE
+    r"(--?[a-z-]{0,40}(?:password|passwd|passphrase|secret|token)(?:=|\s+)['\"]?)[^\s'\"]+", re.IGNORECASE
 )
 # `ETCD_INITIAL_CLUSTER_TOKEN` only names a cluster, and `ETCD_AUTH_TOKEN` a kind of token: both help the reader.
 _VARIABLE = re.compile(
@@ -23,7 +25,7 @@ _VARIABLE = re.compile(
 )
 _ETCDCTL_USER = re.compile(r"(\bETCDCTL_USER\s*=\s*['\"]?[^\s\0:'\"]+:)[^\s\0'\"]+")
 _YAML = re.compile(
-    r"(^\s*-?\s*['\"]?(?:password|token|clientSecret|client-secret|bindPassword)['\"]?\s*:\s+)\S.*$",
+    r"(^[ \t]{0,200}-?[ \t]{0,200}['\"]?(?:password|token|clientSecret|client-secret|bindPassword)['\"]?\s*:\s+)\S.*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _BEARER = re.compile(r"(Authorization:\s*(?:Bearer|Basic)\s+)[^\s'\"]+", re.IGNORECASE)
@@ -45,7 +47,9 @@ def redact(text: str) -> str:
 
     What names things, as `ETCD_INITIAL_CLUSTER_TOKEN` does, stays. Certificates stay: they are public.
     """
-    return _redact_plain(_BASE64.sub(_hide_base64, text))
+    for pattern in (_BASE64, _PEM_BASE64):
+        text = pattern.sub(_hide_base64, text)
+    return _redact_plain(text)
 
 
 def _redact_plain(text: str) -> str:

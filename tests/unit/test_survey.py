@@ -10,8 +10,8 @@ from builders import data, facts, healthy, inventory, name, process, survey
 from requorum.diagnosis import Verdict, diagnose
 from requorum.facts.data_dir import DataDir
 from requorum.facts.host import HostFacts, Noun, Silent
-from requorum.remote import RemoteError
-from requorum.survey import Surveyor
+from requorum.remote import Output, RemoteError
+from requorum.survey import Surveyor, Unexpected
 
 
 def at(revision: int, host: HostFacts) -> HostFacts:
@@ -53,3 +53,17 @@ def test_a_member_that_runs_and_does_not_answer_is_not_ahead_by_what_it_got_mean
     then = {name(n): at(60, healthy(n)) for n in (1, 2)} if later is None else later
     surveyor = Scripted(dict.fromkeys(first), "/backup", first=first, later=then, on_disk=data(0, revision=55))  # type: ignore[arg-type]
     assert diagnose(inventory(), surveyor.all()).verdict is verdict
+
+
+class Cut:
+    """A remote on which everything hangs."""
+
+    def batch(self, commands: dict[Noun, str], **_: object) -> dict[Noun, Output]:
+        return {noun: Output(124, "", "") for noun in commands}
+
+
+@pytest.mark.parametrize("noun", ["process", "mark", "lock"])
+def test_no_answer_is_no_fact(noun: Noun) -> None:
+    """Nothing would read as: no etcd lives, no recovery is under way, no other run holds the lock."""
+    with pytest.raises(Unexpected, match="no whole answer in time"):
+        Surveyor({name(0): Cut()}, "/backup").again(facts(0), noun)  # type: ignore[dict-item]
