@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from lab import (
@@ -139,7 +141,7 @@ class Lab:
             if path.name in ("lock", "lab.json"):
                 continue
             if path.is_dir():
-                shutil.rmtree(path)
+                wait.until(partial(_removed, path), f"{path} is removed", within=10)
             else:
                 path.unlink()
         (self.record.directory / "lab.json").unlink()
@@ -344,3 +346,13 @@ class Lab:
     def data_directory(self, host: str | Host) -> Path:
         """etcd's data directory on the disk of a host without power."""
         return self.record.upper(self.host(host)) / self.record.spec.data_dir.strip("/")
+
+
+def _removed(folder: Path) -> bool:
+    """Remove a folder; False where something was written there meanwhile: a child of a command that was killed lives on."""
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+            raise
+    return not folder.exists()
