@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
+from typing import TypeVar
 
 from requorum.diagnosis import Verdict
 from requorum.facts import holders, master, master_api, master_config
@@ -15,6 +17,8 @@ from requorum.naming import Places, disagreements, hosts_of, place_of, places, s
 from requorum.remote import RemoteError
 from requorum.run import Run
 from requorum.survey import Unexpected
+
+Found = TypeVar("Found")
 
 MEND = (
     "look at it on that master: systemctl status origin-master-api origin-master-controllers (or atomic-openshift-…), "
@@ -153,15 +157,15 @@ class Masters:
                 *lines,
                 f"whom the service catalog, Calico and Nuage name could not be read ({error.found}): {LOOK}",
             ]
+        known, here = self.places, self._run.hosts("masters")
         for holder, urls in held.urls.items():
-            named = {self.places[host] for url in urls if (host := master_config.host_of(url)) in self.places}
+            named = {known[host] for url in urls if (host := master_config.host_of(url)) in known}
             lines.append(holder.disagreement(named, wanted))
-        here = self._run.hosts("masters")
         lines += [
             f"an API server at {address}, where no reached master is known to be, has a lease in etcd: if it is gone, the "
             "service `kubernetes` sends clients there until that ends; oc -n default get endpoints kubernetes shows it"
             for address in held.leases
-            if self.places.get(address) not in here
+            if known.get(address) not in here
         ]
         return [line for line in lines if line]
 
@@ -169,37 +173,28 @@ class Masters:
         """What the API keeps in etcd that names members and is not edited, or API servers, from the survivor."""
         survivor = self._cluster.survivor
         prefix = self.surveyed(self._run.hosts("masters")[0]).config.prefix
-        answer = self._run.remotes[survivor.name].run(holders.command(prefix), seconds=30)
-        try:
-            if answer.exit != 0:
-                raise ValueError(answer.stderr.strip() or f"exit {answer.exit}")
-            return holders.parse(answer.stdout)
-        except ValueError as error:
-            raise Unexpected(survivor.name, expected="objects in etcd", found=str(error), advice=MEND) from None
+        return self._asked(survivor, holders.command(prefix), holders.parse, "objects in etcd", MEND)
 
     def _here(self, etcd: EtcdMember) -> str:
         return master_api.here(f"https://{etcd.surveyed.machine.hostname}:{self.surveyed(etcd.name).config.port}")
 
     def _from_memory(self, etcd: EtcdMember) -> dict[str, int]:
         script = self._here(etcd) + master_api.LIST
-        answer = self._run.remotes[etcd.name].run(script, seconds=30)
-        try:
-            if answer.exit != 0:
-                raise ValueError(answer.stderr.strip() or f"exit {answer.exit}")
-            return master_api.parse_list(answer.stdout)
-        except ValueError as error:
-            raise Unexpected(etcd.name, expected="a list by its API", found=str(error), advice=MEND) from None
+        return self._asked(etcd, script, master_api.parse_list, "a list by its API", MEND)
 
     def _in_etcd(self, etcd: EtcdMember) -> dict[str, int]:
         """The ConfigMaps of the same namespace, from the survivor, with a quorum."""
         prefix = f"/{self.surveyed(etcd.name).config.prefix}/configmaps/{master_api.NAMESPACE}/"
         script = f"{CTL}ctl get {shlex.quote(prefix)} --prefix --keys-only -w json"
-        survivor = self._cluster.survivor
-        answer = self._run.remotes[survivor.name].run(script, seconds=30)
+        found = self._asked(self._cluster.survivor, script, mod_revisions, "keys in JSON", "look at etcd")
+        return {key.decode(errors="replace").removeprefix(prefix): revision for key, revision in found.items()}
+
+    def _asked(self, etcd: EtcdMember, script: str, parse: Callable[[str], Found], expected: str, advice: str) -> Found:
+        """What a host answers to a script. Raises Unexpected where it fails, or says something else than `expected`."""
+        answer = self._run.remotes[etcd.name].run(script, seconds=30)
         try:
             if answer.exit != 0:
                 raise ValueError(answer.stderr.strip() or f"exit {answer.exit}")
-            found = mod_revisions(answer.stdout)
+            return parse(answer.stdout)
         except ValueError as error:
-            raise Unexpected(survivor.name, expected="keys in JSON", found=str(error), advice="look at etcd") from None
-        return {key.decode(errors="replace").removeprefix(prefix): revision for key, revision in found.items()}
+            raise Unexpected(etcd.name, expected=expected, found=str(error), advice=advice) from None

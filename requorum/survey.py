@@ -198,9 +198,8 @@ def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None =
         output = outputs[noun]
         try:
             if noun in SMALL and (output.exit in _CUT or output.truncated):
-                raise ValueError(
-                    "no whole answer in time"
-                )  # nothing would look like a fact: no process, no mark, no lock
+                # Nothing would look like a fact: no process, no mark, no lock.
+                raise ValueError("no whole answer in time")
             return parse(output.stdout)
         except ValueError as error:
             said = f"{error}" + (f"; {output.stderr.strip()}" if output.stderr.strip() else "")

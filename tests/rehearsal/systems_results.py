@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -39,7 +39,6 @@ class Cell:
     topology: str
     release: str
     loss: str
-    etcd: str
     seconds: float
     platform: float
     why: str
@@ -50,7 +49,6 @@ class Cell:
 class _Clock:
     seconds: float = 0.0
     platform: float = 0.0
-    runs: list[Done] = field(default_factory=list)
 
     def count(self, done: Done) -> Done:
         """A run of the runbook belongs to the cell."""
@@ -87,9 +85,8 @@ def _record(lab: Lab, loss: str, clock: _Clock, why: str) -> None:
     if not FILE:
         return
     spec = lab.record.spec
-    etcd = lab.run(lab.hosts[0], "etcd --version | head -n 1", check=False).stdout.rpartition(" ")[2].strip()
     at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    made = Cell(spec.topology, spec.release, loss, etcd, round(clock.seconds, 1), round(clock.platform, 1), why, at)
+    made = Cell(spec.topology, spec.release, loss, round(clock.seconds, 1), round(clock.platform, 1), why, at)
     with open(FILE, "ab") as stream:
         stream.write(f"{json.dumps(asdict(made))}\n".encode())  # at once: several processes append
 
@@ -101,8 +98,8 @@ def results() -> list[Cell]:
     return [Cell(**json.loads(line)) for line in Path(FILE).read_text(encoding="utf-8").splitlines()]
 
 
-def write_table(topologies: Sequence[str], releases: Sequence[str]) -> None:
-    """Write docs/systems.md from the cells so far."""
+def write_table(topologies: Sequence[str], releases: Mapping[str, str]) -> None:
+    """Write docs/systems.md from the cells so far; `releases` says which etcd each has."""
     made = results()
     if not made:
         return
@@ -125,8 +122,10 @@ def write_table(topologies: Sequence[str], releases: Sequence[str]) -> None:
             twins = [one for one in made if (one.topology, one.release) == (TWIN, release)]
             told = [_told(*([one for one in cells if one.loss == loss] for cells in (here, twins))) for loss in LOSSES]
             if here:
-                lines.append(f"| {topology} | {here[0].etcd or release} | {' | '.join(told)} |")
-    failed = [f"- failed: {one.topology}, {one.etcd}, {LOSSES[one.loss]}: {one.why}" for one in made if one.why]
+                lines.append(f"| {topology} | {releases[release]} | {' | '.join(told)} |")
+    failed = [
+        f"- failed: {one.topology}, {releases[one.release]}, {LOSSES[one.loss]}: {one.why}" for one in made if one.why
+    ]
     write_atomically(TABLE, "\n".join([*lines, *([""] if failed else []), *failed]) + "\n")
 
 

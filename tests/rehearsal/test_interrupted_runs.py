@@ -6,10 +6,13 @@ import itertools
 from pathlib import Path
 
 import pytest
+from hazards import LOST, refused, start, stop
 from killed_runs import SIGNALS, Point, assert_no_overlap, assert_reported, stopped
-from runbook_runs import assert_told, assert_whole, broken, chance, left_behind, run
+from runbook_runs import assert_told, assert_whole, broken, chance, left_behind, run, written
+from sabotage import sabotaged
 
 from lab import Lab
+from lab.parallel import in_parallel
 
 POINTS: dict[int, tuple[Point, ...]] = {
     3: (Point("test_fence"), Point("test_fence", 3), Point("test_fence", 6), Point("test_drop_others")),
@@ -59,3 +62,19 @@ def test_the_same_command_carries_on(lab3: Lab, tmp_path: Path, how: str, worker
         assert any(step.startswith(f"{point.step}[") for step in interrupted), first.output
     assert_whole(lab3, writes)
     assert left_behind(lab3) == []
+
+
+@pytest.mark.full
+def test_a_run_that_was_killed_has_marked_hosts_that_founded_a_cluster_since(lab3: Lab) -> None:
+    """Every host bears a mark from step 20 on. What was founded after it is no data of the cluster that was lost."""
+    broken(lab3, LOST, "destroyed")
+    killed = sabotaged(lab3, {"point": "test_fence[etcd-1.example.com] change 1", "how": "before"})
+    assert killed.returncode == -9, killed.stdout
+    assert in_parallel(lambda host: lab3.run(host, "cat /var/lib/requorum/recovery.json").stdout, lab3.hosts)
+    stop(lab3, lab3.hosts)
+    start(lab3, LOST)
+    lab3.wait_healthy([lab3.host(host) for host in LOST])
+    written(lab3, 100, LOST)
+    stop(lab3, LOST)
+    says = ["two clusters under the same IDs", "hold different entries under the number", "do not start etcd on both"]
+    refused(lab3, "unproven", says)
