@@ -46,7 +46,7 @@ def half_forced(facts: HostFacts) -> bool:
     data = facts.data
     if data is None or data.log is None or facts.mark is None:
         return False
-    pending = {c.node_id for c in data.log.conf_changes if c.kind == "remove" and c.index > _committed(data)}
+    pending = {c.node_id for c in data.log.conf_changes if c.kind == "remove" and c.index > data.settled}
     others = {m.id for m in data.members if not m.is_learner} - {data.node_id}
     # A forced start takes the others out of its database before it elects; the log decides.
     return bool(data.half_removed) if not others else others <= pending
@@ -132,7 +132,7 @@ def _removed(heir: HostFacts, old: HostFacts) -> bool:
     data = heir.data
     if data is None or data.log is None or half_forced(heir):
         return False
-    removed = {c.node_id for c in data.log.conf_changes if c.kind == "remove" and c.index <= _committed(data)}
+    removed = {c.node_id for c in data.log.conf_changes if c.kind == "remove" and c.index <= data.settled}
     return id_ in removed | set(data.db.removed if data.db is not None else ())
 
 
@@ -140,7 +140,3 @@ def _cluster(facts: HostFacts) -> int | None:
     if facts.api.members is not None:
         return facts.api.members.cluster_id
     return facts.data.cluster_id if facts.data is not None else None
-
-
-def _committed(data: DataDir) -> int:
-    return max(data.commit or 0, data.consistent_index or 0)
