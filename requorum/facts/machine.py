@@ -111,6 +111,10 @@ foreign() { find "$@" \( ! -user "${user:-root}" -o ! -perm -u=rw \) -print -qui
 at=$(foreign "$data" -maxdepth 0)
 echo "data_foreign=${at:-$(foreign "$data/member" "$wal")}"
 free backup_free "$backup"
+at= inside=
+[ -z "$data" ] || { read -r at; while read -r folder; do [[ $at/ != "$folder"/* ]] || inside=$folder; done; } \
+  < <(readlink -m -- "$backup" "$wal" "$data" /etc/etcd)
+echo "backup_inside=$inside"
 error=
 while read -r line; do
   [[ -z $line || $line == *'No such file or directory'* ]] || { error=$line; break; }
@@ -147,6 +151,7 @@ class Machine:
     and iproute2 that are not there. `kept_log` is a segment as it was before a recovery committed the log, where etcd
     has not run since.
     `data_foreign`: a path in the data directory that etcd's user does not own, or may not read and write; else empty.
+    `backup_inside`: the folder of etcd's, links followed, in which the directory for backups lies; else empty.
     """
 
     uid: int
@@ -169,6 +174,7 @@ class Machine:
     unmounted: tuple[str, ...] = ()
     data_error: str = ""
     data_foreign: str = ""
+    backup_inside: str = ""
 
     @property
     def data_hidden(self) -> str:
@@ -213,6 +219,7 @@ def parse(output: str, known: Machine | None = None) -> Machine:
             data_error=values["data_error"],
             unmounted=tuple(place for place in values["unmounted"].split("//") if place),
             data_foreign=values["data_foreign"],
+            backup_inside=values.get("backup_inside", ""),
         )
     except (KeyError, ValueError) as error:
         raise ValueError(f"expected the facts of a machine, found {output[:300]!r} ({error!r})") from None

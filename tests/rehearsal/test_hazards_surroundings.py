@@ -316,6 +316,14 @@ def test_a_place_that_cannot_be_written_to(lost: Lab, script: str, place: str) -
     refused(lost, "lost", ["etcd-0.example.com", f"nothing can be written to {place}: mount it read-write"])
 
 
+@pytest.mark.full
+def test_a_backup_directory_that_leads_into_the_data(lost: Lab) -> None:
+    """The inventory cannot see the link; step 50 would move the backup aside with what it is to save."""
+    lost.run("etcd-1", "rmdir /backup && mkdir /var/lib/etcd/safe && ln -s /var/lib/etcd/safe /backup")
+    says = ["etcd-1.example.com", "the backup directory /backup lies in /var/lib/etcd", "choose another one"]
+    refused(lost, "lost", says)
+
+
 # -- the way to the host -----------------------------------------------------------------------------------------------
 
 

@@ -243,6 +243,27 @@ def test_the_backup_directory_is_quoted() -> None:
     assert shlex.quote("/it's a folder") in machine.command("/it's a folder")
 
 
+@pytest.mark.parametrize(
+    ("backup", "inside"),
+    [
+        ("data", "data"), ("data/backup/deeper", "data"), ("link/backup", "data"), ("link", "data"), ("wal/x", "wal"),
+        ("backup", ""), ("data-2", ""), ("away", ""),
+    ],
+)  # fmt: skip
+def test_a_backup_directory_that_lies_in_what_it_is_to_keep(tmp_path: Path, backup: str, inside: str) -> None:
+    """Whatever links lead there; `data` is a link itself, as where etcd's disk is mounted elsewhere."""
+    for folder in ("disk", "wal", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    for link, to in {"data": "disk", "link": "data", "away": "elsewhere"}.items():
+        (tmp_path / link).symlink_to(to)
+    conf = tmp_path / "etcd.conf"
+    conf.write_text(f"ETCD_DATA_DIR={tmp_path}/data\nETCD_WAL_DIR={tmp_path}/wal\n", encoding="utf-8")
+    script = machine.command(str(tmp_path / backup), versions=False).replace(etcd_conf.PATH, str(conf))
+    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False).stdout
+    real = {"data": f"{tmp_path}/disk", "wal": f"{tmp_path}/wal", "": ""}[inside]
+    assert machine.parse(f"etcd=\netcdctl=\n{said}").backup_inside == real
+
+
 @pytest.mark.parametrize("noun", commands("/backup"))
 def test_every_command_is_good_bash(noun: str) -> None:
     done = subprocess.run(["bash", "-n"], input=commands("/backup")[noun], capture_output=True, text=True, check=False)
