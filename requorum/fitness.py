@@ -67,7 +67,7 @@ def unfit(facts: HostFacts, backup: PurePosixPath) -> list[str]:
 
 def _other_log(facts: HostFacts, process: Process) -> bool:
     flagged = any(word.lstrip("-").startswith("wal-dir") for word in process.argv if word.startswith("-"))
-    return flagged or process.environ.get("ETCD_WAL_DIR", "") != facts.conf.get("ETCD_WAL_DIR")
+    return flagged or (process.told and process.environ.get("ETCD_WAL_DIR", "") != facts.conf.get("ETCD_WAL_DIR"))
 
 
 def _no_room(facts: HostFacts) -> list[str]:

@@ -7,7 +7,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from requorum.changes.v2 import AFTER, BACKUP, BEFORE, COPY
+from requorum.changes.v2 import AFTER, BACKUP, BEFORE, COPY, UNUSABLE
 from requorum.diagnosis import Verdict
 from requorum.facts import v2_keys
 from requorum.facts.shell import CTL
@@ -68,6 +68,13 @@ class V2Store:
         if copy and after:  # no quorum: the member had applied no more than its log holds
             found += [f"what was copied: {words}" for words in self._lost(copy, after, etcd)]
         return shown(found)
+
+    def not_kept(self, etcd: EtcdMember) -> list[str]:
+        """Why what etcdctl wrote is no part of the backup, and what is; nothing where it is one."""
+        why = self._fetched(etcd, f"cat {shlex.quote(str(self.place.v2 / UNUSABLE))} 2>/dev/null || true").strip()
+        held = "the copied data, and every key as read from it," if self.lost else "every key, as the member serves it,"
+        said = "; ".join(why.splitlines())
+        return [f"what etcdctl wrote is not kept (etcd issue 9890): {said}; {held} is the backup"] if why else []
 
     def proven_by(self, etcd: EtcdMember) -> str:
         """How many keys the backup holds, in words."""

@@ -14,6 +14,9 @@ SECONDS = 60
 NAME = "requorum-try"
 """What the scratch etcd is called: nobody who looks for a process `etcd` finds it."""
 
+ENDED = "the scratch etcd ended:"
+"""What is said first where it did not live until it had answered."""
+
 STOP = """
 stop() {  # every process that works in the folder, and no other
   local path place pid end=$((SECONDS + 10)) found=yes
@@ -57,7 +60,7 @@ inside() {{  # in the network namespace
   while kill -0 $said 2>/dev/null && kill -0 $etcd 2>/dev/null; do sleep 0.01; done
   kill -0 $etcd 2>/dev/null || {{
     {{ kill -9 $said; wait $said; }} 2>/dev/null
-    echo "the scratch etcd ended:" >&2
+    echo "{ENDED}" >&2
     grep -E -m 5 'panic:|fatal|C \\|' "$scratch/log" >&2 || tail -n 5 "$scratch/log" >&2
     return 1
   }}

@@ -17,6 +17,7 @@ for folder in /proc/[0-9]*; do
   printf '%s %s %s %s\\n' "${folder#/proc/}" "${20}" "$argv" "$environ"
 done
 """
+_ASKED = frozenset({"--version", "-version", "--help", "-help", "-h"})
 _FLAG = "force-new-cluster"
 _VARIABLE = "ETCD_FORCE_NEW_CLUSTER"
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")  # as Go's strconv.ParseBool reads them
@@ -43,6 +44,11 @@ class Process:
     started: int
     argv: tuple[str, ...]
     environ: Mapping[str, str]
+
+    @property
+    def told(self) -> bool:
+        """Its arguments could be read; while a process begins or ends, the kernel shows neither them nor variables."""
+        return bool(self.argv)
 
     @property
     def forced(self) -> bool:
@@ -77,7 +83,10 @@ class Process:
 
 
 def parse(output: str) -> tuple[Process, ...]:
-    """The processes from the output of COMMAND. Raises ValueError for a line of another shape."""
+    """The processes from the output of COMMAND, without those that say their version and end: the survey itself asks so.
+
+    Raises ValueError for a line of another shape.
+    """
     found = []
     for line in output.splitlines():
         words = line.split(" ")
@@ -88,6 +97,8 @@ def parse(output: str) -> tuple[Process, ...]:
         except ValueError as error:
             raise ValueError(f"expected arguments and environment in base64, found {line!r} ({error})") from None
         argv = argv[:-1] if argv[-1] == "" else argv  # each argument ends with a NUL
+        if not _ASKED.isdisjoint(argv[1:]):
+            continue
         environ = dict(pair.partition("=")[::2] for pair in pairs if pair.startswith("ETCD_"))
         found.append(Process(int(words[0]), int(words[1]), tuple(argv), environ))
     return tuple(found)

@@ -135,7 +135,8 @@ def enables(conf: EtcdConf, unit: Unit, processes: tuple[Process, ...], version:
     if not release or release >= (3, 6):
         return False
     for process in processes:
-        return _enabled(" ".join(process.argv), process.environ, release)
+        if process.told:
+            return _enabled(" ".join(process.argv), process.environ, release)
     return _enabled(unit.exec_start, conf.values, release)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ from runbook_runs import (
     run,
 )
 
-from lab import Lab, checksums
+from lab import Lab, checksums, masters
+from lab.spec import ON_MASTERS
 
 LOST = ["etcd-0", "etcd-1"]
 SURVIVOR = "etcd-2.example.com"
@@ -119,6 +121,26 @@ def test_two_are_lost_and_back_empty(lab3: Lab, tmp_path: Path) -> None:
     assert b"hush" not in done.journal.read_bytes()
     assert_whole(lab3, writes)
     assert left_behind(lab3) == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("topology", ["colocated", "static-pod", "container"])
+def test_other_topologies(labs: Callable[..., Lab], tmp_path: Path, topology: str) -> None:
+    """The masters are in two groups: they leave [etcd], and stay in [masters]."""
+    lab = labs(topology=topology)
+    if topology in ON_MASTERS:
+        masters.wait_ready(lab)
+    names = lab.hosts[0].name.replace("-0", "-[0:2]")
+    content = f"[OSEv3:children]\nmasters\netcd\n\n[masters]\n{names}\n\n[etcd]\n{names} # all\n".encode()
+    both = Both(lab, tmp_path, "hosts", content)
+    writes = broken(lab, [host.short for host in lab.hosts[:2]], "destroyed")
+    done = run(lab, inventory=both.ours, timeout=400)
+    gone = ", ".join(host.name for host in lab.hosts[:2])
+    left = f"{gone} leave [etcd] in {both.ansible}"
+    assert_told(done, exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members", left])
+    both.assert_as_it_was()
+    assert_whole(lab, writes)
+    assert left_behind(lab) == []
 
 
 @pytest.mark.full

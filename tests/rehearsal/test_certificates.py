@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,8 +13,11 @@ from hazards import edited, line_of
 from runbook_runs import Done, assert_told, assert_whole, declared_lost, left_behind, run, state, written
 from sabotage import sabotaged
 
-from lab import Lab, checksums
+from lab import Lab, checksums, masters
+from lab.spec import ON_MASTERS, Host
 from lab.writer import Write
+
+Labs = Callable[..., Lab]
 
 NEW, OTHER = "etcd-2", "etcd-1"
 CA_HOST = "etcd-0"
@@ -31,34 +34,34 @@ def replaced(lab: Lab) -> list[Write]:
 
     def make() -> list[Write]:
         writes = written(lab)
-        lab.power_off(NEW, OTHER)
-        lab.destroy_data(OTHER)
-        lab.boot(OTHER)
-        lab.boot(NEW, new=True, certificates=False)
+        _, other, new = lab.hosts
+        lab.power_off(new, other)
+        lab.destroy_data(other)
+        lab.boot(other)
+        lab.boot(new, new=True, certificates=False)
         return writes
 
     return state(lab, "certificates-replaced", make)
 
 
-def certificate(lab: Lab, host: str, path: str) -> x509.Certificate:
+def certificate(lab: Lab, host: Host, path: str) -> x509.Certificate:
     return x509.load_pem_x509_certificate(lab.run(host, f"cat {path}").stdout.encode())
 
 
 def serials(lab: Lab) -> list[str]:
     """The serials in the CA's database, in its order."""
-    lines = lab.run(CA_HOST, "cat /etc/etcd/ca/index.txt").stdout.splitlines()
+    lines = lab.run(lab.hosts[0], "cat /etc/etcd/ca/index.txt").stdout.splitlines()
     return [line.split("\t")[3] for line in lines]
 
 
-def assert_as_installed(lab: Lab, host: str) -> None:
+def assert_as_installed(lab: Lab, where: Host) -> None:
     """Names, usages, days, owner and mode as the installer's; the CA's database has them, each serial once."""
-    where = lab.host(host)
     known = serials(lab)
     assert len(known) == len(set(known))
-    assert lab.run(CA_HOST, "cat /etc/etcd/ca/serial").stdout.strip() not in known
-    ca = certificate(lab, CA_HOST, "/etc/etcd/ca/ca.crt")
+    assert lab.run(lab.hosts[0], "cat /etc/etcd/ca/serial").stdout.strip() not in known
+    ca = certificate(lab, lab.hosts[0], "/etc/etcd/ca/ca.crt")
     for kind in KINDS:
-        made = certificate(lab, host, f"/etc/etcd/{kind}.crt")
+        made = certificate(lab, where, f"/etc/etcd/{kind}.crt")
         made.verify_directly_issued_by(ca)
         assert [one.value for one in made.subject.get_attributes_for_oid(NameOID.COMMON_NAME)] == [where.name]
         names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -69,10 +72,10 @@ def assert_as_installed(lab: Lab, host: str) -> None:
         assert made.not_valid_after_utc - made.not_valid_before_utc == timedelta(days=1825)
         serial = f"{made.serial_number:02X}"
         assert serial in known
-        kept = certificate(lab, CA_HOST, f"/etc/etcd/ca/certs/{serial}.pem")
+        kept = certificate(lab, lab.hosts[0], f"/etc/etcd/ca/certs/{serial}.pem")
         assert kept == made
     paths = "/etc/etcd/{ca.crt,server.crt,server.key,peer.crt,peer.key}"
-    modes = lab.run(host, f"stat -c '%U:%G %a' {paths}").stdout.splitlines()
+    modes = lab.run(where, f"stat -c '%U:%G %a' {paths}").stdout.splitlines()
     assert modes == ["etcd:etcd 600"] * 5
 
 
@@ -82,8 +85,8 @@ def assert_no_key_anywhere(lab: Lab, done: Done) -> None:
     for path in done.folder.rglob("*"):
         if path.is_file() and "backup" not in path.parts:
             assert b"PRIVATE KEY" not in path.read_bytes(), path
-    assert lab.run(NEW, f"ls -A {FOLDER} 2>/dev/null || true").stdout == ""
-    assert lab.run(CA_HOST, f"ls -A {FOLDER} 2>/dev/null || true").stdout == ""
+    assert lab.run(lab.hosts[2], f"ls -A {FOLDER} 2>/dev/null || true").stdout == ""
+    assert lab.run(lab.hosts[0], f"ls -A {FOLDER} 2>/dev/null || true").stdout == ""
 
 
 def recovered(lab: Lab, done: Done, writes: Sequence[Write]) -> None:
@@ -91,7 +94,7 @@ def recovered(lab: Lab, done: Done, writes: Sequence[Write]) -> None:
     assert_told(done, exit=0, outcome="recovered", verdict=verdict, says=["3 of 3 members"])
     assert_whole(lab, writes)
     assert left_behind(lab) == []
-    assert_as_installed(lab, NEW)
+    assert_as_installed(lab, lab.hosts[2])
 
 
 def test_a_new_host_gets_certificates(lab3: Lab) -> None:
@@ -101,6 +104,19 @@ def test_a_new_host_gets_certificates(lab3: Lab) -> None:
     recovered(lab3, done, writes)
     assert MAKING in done.output
     assert_no_key_anywhere(lab3, done)
+
+
+@full
+@pytest.mark.parametrize("topology", ["colocated", "container", "static-pod"])
+def test_other_topologies(labs: Labs, topology: str) -> None:
+    """A new master is given etcd's certificates, and has its own already."""
+    lab = labs(topology=topology)
+    if topology in ON_MASTERS:
+        masters.wait_ready(lab)
+    writes = replaced(lab)
+    done = run(lab, timeout=400)
+    recovered(lab, done, writes)
+    assert_no_key_anywhere(lab, done)
 
 
 @full

@@ -13,6 +13,7 @@ from runbook_runs import Done, assert_told, declared_lost, left_behind, run
 from steady_load import SteadyLoad, errors, longest_wait, unlike_a_leader_change
 
 from lab import Lab, masters, writer
+from lab.spec import ON_MASTERS
 
 Labs = Callable[..., Lab]
 
@@ -101,16 +102,20 @@ def processes(lab: Lab, hosts: list[str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("release", "role"),
+    ("topology", "release", "role"),
     [
-        pytest.param("bookworm", "follower"),
-        pytest.param("bookworm", "leader", marks=pytest.mark.full),
-        pytest.param("bullseye", "leader", marks=pytest.mark.full),
-        pytest.param("trixie", "leader", marks=pytest.mark.full),
+        pytest.param("external", "bookworm", "follower"),
+        pytest.param("external", "bookworm", "leader", marks=pytest.mark.full),
+        pytest.param("external", "bullseye", "leader", marks=pytest.mark.full),
+        pytest.param("external", "trixie", "leader", marks=pytest.mark.full),
+        pytest.param("container", "bookworm", "leader", marks=pytest.mark.full),
+        pytest.param("static-pod", "bookworm", "leader", marks=pytest.mark.full),
     ],
 )
-def test_one_of_three_is_back_empty(labs: Labs, release: str, role: str) -> None:
-    lab = labs(release=release)
+def test_one_of_three_is_back_empty(labs: Labs, topology: str, release: str, role: str) -> None:
+    lab = labs(topology=topology, release=release)
+    if topology in ON_MASTERS:
+        masters.wait_ready(lab)
     gone = [leader(lab) if role == "leader" else follower(lab)]
     clients = Undisturbed(lab, gone)
     with clients.load:

@@ -18,9 +18,9 @@ from runbook_runs import (
 )
 from sabotage import sabotaged
 
-from lab import Lab, checksums, flannel
+from lab import Lab, checksums, flannel, masters
 from lab.parallel import in_parallel
-from lab.spec import Host
+from lab.spec import ON_MASTERS, Host
 
 Labs = Callable[..., Lab]
 NOTES = "ls /var/lib/requorum 2>/dev/null || true"
@@ -253,8 +253,11 @@ def test_a_member_is_replaced_with_quorum(flannel3: Lab) -> None:
 
 
 @pytest.mark.full
-def test_on_masters(labs: Labs) -> None:
-    lab = labs(topology="colocated", flannel=True)
+@pytest.mark.parametrize("topology", ["colocated", "static-pod", "container"])
+def test_other_topologies(labs: Labs, topology: str) -> None:
+    lab = labs(topology=topology, flannel=True)
+    if topology in ON_MASTERS:
+        masters.wait_ready(lab)
     flannel.wait_ready(lab)
     before, leases = confs(lab), flannel.leases(lab, lab.hosts[0])
     writes = broken(lab, lost_hosts(lab), "destroyed")

@@ -9,9 +9,10 @@ import pytest
 from hazards import may_go_on
 from killed_runs import Point, stopped
 from runbook_runs import Done, assert_told, assert_whole, chance, left_behind, run, state, written
-from v2_clients import V2Load, assert_served, fill
+from v2_clients import V2Load, assert_served, fill, v2
 
-from lab import Lab, checksums
+from lab import Lab, checksums, masters
+from lab.spec import ON_MASTERS
 from lab.writer import Write
 
 Labs = Callable[..., Lab]
@@ -78,6 +79,65 @@ def test_two_of_three_are_back_empty(labs: Labs, release: str, deaf: bool) -> No
     assert_served(lab, {})
     checked = run(lab, "checks/")
     assert_told(checked, exit=0, outcome="checks", verdict="healthy", says=["The members hold the same v2 keys"])
+
+
+def snapshotted(lab: Lab) -> list[Write]:
+    """v2 keys, then so many of v3 that the log begins with a Raft snapshot: as in every cluster that lived for a while."""
+    for host in lab.hosts:
+        lab.run(host, "echo ETCD_SNAPSHOT_COUNT=50 >> /etc/etcd/etcd.conf; systemctl restart etcd")
+        lab.wait_healthy()
+    fill(lab, SURVIVOR)
+    lab.run(
+        SURVIVOR, f"{v2(lab)}v2 rm -r /leases && v2 rm /app/soon"
+    )  # a leader proposes v2 entries while any key expires
+    return written(lab)
+
+
+@pytest.mark.parametrize(
+    ("release", "kept"),
+    [
+        pytest.param("bullseye", False),
+        pytest.param("bookworm", False, marks=pytest.mark.full),
+        pytest.param("trixie", True, marks=pytest.mark.full),
+    ],
+)
+def test_a_log_that_begins_with_a_snapshot(labs: Labs, release: str, kept: bool) -> None:
+    """etcd issue 9890: up to 3.4 nobody can start what etcdctl writes of it. The copied data counts, and it is said."""
+    lab = lab_of(labs, release)
+    writes = snapshotted(lab)
+    lab.break_hosts(LOST, "destroyed", reboot_survivor=True)
+    done = run(lab)
+    assert_recovered(lab, done, writes)
+    assert ("what etcdctl wrote is not kept (etcd issue 9890)" in done.output) == (not kept), done.output
+    names = lab.run(SURVIVOR, "ls /backup/etcd-v2-*").stdout.split()
+    assert ("backup.keys" in names, "data" in names, "copy.keys" in names) == (kept, kept, True)
+
+
+@pytest.mark.full
+def test_degraded_and_the_log_begins_with_a_snapshot(labs: Labs) -> None:
+    lab = lab_of(labs, "bullseye")
+    writes = snapshotted(lab)
+    lab.break_hosts(LOST[:1], "destroyed")
+    lab.wait_healthy([SURVIVOR, *LOST[1:]])
+    done = run(lab)
+    assert_told(done, exit=0, outcome="recovered", verdict="degraded", says=["3 of 3 members", "Back up the v2 data"])
+    assert_whole(lab, writes)
+    assert_served(lab, {})
+    assert {"before.keys", "after.keys"} <= set(lab.run(SURVIVOR, "ls /backup/etcd-v2-*").stdout.split())
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("topology", ["colocated", "container", "static-pod"])
+def test_other_topologies(labs: Labs, topology: str) -> None:
+    """As an older cluster that became a 3.11 one: v2 data beside the v3 data of the platform."""
+    lab = labs(topology=topology, v2=True)
+    if topology in ON_MASTERS:
+        masters.wait_ready(lab)
+    fill(lab, lab.hosts[0])
+    writes = written(lab)
+    lab.break_hosts(lab.hosts[1:], "destroyed")
+    assert_recovered(lab, run(lab, timeout=400), writes)
+    assert_told(run(lab, "checks/"), exit=0, outcome="checks", verdict="healthy", says=["hold the same v2 keys"])
 
 
 @pytest.mark.full

@@ -10,13 +10,19 @@ from lab import Lab
 from lab.errors import LabError
 from lab.spec import Host
 
-V2 = """
+
+def v2(lab: Lab) -> str:
+    """Shell: the function `v2`, etcdctl as it speaks the old API, against the host's own member."""
+    etcdctl = lab.runtime.etcdctl.replace("ETCDCTL_API=3", "ETCDCTL_API=2")
+    return f"""
 . /etc/etcd/etcd.conf
-v2() {
-  ETCDCTL_API=2 etcdctl --no-sync --endpoints "$ETCD_ADVERTISE_CLIENT_URLS" --ca-file "$ETCD_TRUSTED_CA_FILE" \\
+v2() {{
+  {etcdctl} --no-sync --endpoints "$ETCD_ADVERTISE_CLIENT_URLS" --ca-file "$ETCD_TRUSTED_CA_FILE" \\
     --cert-file "$ETCD_PEER_CERT_FILE" --key-file "$ETCD_PEER_KEY_FILE" "$@"
-}
+}}
 """
+
+
 FLANNEL = "/openshift.com/network/config"
 KEYS: Mapping[str, str] = {
     FLANNEL: '{"Network":"10.128.0.0/14","SubnetLen":23,"Backend":{"Type":"vxlan"}}',
@@ -34,12 +40,12 @@ def fill(lab: Lab, host: str | Host) -> None:
     lines = [f"v2 set -- {_quoted(key)} {_quoted(value)}" for key, value in KEYS.items()]
     lines += ["v2 mkdir /app/bare", "v2 set /app/soon gone --ttl 3600", "v2 set /app/deleted x", "v2 rm /app/deleted"]
     lines += ["v2 mkdir /leases --ttl 3600", "v2 set /leases/one a"]
-    lab.run(host, V2 + "set -e\n" + "\n".join(f"{line} > /dev/null" for line in lines), timeout=120)
+    lab.run(host, v2(lab) + "set -e\n" + "\n".join(f"{line} > /dev/null" for line in lines), timeout=120)
 
 
 def served(lab: Lab, host: str | Host) -> dict[str, str | None]:
     """What a member itself serves: each key with its value, each directory with None; what expires is left out."""
-    top = json.loads(lab.run(host, f"{V2}v2 -o json ls -r /").stdout)["node"]
+    top = json.loads(lab.run(host, f"{v2(lab)}v2 -o json ls -r /").stdout)["node"]
     found: dict[str, str | None] = {}
 
     def collect(nodes: Sequence[dict[str, object]]) -> None:
@@ -83,7 +89,9 @@ class V2Load:
         while not self._stop.wait(0.3):
             key, number = f"/load/{number:05d}", number + 1
             try:
-                self._lab.run(self._host, f"{V2}v2 set {key} {number} && v2 set /counter {number}", timeout=30)
+                self._lab.run(
+                    self._host, f"{v2(self._lab)}v2 set {key} {number} && v2 set /counter {number}", timeout=30
+                )
                 self.written |= {key: str(number), "/counter": str(number)}
             except LabError as error:
                 self.failed.append(str(error))

@@ -62,6 +62,11 @@ def test_our_own_force_is_no_problem() -> None:
     assert unfit(replace(FIT, processes=(process(forced=True),), mark=mark()), BACKUP) == []
 
 
+def test_a_process_that_ends_says_nothing_of_its_log() -> None:
+    ending = replace(process(), argv=(), environ={})
+    assert unfit(replace(FIT, conf=conf(0, ETCD_WAL_DIR="/wal"), processes=(ending,)), BACKUP) == []
+
+
 def test_a_masked_unit_has_no_environment_files() -> None:
     masked = replace(unit(load="masked"), environment_files=())
     assert unfit(replace(FIT, unit=masked), BACKUP) == []

@@ -86,6 +86,10 @@ def test_whether_the_api_is_on(version: str, variable: str, start: str, wanted: 
     running = Process(1, 1, tuple(start.split()), variables)
     assert v2.enables(conf(0), unit(), (running,), version) is wanted
     assert v2.enables(conf(0, **variables), unit(), (process(),), version) is v2.enables(conf(0), unit(), (), version)
+    ending = Process(1, 1, (), {})
+    assert v2.enables(conf(0, **variables), unit(), (ending,), version) is v2.enables(
+        conf(0, **variables), unit(), (), version
+    )
 
 
 def store(first: int, *, last: int | None = None, **keys: tuple[str | None, int]) -> V2Keys:

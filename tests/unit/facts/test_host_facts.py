@@ -163,6 +163,24 @@ def test_a_process_of_another_shape_is_told(text: str) -> None:
         process.parse(text)
 
 
+def line_of(pid: int, *argv: str, **environ: str) -> str:
+    """A process as COMMAND prints it."""
+    words = "".join(f"{word}\0" for word in argv), "".join(f"{k}={v}\0" for k, v in environ.items())
+    return f"{pid} 100 " + " ".join(base64.b64encode(one.encode()).decode() for one in words)
+
+
+@pytest.mark.parametrize("flag", ["--version", "-version", "--help"])
+def test_an_etcd_that_says_its_version_and_ends_is_no_member(flag: str) -> None:
+    """The survey asks so itself, at the same time; its variables are not those of the member."""
+    asked, member = line_of(7, "/usr/bin/etcd", flag), line_of(8, "/usr/bin/etcd", ETCD_ENABLE_V2="true")
+    assert [p.pid for p in process.parse(f"{asked}\n{member}\n")] == [8]
+
+
+def test_a_process_that_begins_or_ends_tells_nothing_and_is_there() -> None:
+    [ending] = process.parse("7 100  \n")
+    assert (ending.pid, ending.told, ending.forced) == (7, False, False)
+
+
 def test_the_command_sees_processes_by_their_name(tmp_path: Path) -> None:
     """A living process called etcd, started here; others of the machine may be there as well."""
     fake = tmp_path / "etcd"
