@@ -28,7 +28,7 @@ ask() {{
 }}
 """
 
-_BY_ETCDCTL = f"""snapshot() {{ compgen -G "$part/data/member/snap/*.snap" > /dev/null; }}
+READ_BACKUP = f"""snapshot() {{ compgen -G "$part/data/member/snap/*.snap" > /dev/null; }}
 taken() {{ ! snapshot || grep -qE 'recovered (v2 )?store from snapshot' "$scratch/log"; }}
 if try 2> "$part/said"; then
   taken || echo 'etcd starts without the Raft snapshot that is in it' > "$part/{UNUSABLE}"
@@ -109,7 +109,7 @@ done""")
 try || {{ echo "{COPY}: see above" >&2; drop; return 1; }}""")
         if self.by_etcdctl:
             lines.append(f"""{self._try('"$part/data/member/snap"', '"$part/data/member/wal"', BACKUP)}
-{_BY_ETCDCTL}""")
+{READ_BACKUP}""")
         lines.append(f"""clean || {{ drop; return 1; }}
 (cd "$part" && find . -type f ! -name {SUMS} -print0 | sort -z | xargs -0 -r sha256sum > {SUMS}) &&
   find "$part" -type f -print0 | xargs -0 -r sync && mv -T "$part" "$to" && sync "$(dirname "$to")" && return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -10,7 +11,7 @@ import pytest
 from builders import answers, conf, deaf, facts, healthy, inventory, machine, members, name, survey
 
 from requorum import operations
-from requorum.changes import BackUpV2, FetchTree
+from requorum.changes import BackUpV2, FetchTree, v2
 from requorum.diagnosis import Verdict, diagnose
 from requorum.facts.host import HostFacts
 from requorum.facts.v2 import V2, V2Member
@@ -105,3 +106,43 @@ def test_member_lists_that_disagree_are_named() -> None:
     hosts[1] = replace(hosts[1], api=answers(1, listed), v2=replace(SPEAKS, members=same[:2]))
     [line] = [line for line in diagnose(inventory(), survey(*hosts)).proof if "v2" in line]
     assert line.startswith("etcd-1.example.com: the member a2: the v2 API says nothing")
+
+
+TOOK, IGNORED = "recovered store from snapshot at index 204", "starting member"
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "log", "said", "code", "unusable"),
+    [
+        (True, TOOK, "", 0, None),
+        (True, '{"msg":"recovered v2 store from snapshot"}', "", 0, None),
+        (False, IGNORED, "", 0, None),
+        (True, IGNORED, "", 0, "etcd starts without the Raft snapshot that is in it\n"),
+        (True, TOOK, "line 2: Killed\nthe scratch etcd ended:\npanic: x\n", 0, "the scratch etcd ended:\npanic: x\n"),
+        (False, IGNORED, "the scratch etcd ended:\npanic: x\n", 1, None),
+        (True, TOOK, "no space left on device\n", 1, None),
+    ],
+)
+def test_what_etcdctl_wrote_is_kept_only_where_etcd_starts_with_its_snapshot(
+    tmp_path: Path, snapshot: bool, log: str, said: str, code: int, unusable: str | None
+) -> None:
+    """etcd issue 9890. What nothing explains stops the run."""
+    part = tmp_path / "part"
+    (part / "data/member/snap").mkdir(parents=True)
+    (tmp_path / "log").write_text(f"{log}\n", encoding="utf-8")
+    if snapshot:
+        (part / "data/member/snap/0000000000000003-00000000000000cc.snap").touch()
+    ends = f"printf %s {shlex.quote(said)} >&2; return 1" if said else f'touch "$part/{v2.BACKUP}"'
+    script = f"part={part} scratch={tmp_path}\ntry() {{ {ends}; }}\ndrop() {{ rm -rf $part; return 1; }}\n"
+    done = subprocess.run(
+        ["bash", "-c", f"{script}act() {{\n{v2.READ_BACKUP}\n}}\nact"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stderr
+    if code:
+        assert said in done.stderr
+        assert not part.exists()
+        return
+    kept = part / v2.UNUSABLE
+    assert (kept.read_text(encoding="utf-8") if kept.exists() else None) == unusable
+    assert {(part / "data").exists(), (part / v2.BACKUP).exists()} == {unusable is None}
+    assert not (part / "said").exists()
