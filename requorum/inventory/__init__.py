@@ -10,7 +10,18 @@ import hashlib
 from pathlib import Path
 
 from requorum.inventory.document import compose, read
-from requorum.inventory.model import Backup, Etcd, EtcdHost, Inventory, MasterHost, Masters, Runtime, Ssh
+from requorum.inventory.model import (
+    Backup,
+    Etcd,
+    EtcdHost,
+    Inventory,
+    MasterHost,
+    Masters,
+    NodeHost,
+    Nodes,
+    Runtime,
+    Ssh,
+)
 from requorum.inventory.problem import InventoryError, Problem
 from requorum.inventory.resolve import unresolvable
 from requorum.inventory.schema import read_inventory
@@ -23,6 +34,8 @@ __all__ = [
     "InventoryError",
     "MasterHost",
     "Masters",
+    "NodeHost",
+    "Nodes",
     "Problem",
     "Runtime",
     "Ssh",

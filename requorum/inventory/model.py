@@ -40,7 +40,17 @@ class EtcdHost:
 
 @dataclass(frozen=True, slots=True)
 class MasterHost:
-    """A host of etcd that runs an OpenShift master, too; it is reached as the host of etcd is."""
+    """A host that runs an OpenShift master; one that is a host of etcd, too, is reached as that."""
+
+    name: str
+    address: str
+    ssh: Ssh
+    line: int = field(default=1, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeHost:
+    """A host that runs neither etcd nor a master, and is looked at for Flannel."""
 
     name: str
     address: str
@@ -72,6 +82,13 @@ class Masters:
 
 
 @dataclass(frozen=True, slots=True)
+class Nodes:
+    """The hosts that are looked at for Flannel alone, in the order of the file."""
+
+    hosts: tuple[NodeHost, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Backup:
     """Where backups go: a folder on every etcd host, and (`fetch`) a copy on the machine that runs the runbook."""
 
@@ -91,6 +108,19 @@ class Inventory:
     ansible_inventory: Path | None = None
     backup: Backup = field(default_factory=Backup)
     confirm: bool = True
+    nodes: Nodes | None = None
+
+    @property
+    def beside(self) -> tuple[MasterHost | NodeHost, ...]:
+        """The hosts beside the cluster, which run no etcd: masters on hosts of their own, then nodes."""
+        members = set(self.host_names)
+        apart = tuple(host for host in (self.masters.hosts if self.masters else ()) if host.name not in members)
+        return apart + (self.nodes.hosts if self.nodes else ())
+
+    @property
+    def beside_names(self) -> tuple[str, ...]:
+        """The names of the hosts beside the cluster, in their order."""
+        return tuple(host.name for host in self.beside)
 
     @property
     def host_names(self) -> tuple[str, ...]:

@@ -14,10 +14,12 @@ from paramiko.config import SSHConfig
 from paramiko.ssh_exception import SSHException
 
 from requorum.inventory.address import same_place
-from requorum.inventory.model import EtcdHost, Inventory
+from requorum.inventory.model import EtcdHost, Inventory, MasterHost, NodeHost
 from requorum.inventory.problem import Problem, printable, shown
 
 _SSH_PORT = 22
+
+_Host = EtcdHost | MasterHost | NodeHost
 
 Resolver = Callable[[str], frozenset[str]]
 """From a name to its addresses; raises OSError where there are none."""
@@ -54,13 +56,14 @@ def unresolvable(inventory: Inventory, *, deadline: float = 10.0, ask: Resolver 
     targets = _targets(inventory)
     answers = _ask_all(sorted({target.name for target in targets.values()}), deadline, ask)
     problems: list[Problem] = []
-    earlier: list[EtcdHost] = []
-    for host in inventory.etcd.hosts:
+    earlier: list[_Host] = []
+    for host in (*inventory.etcd.hosts, *inventory.beside):
         target = targets.get(host.name)
         if target is None:
             continue
         answer = answers[target.name]
-        if not answer.addresses and not host.lost:  # the name service may have forgotten a host that is given up
+        lost = isinstance(host, EtcdHost) and host.lost
+        if not answer.addresses and not lost:  # the name service may have forgotten a host that is given up
             fault = answer.fault or f"no answer from the resolver within {deadline:g} s"
             fix = "correct the name, write an IP address in the field 'address', or add the name to /etc/hosts"
             problems.append(
@@ -92,8 +95,9 @@ def unresolvable(inventory: Inventory, *, deadline: float = 10.0, ask: Resolver 
     return tuple(problems)
 
 
-def _field(host: EtcdHost) -> str:
-    return f"etcd.hosts[{host.name}].address"
+def _field(host: _Host) -> str:
+    section = {EtcdHost: "etcd", MasterHost: "masters", NodeHost: "nodes"}[type(host)]
+    return f"{section}.hosts[{host.name}].address"
 
 
 def _ssh_config() -> SSHConfig:
@@ -107,7 +111,7 @@ def _ssh_config() -> SSHConfig:
 
 def _targets(inventory: Inventory) -> dict[str, _Target]:
     """By host, what this machine has to resolve; hosts whose name another machine resolves are left out."""
-    hosts = inventory.etcd.hosts
+    hosts = (*inventory.etcd.hosts, *inventory.beside)
     targets: dict[str, _Target] = {}
     try:
         config = _ssh_config()

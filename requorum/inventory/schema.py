@@ -10,14 +10,25 @@ from typing import get_args
 
 import yaml
 
-from requorum.inventory import limits
 from requorum.inventory.address import address_fault, name_fault, same_place
 from requorum.inventory.login import Login, behind_forwarding, read_login, read_path
-from requorum.inventory.model import Backup, Etcd, EtcdHost, Inventory, Kept, MasterHost, Masters, Runtime, Ssh
+from requorum.inventory.model import (
+    Backup,
+    Etcd,
+    EtcdHost,
+    Inventory,
+    Kept,
+    MasterHost,
+    Masters,
+    NodeHost,
+    Nodes,
+    Runtime,
+    Ssh,
+)
 from requorum.inventory.problem import Problems, shown
 from requorum.inventory.value import Value
 
-_TOP = ("cluster", "ssh", "etcd", "masters", "ansible_inventory", "backup", "confirm")
+_TOP = ("cluster", "ssh", "etcd", "masters", "nodes", "ansible_inventory", "backup", "confirm")
 _RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 _KEPT: tuple[Kept, ...] = get_args(Kept)
 _CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -29,7 +40,7 @@ _ETCD = "/etc/etcd"
 
 @dataclass(frozen=True, slots=True)
 class _Declared:
-    """A host as declared, in `etcd` or in `masters`."""
+    """A host as declared, in `etcd`, in `masters` or in `nodes`."""
 
     name: str
     address: str
@@ -37,6 +48,14 @@ class _Declared:
     ssh: Ssh
     value: Value
     certificates: Kept = "keep"
+
+    @property
+    def line(self) -> int:
+        return self.value.line
+
+
+_Known = _Declared | EtcdHost | MasterHost
+"""A host that the file names before another."""
 
 
 def read_inventory(path: Path, sha256: str, root: yaml.Node) -> Inventory:
@@ -49,6 +68,7 @@ def read_inventory(path: Path, sha256: str, root: yaml.Node) -> Inventory:
     cluster = _cluster(_needed(top, fields, "cluster", "name it: `cluster: prod`"))
     etcd = _etcd(_needed(top, fields, "etcd", "write `etcd:` with the members' hosts below it"), login, folder)
     masters = _masters(fields.get("masters"), etcd, login, folder)
+    nodes = _nodes(fields.get("nodes"), etcd, masters, login, folder)
     ansible = _ansible(fields.get("ansible_inventory"), folder)
     backup = _backup(fields.get("backup"))
     confirm = _truth(fields, "confirm", default=True)
@@ -57,7 +77,7 @@ def read_inventory(path: Path, sha256: str, root: yaml.Node) -> Inventory:
         raise error
     if cluster is None or etcd is None:
         raise RuntimeError(f"{path}: a field was dropped without a problem; this is a defect of Requorum")
-    return Inventory(path, sha256, cluster, etcd, masters, ansible, backup, confirm)
+    return Inventory(path, sha256, cluster, etcd, masters, ansible, backup, confirm, nodes)
 
 
 def _needed(parent: Value, fields: dict[str, Value], name: str, fix: str) -> Value | None:
@@ -155,19 +175,19 @@ def _kept(value: Value | None) -> Kept:
     return "keep"
 
 
-def _distinct(hosts: tuple[_Declared, ...]) -> None:
-    """Two names for one machine would be taken for two members."""
+def _distinct(hosts: tuple[_Declared, ...], known: tuple[_Known, ...] = ()) -> None:
+    """Two names for one machine would be taken for two members, or a member for a host beside them."""
     for number, host in enumerate(hosts):
-        for other in hosts[:number]:
+        for other in (*known, *hosts[:number]):
             if host.name.lower() == other.name.lower():
                 found = (
-                    f"{shown(host.name)}, which is {shown(other.name)} in line {other.value.line}: case does not count"
+                    f"{shown(host.name)}, which is {shown(other.name)} in line {other.line}: case does not count"
                 )
                 host.value.complain("a name of its own for every host", "give it its own name, or remove it", found)
                 break
             is_same = same_place(host.address) == same_place(other.address)
             if is_same and not behind_forwarding(host.ssh, other.ssh):
-                found = f"{shown(host.address)}, also that of {shown(other.name)} in line {other.value.line}"
+                found = f"{shown(host.address)}, also that of {shown(other.name)} in line {other.line}"
                 host.value.complain(
                     "an address of its own for every host",
                     "correct one of them, or remove the host that is there twice",
@@ -246,23 +266,49 @@ def _masters(value: Value | None, etcd: Etcd | None, login: Login, folder: Path)
     if etcd is None:
         return None
     members = {host.name: host for host in etcd.hosts}
+    _distinct(tuple(host for host in declared if host.name not in members), etcd.hosts)
     found = []
     for host in declared:
         member = members.get(host.name)
         if member is None:
-            limits.refuse_separate_master(host.value)
+            found.append(MasterHost(host.name, host.address, host.ssh, host.line))
             continue
-        node = host.value.node
-        keys = [key for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
-        said = {key.value for key in keys if isinstance(key, yaml.ScalarNode)}
+        said = _said(host)
         if "address" in said and same_place(host.address) != same_place(member.address):
             fix = "correct one of them, or write {}: the address in etcd.hosts counts"
             host.value.complain(f"{shown(member.address)}, as in line {member.line}", fix, shown(host.address))
         if "ssh" in said:
             fix = f"say how to log in to this host in line {member.line}, and write {{}} here"
             host.value.complain("no field 'ssh' for a host that is in etcd.hosts", fix, "a login of its own")
-        found.append(MasterHost(host.name, member.address, member.ssh, host.value.line))
+        found.append(MasterHost(host.name, member.address, member.ssh, host.line))
     return Masters(tuple(found))
+
+
+def _said(host: _Declared) -> set[str]:
+    """The fields that the file gives of a host."""
+    node = host.value.node
+    keys = [key for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+    return {key.value for key in keys if isinstance(key, yaml.ScalarNode)}
+
+
+def _nodes(
+    value: Value | None, etcd: Etcd | None, masters: Masters | None, login: Login, folder: Path
+) -> Nodes | None:
+    """The hosts that are looked at for Flannel, and run neither etcd nor a master."""
+    fields = value.fields(("hosts",)) if value else None
+    if value is None or fields is None:
+        return None
+    declared = _hosts(_needed(value, fields, "hosts", _HOSTS_FIX), login, folder, with_lost=False)
+    members = {host.name: host for host in (etcd.hosts if etcd else ())}
+    known: dict[str, EtcdHost | MasterHost] = {h.name: h for h in (masters.hosts if masters else ())} | members
+    for host in declared:
+        if host.name in known:
+            where = "etcd.hosts" if host.name in members else "masters.hosts"
+            found = f"{shown(host.name)}, which is in {where}, line {known[host.name].line}"
+            fix = "remove it here: Flannel is looked for on every host of the inventory"
+            host.value.complain("a host that runs neither etcd nor a master", fix, found)
+    _distinct(tuple(host for host in declared if host.name not in known), tuple(known.values()))
+    return Nodes(tuple(NodeHost(host.name, host.address, host.ssh, host.line) for host in declared))
 
 
 def _ansible(value: Value | None, folder: Path) -> Path | None:

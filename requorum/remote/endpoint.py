@@ -25,7 +25,7 @@ MAX_JUMPS = 8
 
 
 class Host(Protocol):
-    """A host as the inventory declares it: `EtcdHost`, `MasterHost`."""
+    """A host as the inventory declares it: `EtcdHost`, `MasterHost`, `NodeHost`."""
 
     @property
     def name(self) -> str:

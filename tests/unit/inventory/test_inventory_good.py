@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from requorum.inventory import Backup, Etcd, EtcdHost, Inventory, MasterHost, Masters, Ssh, load
+from requorum.inventory import Backup, Etcd, EtcdHost, Inventory, MasterHost, Masters, NodeHost, Nodes, Ssh, load
 
 GOOD = Path(__file__).parent / "good"
 EXAMPLES = Path(__file__).parents[3] / "inventories"
@@ -60,6 +60,18 @@ def test_a_master_is_reached_as_the_host_of_etcd_is() -> None:
     assert inventory.masters == Masters((one, MasterHost("a.example.com", "192.0.2.1", Ssh("ops", 2222))))
     assert inventory.master_names == ("b.example.com", "a.example.com")
     assert load(GOOD / "smallest.yaml").master_names == ()
+
+
+def test_masters_and_nodes_may_run_beside_the_cluster() -> None:
+    inventory = load(GOOD / "apart.yaml")
+    apart = MasterHost("m.example.com", "192.0.2.20", Ssh("ops", 2222))
+    node = NodeHost("node-0.example.com", "node-0.example.com", Ssh("ops"))
+    assert inventory.masters == Masters((apart, MasterHost("b.example.com", "192.0.2.2", Ssh("ops"))))
+    assert inventory.nodes == Nodes((node,))
+    assert inventory.beside == (apart, node)
+    assert inventory.beside_names == ("m.example.com", "node-0.example.com")
+    assert inventory.host_names == ("a.example.com", "b.example.com")
+    assert load(GOOD / "masters.yaml").beside == ()
 
 
 def test_hosts_are_found_by_name() -> None:

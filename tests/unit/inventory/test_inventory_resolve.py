@@ -87,3 +87,15 @@ def test_a_broken_ssh_config_leaves_the_declared_addresses(home: Path) -> None:
 def test_the_systems_resolver_takes_addresses_as_they_are(home: Path) -> None:
     hosts = ("a: {address: 192.0.2.1}", "b: {address: '2001:db8::1'}", "c: {address: localhost}")
     assert unresolvable(inventory(home, *hosts)) == ()
+
+
+def test_hosts_beside_the_cluster_are_asked_about_too(home: Path) -> None:
+    path = home / "prod.yaml"
+    path.write_text(
+        "cluster: a\netcd:\n  hosts:\n    a.example.com: {}\nmasters:\n  hosts:\n    also-a.example.com: {}\n"
+        "nodes:\n  hosts:\n    node-0: {address: x.example.com}\n"
+    )
+    first, second = unresolvable(load(path), ask=ask)
+    assert (first.line, first.field) == (7, "masters.hosts[also-a.example.com].address")
+    assert "192.0.2.1 like 'a.example.com' in line 4" in first.found
+    assert (second.line, second.field) == (10, "nodes.hosts[node-0].address")
