@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from requorum.clients import Client
 from requorum.diagnosis import Verdict
 from requorum.live import Cluster, EtcdMember
 from requorum.stages import ALWAYS, ANSWERS, eventually, note, postcondition, precondition, step
@@ -11,6 +12,7 @@ from requorum.wellness import (
     member_lists,
     not_at_boot,
     out_of_reach,
+    owed_here,
     still_declared_lost,
 )
 
@@ -22,7 +24,8 @@ DRY_RUN = (
 @step(10, "Every host is reached", on="inventory", when=ALWAYS, parallel=True)
 def test_reached(cluster: Cluster, target: str) -> None:
     """A host that nobody can log in to cannot be recovered either."""
-    facts, lost = cluster.run.survey[target], cluster.declared_lost(target)
+    beside = cluster.run.beside.get(target)
+    facts, lost = beside or cluster.run.survey[target], beside is None and cluster.declared_lost(target)
     silence, advice = out_of_reach(facts, lost=lost)
     with precondition("a host that can be logged in to", otherwise=advice):
         assert not silence, silence
@@ -79,6 +82,13 @@ def test_nothing_left(etcd: EtcdMember) -> None:
     advice = f"where a recovery is under way, carry on with it: {DRY_RUN}. What was done by hand, take away by hand"
     with postcondition("no fence, no force, no mark", otherwise=advice):
         assert not left_behind(etcd.surveyed), "\n".join(left_behind(etcd.surveyed))
+
+
+@step(19, "Nothing of a recovery is left beside the cluster", on="beside", when=ALWAYS, parallel=True)
+def test_nothing_left_beside(client: Client) -> None:
+    """A master or a flanneld that was edited and not restarted goes on with the members of before."""
+    with postcondition("no restart is owed", otherwise=f"carry on with the recovery: {DRY_RUN}"):
+        assert not owed_here(client.surveyed), "\n".join(owed_here(client.surveyed))
 
 
 @step(17, "Etcd starts at boot", on="reached", when=ALWAYS, parallel=True)

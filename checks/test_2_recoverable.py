@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from requorum.clients import Client
 from requorum.fitness import unfit
 from requorum.live import Cluster, EtcdMember
 from requorum.masters import Masters
@@ -35,8 +36,8 @@ def test_reaches_others(etcd: EtcdMember, cluster: Cluster) -> None:
 
 
 @step(23, "The master could be taken along", on="masters", when=ALWAYS, parallel=True)
-def test_master_fit(etcd: EtcdMember, masters: Masters) -> None:
+def test_master_fit(client: Client, masters: Masters) -> None:
     """What names members in its configuration is understood, and what its API is asked with is there."""
     with precondition("a master whose configuration names hosts of the inventory, with its tools and certificates"):
-        problems = masters.problems(etcd.name)
+        problems = masters.problems(client.name)
         assert not problems, "\n".join(problems)

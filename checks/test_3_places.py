@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from requorum.ansible import AnsibleGroup
+from requorum.clients import Client
 from requorum.flannel import FlannelHosts
-from requorum.live import Cluster, EtcdMember
+from requorum.live import Cluster
 from requorum.masters import Masters
 from requorum.stages import ANSWERS, note, postcondition, step
 
@@ -26,18 +27,18 @@ def test_ansible_inventory(ansible: AnsibleGroup, cluster: Cluster) -> None:
 
 
 @step(31, "The master names the members", on="masters", when=ANSWERS, parallel=True)
-def test_master_names_members(etcd: EtcdMember, masters: Masters) -> None:
+def test_master_names_members(client: Client, masters: Masters) -> None:
     """An API that knows too few members is gone with them; one that knows former members waits for them."""
     advice = "edit master-config.yaml on that master, then master-restart api, and when it is there, controllers"
     with postcondition("every member, and nobody else, in each list of master-config.yaml", otherwise=advice):
-        found = masters.disagreements(etcd)
+        found = masters.disagreements(client)
         assert not found, "\n".join(found)
 
 
 @step(32, "Flannel names the members", on="flannel", when=ANSWERS, parallel=True)
-def test_flannel_names_members(etcd: EtcdMember, flannel: FlannelHosts) -> None:
+def test_flannel_names_members(client: Client, flannel: FlannelHosts) -> None:
     """A flanneld that knows too few members is gone with them, and its host's containers at its next restart."""
     advice = "edit /etc/sysconfig/flanneld on that host, then systemctl restart flanneld"
     with postcondition("every member, and nobody else, in the endpoints of flanneld", otherwise=advice):
-        found = flannel.disagreements(etcd)
+        found = flannel.disagreements(client)
         assert not found, "\n".join(found)

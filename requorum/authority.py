@@ -56,7 +56,7 @@ class Authority:
         known = places(self._run.inventory, self._run.survey)
         urls = (
             (master.name, url)
-            for master in self._run.reached.values()
+            for master in self._run.all_reached.values()
             if master.master
             for url in master.master.config.urls
         )

@@ -185,7 +185,7 @@ def _with_quorum(
     owed = _owed(reached, joining, in_list, listed)
     owed += owed_where_named(inventory, survey, listed, whole=not missing)
     owed += [f"{f.name} is to be fenced" for f in reached if f.name in old and not f.fenced and f.name not in joining]
-    owed += [f"{f.name} remembers that it was forced" for f in reached if f.forced_by and not missing]
+    owed += [f"{f.name} remembers that it was forced" for f in reached if f.remembers_force and not missing]
     owed += [] if missing else probes_to_return(reached)
     roles = Diagnosis(
         verdict=Verdict.UNFINISHED if owed else Verdict.HEALTHY,

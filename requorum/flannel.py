@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import datetime, timezone
 
+from requorum.clients import Client
 from requorum.facts import flannel, flanneld_conf
+from requorum.facts.beside import AnyFacts, BesideFacts
 from requorum.facts.flannel import NO_API, NO_NETWORK, SERVED, UNKNOWN, Lease
 from requorum.facts.host import MissingFact
-from requorum.live import Cluster, EtcdMember
+from requorum.live import Cluster
 from requorum.masters import Masters
 from requorum.naming import Places, disagreements, place_of, strangers
 from requorum.run import Run
+from requorum.survey import Unexpected
 
 MEND = (
     "look at it on that host: systemctl status flanneld, journalctl -u flanneld; mend what is named, then run the same "
@@ -53,63 +57,81 @@ class FlannelHosts:
         """The hosts of the members as the survivor lists them now; in a plan, as the changes so far leave them."""
         return self._masters.listed()
 
-    def now(self, etcd: EtcdMember) -> flannel.Flannel:
+    def now(self, client: Client) -> flannel.Flannel:
         """Flannel on a host, now. Raises MissingFact for a host without it."""
-        return _of(etcd.name, etcd.now("flannel").flannel)
+        return _of(client.name, client.now("flannel").flannel)
 
-    def problems(self, etcd: EtcdMember) -> list[str]:
+    def facts(self, client: Client) -> AnyFacts:
+        """A host with Flannel read now; of one beside the cluster, which has no member, the survivor tells the leases."""
+        found = client.now("flannel")
+        if self._run.model is not None or not isinstance(found, BesideFacts) or found.flannel is None:
+            return found
+        keys, leases = self._told_by_survivor(found.flannel.config.prefix)
+        return replace(found, flannel=replace(found.flannel, keys=keys, leases=leases))
+
+    def problems(self, client: Client) -> list[str]:
         """What keeps Flannel on a host from being changed safely; empty where it may."""
-        found = _of(etcd.name, etcd.surveyed.flannel)
-        lines = [f"{what} is not there: the proof of a restarted flanneld needs it" for what in found.missing]
+        found = _of(client.name, client.surveyed.flannel)
+        lines = client.unfit
+        lines += [f"{what} is not there: the proof of a restarted flanneld needs it" for what in found.missing]
         return lines + [
             f"{flanneld_conf.PATH}, line {found.config.line}: it names {url}, which is no host of the inventory: is it a "
             "member? Then add its host to etcd.hosts; if it is another name of one, write that host's name there"
-            for url in strangers(etcd.name, found, self.places)
+            for url in strangers(client.name, found, self.places)
         ]
 
-    def notes(self, etcd: EtcdMember) -> list[str]:
+    def notes(self, client: Client) -> list[str]:
         """What of Flannel on a host should be known before anything is changed."""
-        found = _of(etcd.name, etcd.surveyed.flannel)
+        found = _of(client.name, client.surveyed.flannel)
         said = [] if found.is_to_run else [f"flanneld does not run here ({found.active}): it is not started"]
         # Of an emptied host nothing else was to be expected; the survivor's data becomes the cluster.
-        if found.keys != SERVED and etcd.name == self._cluster.diagnosis.survivor and found.kept is None:
+        if found.keys != SERVED and client.name == self._cluster.diagnosis.survivor and found.kept is None:
             said.append(_V2[found.keys].format(prefix=found.config.prefix))
         return said
 
-    def named(self, etcd: EtcdMember) -> set[str]:
+    def named(self, client: Client) -> set[str]:
         """The hosts that a host's configuration names now, and the urls that mean none of them."""
-        return {place_of(url, etcd.name, self.places) or url for url in self.now(etcd).config.urls}
+        return {place_of(url, client.name, self.places) or url for url in self.now(client).config.urls}
 
-    def disagreements(self, etcd: EtcdMember) -> list[str]:
+    def disagreements(self, client: Client) -> list[str]:
         """How a host's configuration differs now from the member list; empty where it agrees."""
-        return disagreements(etcd.name, self.now(etcd), frozenset(self.listed()), self.places)
+        return disagreements(client.name, self.now(client), frozenset(self.listed()), self.places)
 
-    def lost_leases(self, etcd: EtcdMember) -> list[str]:
+    def lost_leases(self, client: Client) -> list[str]:
         """The leases that this host noted down, that etcd does not have now, and that have not ended by themselves."""
-        return [f"{one.subnet} of {one.address}, until {one.ends}" for one in self._gone(etcd) if not _has_ended(one)]
+        return [f"{one.subnet} of {one.address}, until {one.ends}" for one in self._gone(client) if not _has_ended(one)]
 
-    def ended_leases(self, etcd: EtcdMember) -> list[str]:
+    def ended_leases(self, client: Client) -> list[str]:
         """The leases that have ended by themselves since this host noted them down, in words."""
         return [
             f"the lease {one.subnet} of {one.address} ended at {one.ends}"
-            for one in self._gone(etcd)
+            for one in self._gone(client)
             if _has_ended(one)
         ]
 
-    def _gone(self, etcd: EtcdMember) -> list[Lease]:
-        kept = self.now(etcd).kept or ()
-        there = {(one.subnet, one.address) for one in self._leases(etcd)} if kept else set()
+    def _gone(self, client: Client) -> list[Lease]:
+        kept = self.now(client).kept or ()
+        there = {(one.subnet, one.address) for one in self._leases(client)} if kept else set()
         return [one for one in kept if (one.subnet, one.address) not in there]
 
-    def _leases(self, etcd: EtcdMember) -> tuple[Lease, ...]:
+    def _leases(self, client: Client) -> tuple[Lease, ...]:
         """As the member on this host has them, or, where it is no member, the survivor. Raises MissingFact."""
-        found = [member.now("flannel").flannel for member in (etcd, self._cluster.survivor)]
-        served = [one for one in found if one is not None and one.keys == SERVED]
-        if not served:
-            raise MissingFact(
-                etcd.name, "Flannel's leases in etcd (v2 API)", ", ".join(one.keys for one in found if one)
-            )
-        return served[0].leases
+        here = self.now(client)
+        keys, leases = here.keys, here.leases
+        if keys != SERVED and client.name != self._cluster.diagnosis.survivor:
+            keys, leases = self._told_by_survivor(here.config.prefix)
+        if keys != SERVED:
+            raise MissingFact(client.name, "Flannel's leases in etcd (v2 API)", keys)
+        return leases
+
+    def _told_by_survivor(self, prefix: str) -> tuple[str, tuple[Lease, ...]]:
+        survivor = self._cluster.survivor.name
+        answer = self._run.remotes[survivor].run(flannel.keys_command(prefix), seconds=15)
+        try:
+            return flannel.parse_keys(answer.stdout)
+        except ValueError as error:
+            advice = "look at Flannel's keys in etcd (v2 API)"
+            raise Unexpected(survivor, expected="Flannel's keys", found=str(error), advice=advice) from None
 
 
 def _has_ended(lease: Lease) -> bool:

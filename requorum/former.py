@@ -7,7 +7,9 @@ from pathlib import PurePosixPath
 
 from requorum import operations
 from requorum.changes import WriteFile
+from requorum.clients import Client
 from requorum.facts import etcd_conf, flannel, flanneld_conf, master_config
+from requorum.facts.beside import AnyFacts, BesideFacts
 from requorum.facts.etcd_conf import EtcdConf
 from requorum.facts.host import MissingFact
 from requorum.facts.manifest import KEPT
@@ -48,24 +50,8 @@ class FormerHost:
         return [
             *self._log_problems(),
             *self._conf_problems(),
-            *self._master_problems(),
-            *self._flannel_problems(),
+            *_edited_since(self._facts, self._masters),
             *self._manifest_problems(),
-        ]
-
-    def _master_problems(self) -> list[str]:
-        if not operations.masters.somebody_edited(self._facts, self._masters.urls, self._masters.places):
-            return []
-        return [
-            f"{master_config.PATH} is not what the recovery made of it: somebody else has edited it (as found: {FOUND})"
-        ]
-
-    def _flannel_problems(self) -> list[str]:
-        if not operations.flannel.somebody_edited(self._facts, self._masters.urls, self._masters.places):
-            return []
-        return [
-            f"{flanneld_conf.PATH} is not what the recovery made of it: somebody else has edited it (as found: "
-            f"{flannel.FOUND})"
         ]
 
     def _manifest_problems(self) -> list[str]:
@@ -113,3 +99,36 @@ class FormerHost:
         if was.starts:
             pairs.append(("a process of etcd", True, bool(now.processes)))
         return [f"{what}: found {before}, now {after}" for what, before, after in pairs if before != after]
+
+
+class FormerClients:
+    """What `--abort` goes back to beside the cluster."""
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._masters = run, Masters(run)
+
+    def problems(self) -> list[str]:
+        """What cannot be put back there, since somebody else has edited it; empty where all can."""
+        reached = (facts for facts in self._run.beside.values() if isinstance(facts, BesideFacts))
+        return [f"{facts.name}: {problem}" for facts in reached for problem in _edited_since(facts, self._masters)]
+
+    def differences(self, client: Client) -> list[str]:
+        """What a recovery has noted down on a host, and is still there; empty where nothing is."""
+        master, has_flannel = client.now("master").master if client.surveyed.master else None, client.surveyed.flannel
+        flanneld = client.now("flannel").flannel if has_flannel else None
+        return [
+            *(["how master-config.yaml was found"] if master and master.found else []),
+            *([f"a restart of the {one}" for one in master.owes] if master else []),
+            *(["how Flannel's configuration was found"] if flanneld and flanneld.found else []),
+            *(["a restart of flanneld"] if flanneld and flanneld.owes else []),
+        ]
+
+
+def _edited_since(facts: AnyFacts, masters: Masters) -> list[str]:
+    found = []
+    if operations.masters.somebody_edited(facts, masters.urls, masters.places):
+        found.append((master_config.PATH, FOUND))
+    if operations.flannel.somebody_edited(facts, masters.urls, masters.places):
+        found.append((flanneld_conf.PATH, flannel.FOUND))
+    return [f"{path} is not what the recovery made of it: somebody else has edited it (as found: {kept})"
+            for path, kept in found]  # fmt: skip

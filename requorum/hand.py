@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from requorum.changes import Change, ChangeFailed, RemoveFile, Shell, WriteFile
+from requorum.changes import Change, ChangeFailed, ClientChange, RemoveFile, Shell, WriteFile
+from requorum.facts.beside import BesideFacts
 from requorum.facts.host import HostFacts
 from requorum.journal import Journal, JournalError
 from requorum.records import ChangeEnded, ChangeIntended, ChangeResult
@@ -29,11 +30,12 @@ class ChangeStopped(Exception):
 class Model:
     """What the hosts would hold: in a plan, the place where changes are made.
 
-    `written`: the files of the machine that runs this; None for one that is removed.
+    `written`: the files of the machine that runs this; None for one that is removed. `beside`: the hosts that run no etcd.
     """
 
     facts: dict[str, HostFacts]
     written: dict[str, str | None] = field(default_factory=dict)
+    beside: dict[str, BesideFacts] = field(default_factory=dict)
 
 
 class Hand:
@@ -91,6 +93,10 @@ class Hand:
     def _believe(self, change: Change, model: Model) -> None:
         if change.host in model.facts:
             model.facts[change.host] = change.after(model.facts[change.host])
+        elif change.host in model.beside:
+            if not isinstance(change, ClientChange):
+                raise RuntimeError(f"a change of etcd's on {change.host}, which runs none: {change.shown()}")
+            model.beside[change.host] = change.after(model.beside[change.host])
         elif isinstance(change, WriteFile):
             model.written[change.path] = change.content
         elif isinstance(change, RemoveFile):

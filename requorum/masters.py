@@ -6,13 +6,15 @@ import shlex
 from collections.abc import Callable
 from typing import TypeVar
 
+from requorum.clients import Client
 from requorum.diagnosis import Verdict
 from requorum.facts import holders, master, master_api, master_config
-from requorum.facts.host import HostFacts, MissingFact, Silent
+from requorum.facts.beside import AnyFacts, BesideFacts
+from requorum.facts.host import MissingFact, Silent
 from requorum.facts.master import Master
 from requorum.facts.prediction import mod_revisions
 from requorum.facts.shell import CTL
-from requorum.live import Cluster, EtcdMember
+from requorum.live import Cluster
 from requorum.naming import Places, disagreements, hosts_of, place_of, places, strangers
 from requorum.remote import RemoteError
 from requorum.run import Run
@@ -50,9 +52,18 @@ class Masters:
         return places(self._run.inventory, self._run.survey)
 
     @property
+    def _places_of_masters(self) -> Places:
+        """The same, and of the masters beside the cluster."""
+        reached = self._run.beside.values()
+        found = {
+            one: facts.name for facts in reached if isinstance(facts, BesideFacts) for one in facts.machine.addresses
+        }
+        return {**self.places, **found, **{host.address.lower(): host.name for host in self._run.inventory.beside}}
+
+    @property
     def silence(self) -> list[str]:
-        """What becomes of the masters that are silent, in words."""
-        silent = [n for n in self._run.inventory.master_names if isinstance(self._run.survey[n], Silent)]
+        """What becomes of the masters that are silent, in words; of those beside the cluster the verdict tells."""
+        silent = [n for n in self._run.inventory.master_names if isinstance(self._run.survey.get(n), Silent)]
         later = "its master-config.yaml is edited when the host is back, by this command"
         return [f"the master {name} is silent: {later}" for name in silent]
 
@@ -73,28 +84,23 @@ class Masters:
 
     def surveyed(self, name: str) -> Master:
         """What the survey read on a master. Raises MissingFact for a host that was not read as one."""
-        facts = self._run.survey[name]
-        if not isinstance(facts, HostFacts) or facts.master is None:
-            raise MissingFact(name, "a master", "a host that was not read as one")
-        return facts.master
+        return _master(name, Client(self._run, name).surveyed)
 
-    def now(self, etcd: EtcdMember) -> Master:
+    def now(self, client: Client) -> Master:
         """A master, now. Raises MissingFact for a host that is none."""
-        found = etcd.now("master").master
-        if found is None:
-            raise MissingFact(etcd.name, "a master", "a host that was not read as one")
-        return found
+        return _master(client.name, client.now("master"))
 
-    def unproven_before(self, etcd: EtcdMember) -> list[str]:
+    def unproven_before(self, client: Client) -> list[str]:
         """The masters before this one, in the inventory's order, whose API is to be restarted and proven first."""
         names = self._run.hosts("masters")
-        before = [self._cluster.member(name) for name in names[: names.index(etcd.name)]]
+        before = [Client(self._run, name) for name in names[: names.index(client.name)]]
         return [one.name for one in before if "api" in self.now(one).owes]
 
     def problems(self, name: str) -> list[str]:
         """What keeps a master from being changed safely; empty where it may."""
         found = self.surveyed(name)
         lines = [f"{what} is not there: a master needs it" for what in found.missing]
+        lines += Client(self._run, name).unfit
         return lines + [
             f"{master_config.PATH}, line {found.config.line_of(url)}: it names {url}, which is no host of the inventory: is "
             "it a member? Then add its host to etcd.hosts; if it is another name of one, write that host's name there"
@@ -115,29 +121,29 @@ class Masters:
             lines.append(f"NO_PROXY in {master.ENVIRONMENT} names {', '.join(named)}: harmless; it is not edited")
         return lines
 
-    def named(self, etcd: EtcdMember) -> set[str]:
+    def named(self, client: Client) -> set[str]:
         """The hosts that every list of a master's configuration names now, and the urls that mean none of them."""
-        found = self.now(etcd).config
-        return {place_of(url, etcd.name, self.places) or url for url in found.urls}
+        found = self.now(client).config
+        return {place_of(url, client.name, self.places) or url for url in found.urls}
 
-    def disagreements(self, etcd: EtcdMember) -> list[str]:
+    def disagreements(self, client: Client) -> list[str]:
         """How a master's configuration differs now from the member list; empty where it agrees."""
-        return disagreements(etcd.name, self.now(etcd), frozenset(self.listed()), self.places)
+        return disagreements(client.name, self.now(client), frozenset(self.listed()), self.places)
 
-    def writes(self, etcd: EtcdMember) -> str:
+    def writes(self, client: Client) -> str:
         """Write, read and delete a ConfigMap through this master's API; empty where it does, else what it said.
 
         Raises RuntimeError in a mode that changes nothing: this is a write that is no change.
         """
         if self._run.mode != "recovery":
             raise RuntimeError(f"a write in a run that changes nothing ({self._run.mode})")
-        script = f"{self._here(etcd)}probed() {{\n{master_api.PROBE}\n}}\nprobed"
-        answer = self._run.remotes[etcd.name].run(script, seconds=60)
+        script = f"{self._here(client)}probed() {{\n{master_api.PROBE}\n}}\nprobed"
+        answer = self._run.remotes[client.name].run(script, seconds=60)
         return "" if answer.exit == 0 else answer.stderr.strip() or f"exit {answer.exit}"
 
-    def stale(self, etcd: EtcdMember) -> list[str]:
+    def stale(self, client: Client) -> list[str]:
         """What this master's API lists from its memory and etcd does not hold, or the other way round."""
-        listed, held = self._from_memory(etcd), self._in_etcd(etcd)
+        listed, held = self._from_memory(client), self._in_etcd(client)
         return sorted(
             f"{name}: the API lists revision {listed.get(name, 'none')}, etcd holds {held.get(name, 'none')}"
             for name in listed.keys() | held.keys()
@@ -157,7 +163,7 @@ class Masters:
                 *lines,
                 f"whom the service catalog, Calico and Nuage name could not be read ({error.found}): {LOOK}",
             ]
-        known, here = self.places, self._run.hosts("masters")
+        known, here = self._places_of_masters, self._run.hosts("masters")
         for holder, urls in held.urls.items():
             named = {known[host] for url in urls if (host := master_config.host_of(url)) in known}
             lines.append(holder.disagreement(named, wanted))
@@ -171,30 +177,36 @@ class Masters:
 
     def _held(self) -> holders.Held:
         """What the API keeps in etcd that names members and is not edited, or API servers, from the survivor."""
-        survivor = self._cluster.survivor
+        survivor = self._cluster.survivor.name
         prefix = self.surveyed(self._run.hosts("masters")[0]).config.prefix
         return self._asked(survivor, holders.command(prefix), holders.parse, "objects in etcd", MEND)
 
-    def _here(self, etcd: EtcdMember) -> str:
-        return master_api.here(f"https://{etcd.surveyed.machine.hostname}:{self.surveyed(etcd.name).config.port}")
+    def _here(self, client: Client) -> str:
+        return master_api.here(f"https://{client.surveyed.machine.hostname}:{self.surveyed(client.name).config.port}")
 
-    def _from_memory(self, etcd: EtcdMember) -> dict[str, int]:
-        script = self._here(etcd) + master_api.LIST
-        return self._asked(etcd, script, master_api.parse_list, "a list by its API", MEND)
+    def _from_memory(self, client: Client) -> dict[str, int]:
+        script = self._here(client) + master_api.LIST
+        return self._asked(client.name, script, master_api.parse_list, "a list by its API", MEND)
 
-    def _in_etcd(self, etcd: EtcdMember) -> dict[str, int]:
+    def _in_etcd(self, client: Client) -> dict[str, int]:
         """The ConfigMaps of the same namespace, from the survivor, with a quorum."""
-        prefix = f"/{self.surveyed(etcd.name).config.prefix}/configmaps/{master_api.NAMESPACE}/"
+        prefix = f"/{self.surveyed(client.name).config.prefix}/configmaps/{master_api.NAMESPACE}/"
         script = f"{CTL}ctl get {shlex.quote(prefix)} --prefix --keys-only -w json"
-        found = self._asked(self._cluster.survivor, script, mod_revisions, "keys in JSON", "look at etcd")
+        found = self._asked(self._cluster.survivor.name, script, mod_revisions, "keys in JSON", "look at etcd")
         return {key.decode(errors="replace").removeprefix(prefix): revision for key, revision in found.items()}
 
-    def _asked(self, etcd: EtcdMember, script: str, parse: Callable[[str], Found], expected: str, advice: str) -> Found:
+    def _asked(self, name: str, script: str, parse: Callable[[str], Found], expected: str, advice: str) -> Found:
         """What a host answers to a script. Raises Unexpected where it fails, or says something else than `expected`."""
-        answer = self._run.remotes[etcd.name].run(script, seconds=30)
+        answer = self._run.remotes[name].run(script, seconds=30)
         try:
             if answer.exit != 0:
                 raise ValueError(answer.stderr.strip() or f"exit {answer.exit}")
             return parse(answer.stdout)
         except ValueError as error:
-            raise Unexpected(etcd.name, expected=expected, found=str(error), advice=advice) from None
+            raise Unexpected(name, expected=expected, found=str(error), advice=advice) from None
+
+
+def _master(name: str, facts: AnyFacts) -> Master:
+    if facts.master is None:
+        raise MissingFact(name, "a master", "a host that was not read as one")
+    return facts.master

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from requorum.facts.beside import AnyFacts
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.master_config import host_of
 from requorum.facts.members import Member, MemberList
@@ -62,9 +63,12 @@ def places(inventory: Inventory, survey: Mapping[str, HostFacts | Silent]) -> Pl
 
 
 def place_of(url: str, on: str, known: Places) -> str:
-    """The host that a url means in the configuration of the host `on`; empty for one that nobody knows."""
+    """The host that a url means in the configuration of the host `on`; empty for one that nobody knows.
+
+    Beside the cluster `localhost` is nobody: no member runs there.
+    """
     name = host_of(url)
-    return on if name in _OWN else known.get(name, "")
+    return known.get(on.lower() if name in _OWN else name, "")
 
 
 def hosts_of(members: Iterable[Member], known: Places) -> frozenset[str]:
@@ -94,8 +98,12 @@ def owed_where_named(
 ) -> list[str]:
     """What a recovery left undone on masters, and then of Flannel, in words; `whole`: no host of the inventory is missing."""
     known = places(inventory, survey)
-    wanted = hosts_of(listed.members, known)
     reached = [facts for facts in survey.values() if isinstance(facts, HostFacts)]
+    return owed_by(reached, hosts_of(listed.members, known), known, whole=whole)
+
+
+def owed_by(reached: Sequence[AnyFacts], wanted: frozenset[str], known: Places, *, whole: bool) -> list[str]:
+    """The same of these hosts, which are to name the members on the hosts `wanted`."""
     found: list[str] = []
     for facts in reached:
         if facts.master is not None:

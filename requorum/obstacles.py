@@ -35,7 +35,7 @@ def obstacles(reached: Sequence[HostFacts], names: Sequence[str]) -> tuple[list[
             )
             advice.append(f"correct the address of {one.name} or of {other.name} in the inventory (or in ssh_config)")
     for facts in reached:
-        owner = _owner(facts.machine.hostname, names)
+        owner = owner_of(facts.machine.hostname, names)
         if owner not in ("", facts.name):
             proof.append(f"the machine that {facts.name} leads to calls itself {facts.machine.hostname}")
             advice.append(f"are the addresses of {facts.name} and {owner} exchanged? Correct them in the inventory")
@@ -119,7 +119,7 @@ def _heard(name: str, inventory: Inventory, survey: Survey) -> str:
     return listening(places_of_host(name, inventory, survey), survey)
 
 
-def _owner(hostname: str, names: Sequence[str]) -> str:
+def owner_of(hostname: str, names: Sequence[str]) -> str:
     """The host of the inventory that has this name, with or without its domain; empty where none has."""
     if hostname in names:
         return hostname

@@ -18,10 +18,12 @@ from typing import IO
 
 from requorum import __version__, hostlock
 from requorum.bastion import read
+from requorum.beside import seen_with, silent
 from requorum.certifying import Order, orders
 from requorum.diagnosis import Diagnosis, Verdict, diagnose
 from requorum.enlisted import owed
 from requorum.facts.ansible_file import AnsibleFile
+from requorum.facts.beside import AnyFacts, BesideFacts
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.mark import Mark
 from requorum.fitness import forced_by_hand
@@ -33,7 +35,8 @@ from requorum.locking import Lock, Locked
 from requorum.records import CommandRan, HostSurveyed, Mode, VerdictGiven
 from requorum.records import Run as RunRecord
 from requorum.remote import CommandEnded, Here, Remote
-from requorum.survey import Surveyor
+from requorum.survey import BesideSurveyor, Surveyor
+from requorum.told import told
 from requorum.undoing import Undoing, listed, undoing_of
 
 LOCKED_SECONDS, BUSY_SECONDS = 10.0, 90.0
@@ -65,22 +68,26 @@ class Run:
     token: str = field(default_factory=lambda: secrets.token_hex(6))
     since: str = field(default_factory=lambda: f"{utc_now()[:19]}Z")
     step: str = field(default="", compare=False)
+    beside: Mapping[str, BesideFacts | Silent] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._wire()
 
     def _wire(self) -> None:
         self.journal = Journal(self.folder / "journal.jsonl")
-        hosts = self.inventory.etcd.hosts
+        hosts = (*self.inventory.etcd.hosts, *self.inventory.beside)
         self.remotes = {h.name: Remote(h, on_command=self._command, owner=self.token) for h in hosts}
         masters = frozenset(self.inventory.master_names)
-        self.surveyor = Surveyor(self.remotes, str(self.inventory.backup.directory), masters)
+        members = {name: self.remotes[name] for name in self.inventory.host_names}
+        self.surveyor = Surveyor(members, str(self.inventory.backup.directory), masters)
+        apart = {name: self.remotes[name] for name in self.inventory.beside_names}
+        self.beside_surveyor = BesideSurveyor(apart, masters)
         self.model: Model | None = None
         self.lock: IO[str] | None = None
 
     def __getstate__(self) -> dict[str, object]:
         """What a worker needs; connections, the journal and the lock are made anew there."""
-        made = ("journal", "remotes", "surveyor", "model", "lock", "step")
+        made = ("journal", "remotes", "surveyor", "beside_surveyor", "model", "lock", "step")
         return {key: value for key, value in self.__dict__.items() if key not in made}
 
     def __setstate__(self, state: dict[str, object]) -> None:
@@ -88,12 +95,27 @@ class Run:
         self.step = ""
         self._wire()
         if self.mode == "plan":
-            self.model = Model(self.reached)
+            self._make_model()
+
+    def _make_model(self) -> None:
+        beside = {name: facts for name, facts in self.beside.items() if isinstance(facts, BesideFacts)}
+        self.model = Model(self.reached, beside=beside)
 
     @property
     def reached(self) -> dict[str, HostFacts]:
-        """The facts of every host that the survey reached, in the inventory's order."""
+        """The facts of every host of etcd that the survey reached, in the inventory's order."""
         return {name: facts for name, facts in self.survey.items() if isinstance(facts, HostFacts)}
+
+    @property
+    def all_reached(self) -> dict[str, AnyFacts]:
+        """The same, and of those beside the cluster."""
+        everybody = {**self.survey, **self.beside}
+        return {name: facts for name, facts in everybody.items() if not isinstance(facts, Silent)}
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """The hosts beside the cluster that were silent in the survey."""
+        return silent(self.beside)
 
     @property
     def proven(self) -> Diagnosis:
@@ -118,9 +140,11 @@ class Run:
         survivor = self.proven.survivor
         old = [m for m in self._marks() if m.recovery == self.recovery]
         if old:
-            return replace(old[0], survivor=survivor, found=None, way_back=max(m.way_back for m in old))
+            way_back = max(m.way_back for m in old)
+            return replace(old[0], survivor=survivor, found=None, way_back=way_back, unseen=self.unseen)
         members = listed(self.reached[survivor]) if survivor in self.reached else ()
-        return Mark(self.recovery, self.inventory.cluster, survivor, self.operator, self.name, members)
+        cluster, unseen = self.inventory.cluster, self.unseen
+        return Mark(self.recovery, cluster, survivor, self.operator, self.name, members, unseen=unseen)
 
     def _marks(self) -> list[Mark]:
         return [facts.mark for facts in self.reached.values() if facts.mark]
@@ -157,11 +181,14 @@ class Run:
         """
         began = time.monotonic()
         while True:
-            self.survey = self.surveyor.all()
-            self.diagnosis = diagnose(self.inventory, self.survey)
+            with ThreadPoolExecutor(max_workers=1) as pool:
+                beside = pool.submit(self.beside_surveyor.all)
+                self.survey = self.surveyor.all()
+                self.beside = beside.result()
+            self.diagnosis = seen_with(self.inventory, self.survey, self.beside, diagnose(self.inventory, self.survey))
             patience = SETTLE_SECONDS if self.diagnosis.settling else 0.0
             if self.changes:
-                locks = [facts.lock for facts in self.reached.values()]
+                locks = [facts.lock for facts in self.all_reached.values()]
                 patience = max(patience, LOCKED_SECONDS if self.holders(breaking) else 0.0)
                 patience = max(patience, BUSY_SECONDS if any(lock.busy for lock in locks) else 0.0)
             if time.monotonic() - began >= patience:
@@ -172,15 +199,14 @@ class Run:
             self.diagnosis = owed(self.inventory, self.ansible, self.diagnosis)
         self.recovery = max((m.recovery for m in self._marks()), default=self.name)
         if self.mode == "abort":
-            self.undoing = undoing_of(self.inventory, self.survey)
+            self.undoing = undoing_of(self.inventory, self.survey, self.beside)
         if self.mode == "plan":
-            self.model = Model(self.reached)
+            self._make_model()
 
     def tell(self) -> None:
         """Write down what was surveyed and the verdict."""
-        for name, facts in self.survey.items():
-            reached = isinstance(facts, HostFacts)
-            self.journal.add(HostSurveyed(name, reached, _told(facts)))
+        for name, facts in {**self.survey, **self.beside}.items():
+            self.journal.add(HostSurveyed(name, not isinstance(facts, Silent), told(facts)))
         found = self.proven
         self.journal.add(
             VerdictGiven(
@@ -202,8 +228,9 @@ class Run:
         chosen: dict[str, set[str]] = {
             BASTION: {BASTION},
             "ansible": {BASTION} if self.inventory.ansible_inventory else set(),
-            "inventory": set(self.inventory.host_names),
+            "inventory": set(self.inventory.all_names),
             "reached": set(self.reached),
+            "beside": set(self.all_reached) & set(self.inventory.beside_names),
             "members": set(found.members),
             "survivor": {found.survivor},
             # A run that was killed after the force can have left the survivor stopped: it cannot be asked before step 44.
@@ -220,15 +247,15 @@ class Run:
             "whole": {found.survivor, *found.members, *found.joiners},
             "pods": pods,
             "whole pods": pods & {found.survivor, *found.members, *found.joiners},
-            "masters": {name for name, facts in self.reached.items() if facts.master},
-            "flannel": {name for name, facts in self.reached.items() if facts.flannel},
+            "masters": {name for name, facts in self.all_reached.items() if facts.master},
+            "flannel": {name for name, facts in self.all_reached.items() if facts.flannel},
             "signed": set(self.undoing.hosts),
             "kept": set(self.undoing.hosts) & {self.undoing.survivor},
             "set aside": set(self.undoing.hosts) - {self.undoing.survivor},
         }
         if role not in chosen:
             raise ValueError(f"expected a role ({', '.join(chosen)}), found {role!r}")
-        return tuple(name for name in (BASTION, *self.inventory.host_names) if name in chosen[role])
+        return tuple(name for name in (BASTION, *self.inventory.all_names) if name in chosen[role])
 
     def orders(self) -> list[Order]:
         """The certificates that are to be made for hosts that join."""
@@ -269,7 +296,7 @@ class Run:
     def holders(self, breaking: str = "") -> dict[str, list[str]]:
         """Who holds the locks of hosts, in words, and of which; but for the run whose lock is to be broken."""
         found: dict[str, list[str]] = {}
-        for name, facts in self.reached.items():
+        for name, facts in self.all_reached.items():
             if facts.lock.alive and facts.lock.run != breaking:
                 found.setdefault(facts.lock.words, []).append(name)
         return found
@@ -278,13 +305,13 @@ class Run:
         """Raise Locked where another run holds the lock of a host, or makes a change there."""
         holders = self.holders(breaking)
         if holders:
-            first = self.reached[next(iter(holders.values()))[0]].lock.run
+            first = self.all_reached[next(iter(holders.values()))[0]].lock.run
             raise Locked(
                 "another run is under way " + "; ".join(f"on {', '.join(on)}: {who}" for who, on in holders.items()),
                 "wait until it has ended, or stop it with Ctrl-C where it runs; only if that machine is dead, add "
                 f"--break-lock {first}",
             )
-        busy = [name for name, facts in self.reached.items() if facts.lock.busy]
+        busy = [name for name, facts in self.all_reached.items() if facts.lock.busy]
         if busy:
             raise Locked(
                 f"a change that a killed run began still goes on on {', '.join(busy)}",
@@ -294,12 +321,13 @@ class Run:
     def lock_hosts(self) -> None:
         """Take the lock of every reached host, as the survey saw it. Raises Locked, RemoteError."""
 
-        def take(facts: HostFacts) -> str:
+        def take(facts: AnyFacts) -> str:
             owner = Owner(self.token, self.name, self.operator, self.since)
             return self.remotes[facts.name].hold(hostlock.claim(owner, facts.lock.line))
 
-        with ThreadPoolExecutor(max_workers=max(1, len(self.reached))) as pool:
-            answers = dict(zip(self.reached, pool.map(take, self.reached.values()), strict=True))
+        reached = self.all_reached
+        with ThreadPoolExecutor(max_workers=max(1, len(reached))) as pool:
+            answers = dict(zip(reached, pool.map(take, reached.values()), strict=True))
         for name, answer in answers.items():
             word, _, rest = answer.partition(" ")
             if word == hostlock.BUSY:
@@ -342,48 +370,3 @@ def new_run(mode: Mode, inventory: Inventory, reports: Path, argv: tuple[str, ..
         operator = f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
         return Run(mode, inventory, folder_of_cluster / name, name, operator, os.getpid(), argv)
     raise FileExistsError(f"{folder_of_cluster / stamp} and its like are all there")
-
-
-def _told(facts: HostFacts | Silent) -> tuple[tuple[str, str], ...]:
-    """A host's facts for a reader."""
-    if isinstance(facts, Silent):
-        return (("silent", facts.reason), ("next", facts.advice))
-    told = [
-        ("etcd", f"{facts.conf.name}, version {facts.machine.etcd_version}, {facts.unit.state}"),
-        ("runs as", f"{facts.unit.runtime.kind}: {facts.unit.runtime.why}"),
-        ("host name", facts.machine.hostname),
-        ("answers", "a linearizable read" if facts.api.answers else "no linearizable read"),
-        ("data", f"{facts.conf.data_dir}, {facts.machine.data_used} bytes, {facts.machine.data_free} free"),
-    ]
-    if facts.api.members:
-        told.append(("member list", ", ".join(f"{m.hex_id} {m.name}" for m in facts.api.members.members)))
-    told += [("endpoint health", line) for line in facts.api.health]
-    told += [("cluster-health (v2)", line) for line in facts.v2.health]
-    told.append(("v2 API", _told_v2(facts)))
-    if facts.data is not None:
-        told.append(("on disk", facts.data.error or facts.data.words))
-    if facts.master is not None:
-        told.append(("master", f"names {', '.join(facts.master.config.urls)}"))
-    if facts.flannel is not None:
-        told.append(
-            ("Flannel", f"flanneld is {facts.flannel.active}, and names {', '.join(facts.flannel.config.urls)}")
-        )
-    if facts.lock.run:
-        told.append(("lock", f"{facts.lock.words}; it {'lives' if facts.lock.alive else 'has ended'}"))
-    if facts.forced_by:
-        told.append(("was forced", f"by recovery {facts.forced_by.recovery}; hosts that it removed are still missing"))
-    if facts.mark:
-        told.append(("mark", f"recovery {facts.mark.recovery} by {facts.mark.operator}"))
-    return tuple(told)
-
-
-def _told_v2(facts: HostFacts) -> str:
-    if facts.v2.served:
-        return "; ".join(("served", *(facts.v2.unlike(facts.api.members))))
-    if not facts.enables_v2:
-        return "off: switched off, or etcd 3.4 or later without ETCD_ENABLE_V2"
-    if facts.v2.there and not facts.v2.speaks:
-        return "on, and the etcdctl here does not speak it: install the one of this etcd"
-    return (
-        f"on, and not answered: {facts.v2.error}" if facts.v2.asked else "on; no member that could be asked runs here"
-    )

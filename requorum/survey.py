@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from requorum import hostlock
 from requorum.facts import (
+    beside,
     ca,
     certificates,
     contact,
@@ -28,6 +29,7 @@ from requorum.facts import (
     unit,
     v2,
 )
+from requorum.facts.beside import BesideFacts
 from requorum.facts.bolt import Db, read_db
 from requorum.facts.data_dir import DataDir, unreadable
 from requorum.facts.data_error import DataError
@@ -62,12 +64,12 @@ class Surveyor:
         Where some member does not answer a linearizable read, its data is read from the disk.
         """
         before = known or {}
-        found = self._each(self.remotes, lambda name: self.one_or_silent(name, before.get(name)))
+        found = _each(self.remotes, lambda name: self.one_or_silent(name, before.get(name)))
         quiet = [n for n, f in found.items() if isinstance(f, HostFacts) and f.has_data and not f.api.answers]
-        found |= self._each(quiet, lambda name: self._with_data(found[name]))
+        found |= _each(quiet, lambda name: self._with_data(found[name]))
         if any(isinstance(facts := found[name], HostFacts) and facts.processes for name in quiet):
             # What a running member got meanwhile must not look as if the quorum knew less.
-            found |= self._each([n for n in found if n not in quiet], lambda name: self._later(found[name]))
+            found |= _each([n for n in found if n not in quiet], lambda name: self._later(found[name]))
         if any(isinstance(facts, Silent) for facts in found.values()):
             found |= self._listening([facts for facts in found.values() if isinstance(facts, HostFacts)])
         return {name: found[name] for name in self.remotes}
@@ -81,7 +83,7 @@ class Surveyor:
             answer = self.remotes[name].run(neighbours.command(urls), seconds=30)
             return replace(asked[name], heard=neighbours.parse(answer.stdout))
 
-        return self._each(asked, heard)
+        return _each(asked, heard)
 
     def one(self, name: str) -> HostFacts:
         """The facts of one host, without its data. Raises RemoteError where it cannot be asked or read."""
@@ -97,18 +99,7 @@ class Surveyor:
 
     def one_or_silent(self, name: str, known: HostFacts | Silent | None = None) -> HostFacts | Silent:
         """The facts of one host, or why it is silent. Raises RemoteError where it answers and cannot be understood."""
-        try:
-            return self.again(known) if isinstance(known, HostFacts) else self.one(name)
-        except Unexpected:
-            raise
-        except RemoteError as error:
-            alive = isinstance(error, NotAdmitted) or not isinstance(error, Unreachable)
-            return Silent(name, error.found, error.advice, alive)
-
-    def _each(self, names: Iterable[str], read: Callable[[str], Found]) -> dict[str, Found]:
-        chosen = list(names)
-        with ThreadPoolExecutor(max_workers=max(1, len(chosen))) as pool:
-            return dict(zip(chosen, pool.map(read, chosen), strict=True))
+        return _or_silent(name, lambda: self.again(known) if isinstance(known, HostFacts) else self.one(name))
 
     def _later(self, facts: HostFacts | Silent) -> HostFacts | Silent:
         """What a member that answered answers now; what it said before where it does not."""
@@ -172,6 +163,59 @@ class Surveyor:
                 return db
 
 
+@dataclass(frozen=True)
+class BesideSurveyor:
+    """Reads the hosts beside the cluster; `masters` names those that are OpenShift masters."""
+
+    remotes: Mapping[str, Remote]
+    masters: frozenset[str] = frozenset()
+
+    def all(self) -> dict[str, BesideFacts | Silent]:
+        """Every one of them."""
+        return _each(self.remotes, lambda name: _or_silent(name, lambda: self.one(name)))
+
+    def one(self, name: str) -> BesideFacts:
+        """The facts of one host. Raises RemoteError where it cannot be asked or read."""
+        outputs = self.remotes[name].batch(beside.commands(is_master=name in self.masters), together=SMALL)
+        _require_master(name, outputs)
+        return BesideFacts(
+            name=name,
+            machine=_read(name, "machine", outputs, beside.parse),
+            lock=_read(name, "lock", outputs, hostlock.parse),
+            master=_read(name, "master", outputs, master.parse) if "master" in outputs else None,
+            flannel=_read(name, "flannel", outputs, flannel.parse),
+        )
+
+    def again(self, facts: BesideFacts, *nouns: Noun) -> BesideFacts:
+        """The facts of a host with these read again (`master`, `flannel`); raises RemoteError."""
+        name = facts.name
+        wanted = beside.commands(is_master=name in self.masters)
+        outputs = self.remotes[name].batch({noun: wanted[noun] for noun in nouns}, together=SMALL)
+        _require_master(name, outputs)
+        if "master" in outputs:
+            facts = replace(facts, master=_read(name, "master", outputs, master.parse))
+        if "flannel" in outputs:
+            facts = replace(facts, flannel=_read(name, "flannel", outputs, flannel.parse))
+        return facts
+
+
+def _each(names: Iterable[str], read: Callable[[str], Found]) -> dict[str, Found]:
+    chosen = list(names)
+    with ThreadPoolExecutor(max_workers=max(1, len(chosen))) as pool:
+        return dict(zip(chosen, pool.map(read, chosen), strict=True))
+
+
+def _or_silent(name: str, read: Callable[[], Found]) -> Found | Silent:
+    """What is read of a host, or why it is silent. Raises RemoteError where it answers and cannot be understood."""
+    try:
+        return read()
+    except Unexpected:
+        raise
+    except RemoteError as error:
+        alive = isinstance(error, NotAdmitted) or not isinstance(error, Unreachable)
+        return Silent(name, error.found, error.advice, alive)
+
+
 def foreign_urls(reached: Sequence[HostFacts]) -> list[str]:
     """Where these hosts know members to be that are none of them."""
     return sorted(set().union(*map(_known_urls, reached)) - set().union(*map(_own_urls, reached)))
@@ -195,17 +239,7 @@ def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None =
     def read(noun: Noun, parse: Callable[[str], Found], before: Callable[[HostFacts], Found]) -> Found:
         if known is not None and noun not in outputs:
             return before(known)
-        output = outputs[noun]
-        try:
-            if noun in SMALL and (output.exit in _CUT or output.truncated):
-                # Nothing would look like a fact: no process, no mark, no lock.
-                raise ValueError("no whole answer in time")
-            return parse(output.stdout)
-        except ValueError as error:
-            said = f"{error}" + (f"; {output.stderr.strip()}" if output.stderr.strip() else "")
-            raise Unexpected(
-                name, expected=f"readable facts: {noun}", found=said, advice="mend it on the host"
-            ) from None
+        return _read(name, noun, outputs, parse)
 
     if "conf" in outputs and outputs["conf"].exit != 0:
         found = outputs["conf"].stderr.strip()
@@ -213,10 +247,7 @@ def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None =
         if "Permission denied" in found:
             advice = "log in as root, or set `sudo: true` under ssh in the inventory"
         raise Unexpected(name, expected=f"etcd's configuration in {etcd_conf.PATH}", found=found, advice=advice)
-    if "master" in outputs and outputs["master"].exit != 0:
-        advice = "is this a master? If it is none, remove it from `masters` in the inventory"
-        said = outputs["master"].stderr.strip()
-        raise Unexpected(name, expected="the configuration of an OpenShift master", found=said, advice=advice)
+    _require_master(name, outputs)
     versions = known.machine if known else None
     api = read("api", lambda said: members.parse_api(said, outputs["api"].stderr), lambda facts: facts.api)
     if "members" in outputs:
@@ -239,6 +270,27 @@ def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None =
         flannel=read("flannel", flannel.parse, lambda facts: facts.flannel),
         v2=read("v2", v2.parse, lambda facts: facts.v2),
     )
+
+
+def _read(name: str, noun: Noun, outputs: Mapping[Noun, Output], parse: Callable[[str], Found]) -> Found:
+    output = outputs[noun]
+    try:
+        if noun in SMALL and (output.exit in _CUT or output.truncated):
+            # Nothing would look like a fact: no process, no mark, no lock.
+            raise ValueError("no whole answer in time")
+        return parse(output.stdout)
+    except ValueError as error:
+        said = f"{error}" + (f"; {output.stderr.strip()}" if output.stderr.strip() else "")
+        raise Unexpected(name, expected=f"readable facts: {noun}", found=said, advice="mend it on the host") from None
+
+
+def _require_master(name: str, outputs: Mapping[Noun, Output]) -> None:
+    if "master" in outputs and outputs["master"].exit != 0:
+        advice = "is this a master? If it is none, remove it from `masters` in the inventory"
+        found = outputs["master"].stderr.strip()
+        if "Permission denied" in found:
+            advice = "log in as root, or set `sudo: true` under ssh in the inventory"
+        raise Unexpected(name, expected="the configuration of an OpenShift master", found=found, advice=advice)
 
 
 def _master(known: HostFacts | None) -> master.Master | None:

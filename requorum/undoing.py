@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from requorum.facts.beside import AnyFacts, BesideFacts
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.mark import Mark
 from requorum.inventory import Inventory
 from requorum.obstacles import obstacles
+
+NOBODY: Mapping[str, BesideFacts | Silent] = {}
 
 FINISH = "finish the recovery: the same command without --abort"
 
@@ -58,8 +61,12 @@ def _line(number: int, peer_urls: tuple[str, ...], learner: bool) -> str:
     return f"{number:x} {','.join(sorted(peer_urls))}{' learner' if learner else ''}"
 
 
-def undoing_of(inventory: Inventory, survey: Mapping[str, HostFacts | Silent]) -> Undoing:
-    """What is to be undone on the hosts of a survey."""
+def undoing_of(
+    inventory: Inventory,
+    survey: Mapping[str, HostFacts | Silent],
+    beside: Mapping[str, BesideFacts | Silent] = NOBODY,
+) -> Undoing:
+    """What is to be undone on the hosts of a survey, and on those beside the cluster, which bear no mark."""
     reached = [facts for facts in survey.values() if isinstance(facts, HostFacts)]
     marks = {facts.name: facts.mark for facts in reached if facts.mark}
     silent = [facts for facts in survey.values() if isinstance(facts, Silent)]
@@ -83,6 +90,14 @@ def undoing_of(inventory: Inventory, survey: Mapping[str, HostFacts | Silent]) -
                 f"bring up {one.name}, and abort again; or, if it will not come back, write `lost: true` for it under "
                 "etcd.hosts: it is left as it is, and can be undone with --abort when it is back"
             )
+    for apart in (facts for facts in beside.values() if isinstance(facts, Silent)):
+        problems.append(
+            f"{apart.name} is silent ({apart.reason}): this recovery may have edited what names members there"
+        )
+        advice.append(
+            f"bring up {apart.name}, and abort again; or, if it will not come back, remove it from the inventory: it is "
+            "left as it is"
+        )
     for facts in reached:
         problem, next_ = _unknown(facts, inventory.cluster)
         problems += problem
@@ -93,7 +108,10 @@ def undoing_of(inventory: Inventory, survey: Mapping[str, HostFacts | Silent]) -
         survivor=newest.survivor,
         operator=newest.operator,
         hosts=tuple(name for name in inventory.host_names if name in marks),
-        words=tuple(f"{f.name}: {'; '.join(to_undo(f)) or 'only the mark goes'}" for f in reached if f.mark),
+        words=(
+            *(f"{f.name}: {'; '.join(to_undo(f)) or 'only the mark goes'}" for f in reached if f.mark),
+            *(f"{f.name}: {'; '.join(words)}" for f in beside.values() if (words := _of_clients(f))),
+        ),
         problems=tuple(problems),
         advice=tuple(dict.fromkeys(advice)),
         left=tuple(left),
@@ -112,10 +130,7 @@ def to_undo(facts: HostFacts) -> list[str]:
         words.append("etcd.conf is put back")
     if facts.unit.probe_is_out:
         words.append("the liveness probe returns into the manifest")
-    if facts.master and facts.master.found and facts.master.found.text != facts.master.config.text:
-        words.append("master-config.yaml is put back")
-    if facts.flannel and facts.flannel.found and facts.flannel.found.text != facts.flannel.config.text:
-        words.append("Flannel's configuration is put back")
+    words += _of_clients(facts)
     if facts.issuing.there:
         words.append(
             "certificates that were made for it go, and those in whose place they came return; the CA's database "
@@ -127,6 +142,17 @@ def to_undo(facts: HostFacts) -> list[str]:
         words.append("the fence is lifted")
     if found.runs and not facts.processes:
         words.append("etcd is started" if found.starts else "etcd is not started: its data was gone when it was found")
+    return words
+
+
+def _of_clients(facts: AnyFacts | Silent) -> list[str]:
+    if isinstance(facts, Silent):
+        return []
+    words = []
+    if facts.master and facts.master.found and facts.master.found.text != facts.master.config.text:
+        words.append("master-config.yaml is put back")
+    if facts.flannel and facts.flannel.found and facts.flannel.found.text != facts.flannel.config.text:
+        words.append("Flannel's configuration is put back")
     return words
 
 

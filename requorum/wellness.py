@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from requorum.facts import etcd_conf, flannel, issuing, manifest, mark, master, unit
+from requorum.facts.beside import AnyFacts
 from requorum.facts.host import HostFacts, Silent
 from requorum.fitness import cannot_join
 
@@ -12,7 +13,7 @@ CERTIFICATE_DAYS = 30
 """How long a certificate should still be valid."""
 
 
-def out_of_reach(facts: HostFacts | Silent, *, lost: bool) -> tuple[str, str]:
+def out_of_reach(facts: AnyFacts | Silent, *, lost: bool) -> tuple[str, str]:
     """Why a host is not reached, and what to do; two empty words where it is. `lost`: the inventory gives it up."""
     if not isinstance(facts, Silent):
         return "", ""
@@ -26,7 +27,7 @@ def out_of_reach(facts: HostFacts | Silent, *, lost: bool) -> tuple[str, str]:
     )
 
 
-def still_declared_lost(facts: HostFacts | Silent, members: Sequence[str], *, lost: bool) -> str:
+def still_declared_lost(facts: AnyFacts | Silent, members: Sequence[str], *, lost: bool) -> str:
     """What to write in the inventory of a member that is back; empty where nothing is to be written."""
     if not lost or facts.name not in members:
         return ""
@@ -50,12 +51,19 @@ def left_behind(facts: HostFacts) -> list[str]:
         found.append(f"the mark of recovery {facts.mark.recovery} by {facts.mark.operator}: {mark.PATH}")
     if facts.issuing.there:
         found.append(f"keys and requests of certificates that a recovery made: {issuing.FOLDER}")
+    found += owed_here(facts)
+    if facts.unit.probe_is_out:
+        found.append(f"a manifest whose liveness probe a recovery has taken out; as it was: {manifest.KEPT}")
+    return found
+
+
+def owed_here(facts: AnyFacts) -> list[str]:
+    """The restarts of a master and of flanneld that a recovery owes on a host; empty where none is."""
+    found = []
     if facts.master is not None:
         found += [f"a restart of the master's {one} that is owed: {master.owed_path(one)}" for one in facts.master.owes]
     if facts.flannel is not None and facts.flannel.owes:
         found.append(f"a restart of flanneld that is owed: {flannel.OWED}")
-    if facts.unit.probe_is_out:
-        found.append(f"a manifest whose liveness probe a recovery has taken out; as it was: {manifest.KEPT}")
     return found
 
 

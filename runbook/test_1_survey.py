@@ -8,6 +8,7 @@ from __future__ import annotations
 from requorum import operations
 from requorum.ansible import AnsibleGroup
 from requorum.authority import Authority
+from requorum.clients import Client
 from requorum.fitness import cannot_join, unfit
 from requorum.flannel import FlannelHosts
 from requorum.live import Cluster, EtcdMember
@@ -76,12 +77,12 @@ def test_can_join(etcd: EtcdMember, cluster: Cluster, authority: Authority) -> N
 
 
 @step(15, "Check that the master may be changed", on="masters", when=ACTS, parallel=True)
-def test_master(etcd: EtcdMember, masters: Masters) -> None:
+def test_master(client: Client, masters: Masters) -> None:
     """38.1.2: what names members in its configuration is understood, and what its API is asked with is there."""
     with precondition("a master whose configuration names hosts of the inventory, with its tools and certificates"):
-        problems = masters.problems(etcd.name)
+        problems = masters.problems(client.name)
         assert not problems, "\n".join(problems)
-    for line in masters.notes(etcd.name):
+    for line in masters.notes(client.name):
         note(line)
 
 
@@ -98,10 +99,10 @@ def test_ansible_inventory(ansible: AnsibleGroup, cluster: Cluster) -> None:
 
 
 @step(17, "Check Flannel's configuration", on="flannel", when=ACTS, parallel=True)
-def test_flannel(etcd: EtcdMember, flannel: FlannelHosts) -> None:
+def test_flannel(client: Client, flannel: FlannelHosts) -> None:
     """Flannel finds etcd by a list of members, too, and keeps its data in the v2 store."""
     with precondition("a flanneld whose endpoints are hosts of the inventory"):
-        problems = flannel.problems(etcd)
+        problems = flannel.problems(client)
         assert not problems, "\n".join(problems)
-    for line in flannel.notes(etcd):
+    for line in flannel.notes(client):
         note(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from requorum import operations
 from requorum.ansible import AnsibleGroup
 from requorum.authority import Authority
+from requorum.clients import Client
 from requorum.diagnosis import Verdict
 from requorum.flannel import FlannelHosts
 from requorum.live import Cluster, EtcdMember
@@ -58,17 +59,17 @@ def test_make_certificates(etcd: EtcdMember, cluster: Cluster, authority: Author
 
 
 @step(33, "Name the remaining members in master-config.yaml", on="masters", when=ACTS, parallel=True)
-def test_name_remaining(etcd: EtcdMember, cluster: Cluster, masters: Masters) -> None:
+def test_name_remaining(client: Client, cluster: Cluster, masters: Masters) -> None:
     """38.1.2: etcdClientInfo.urls, and etcd-servers where that is set. The restart follows when there is a quorum."""
-    lost = cluster.diagnosis.verdict is Verdict.LOST
+    restart = cluster.diagnosis.verdict is Verdict.LOST or client.was_unseen
     with action("edit master-config.yaml; note that API and controllers are to be restarted") as hand:
         hand.make(
             operations.masters.name_members(
-                etcd.now("master"), masters.remaining, masters.urls, masters.places, restart=lost
+                client.now("master"), masters.remaining, masters.urls, masters.places, restart=restart
             )
         )
     with postcondition("it names the remaining members, and nobody else"):
-        assert masters.named(etcd) == set(masters.remaining)
+        assert masters.named(client) == set(masters.remaining)
 
 
 @step(34, "Take the hosts out of the Ansible inventory", on="ansible", when=ACTS)
@@ -83,16 +84,16 @@ def test_leave_group(ansible: AnsibleGroup) -> None:
 
 
 @step(35, "Name the remaining members to Flannel", on="flannel", when=ACTS, parallel=True)
-def test_flannel_names_remaining(etcd: EtcdMember, cluster: Cluster, flannel: FlannelHosts) -> None:
+def test_flannel_names_remaining(client: Client, cluster: Cluster, flannel: FlannelHosts) -> None:
     """38.1.2: on every host that has it. The restart follows when every host that can be is a member again."""
-    lost = cluster.diagnosis.verdict is Verdict.LOST
+    restart = cluster.diagnosis.verdict is Verdict.LOST or client.was_unseen
     with action(
         "edit /etc/sysconfig/flanneld; note which leases there are, and that flanneld is to be restarted"
     ) as hand:
         hand.make(
             operations.flannel.name_members(
-                etcd.now("flannel"), flannel.remaining, flannel.urls, flannel.places, restart=lost
+                flannel.facts(client), flannel.remaining, flannel.urls, flannel.places, restart=restart
             )
         )
     with postcondition("it names the remaining members, and nobody else"):
-        assert flannel.named(etcd) == set(flannel.remaining)
+        assert flannel.named(client) == set(flannel.remaining)

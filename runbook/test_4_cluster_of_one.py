@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from requorum import operations
+from requorum.clients import Client
 from requorum.diagnosis import Verdict
 from requorum.lineage import led_since
 from requorum.live import WITHOUT_TAIL, Cluster, EtcdMember
@@ -134,26 +135,26 @@ def test_old_peer(etcd: EtcdMember, cluster: Cluster) -> None:
 
 
 @step(48, "Restart the API", on="masters", when=ACTS, blocks=False)
-def test_restart_api(etcd: EtcdMember, masters: Masters) -> None:
+def test_restart_api(client: Client, masters: Masters) -> None:
     """38.1.2, now that there is an etcd to connect to; one master at a time, each proven by a write before the next.
 
     Without a restart it goes on watching from revisions that the survivor may never have had. A master that cannot be
     proven does not keep etcd from being made whole: the restart stays owed, and comes again in stage 6.
     """
     with precondition("every master before this one is proven", after=48, otherwise=MEND):
-        assert masters.unproven_before(etcd) == []
+        assert masters.unproven_before(client) == []
     with action("restart the API; write, read and delete through it", otherwise=MEND) as hand:
-        hand.make(operations.masters.restart(etcd.now("master"), "api"))
+        hand.make(operations.masters.restart(client.now("master"), "api"))
     with postcondition("what it lists from its memory is what etcd holds", otherwise=MEND):
-        assert eventually(lambda: masters.stale(etcd), within=30) == []
+        assert eventually(lambda: masters.stale(client), within=30) == []
 
 
 @step(49, "Restart the controllers", on="masters", when=ACTS, blocks=False)
-def test_restart_controllers(etcd: EtcdMember, masters: Masters) -> None:
+def test_restart_controllers(client: Client, masters: Masters) -> None:
     """38.1.2; one master at a time, once its API is proven."""
     with precondition("no restart of its API is owed", after=48, otherwise=MEND):
-        assert "api" not in masters.now(etcd).owes
+        assert "api" not in masters.now(client).owes
     with action("restart the controllers, and wait until they are well", otherwise=MEND) as hand:
-        hand.make(operations.masters.restart(etcd.now("master"), "controllers"))
+        hand.make(operations.masters.restart(client.now("master"), "controllers"))
     with postcondition("no restart is owed", otherwise=MEND):
-        assert masters.now(etcd).owes == ()
+        assert masters.now(client).owes == ()

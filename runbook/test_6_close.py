@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from requorum import operations
 from requorum.ansible import AnsibleGroup
+from requorum.clients import Client
 from requorum.flannel import MEND as MEND_FLANNEL
 from requorum.flannel import FlannelHosts
 from requorum.live import Cluster, EtcdMember
@@ -78,75 +79,77 @@ def test_rejoin_group(ansible: AnsibleGroup, cluster: Cluster) -> None:
 
 
 @step(65, "Name all members in master-config.yaml", on="masters", when=ACTS, parallel=True)
-def test_name_all_in_master_config(etcd: EtcdMember, masters: Masters) -> None:
+def test_name_all_in_master_config(client: Client, masters: Masters) -> None:
     """What the chapter forgets: every member is named again, in the order that each master had."""
     with action("edit master-config.yaml; note that API and controllers are to be restarted") as hand:
-        hand.make(operations.masters.name_members(etcd.now("master"), masters.listed(), masters.urls, masters.places))
+        hand.make(operations.masters.name_members(client.now("master"), masters.listed(), masters.urls, masters.places))
     with postcondition("it names every member, and nobody else"):
-        assert masters.disagreements(etcd) == []
+        assert masters.disagreements(client) == []
 
 
 @step(66, "Restart the API again", on="masters", when=ACTS)
-def test_restart_api_again(etcd: EtcdMember, masters: Masters) -> None:
+def test_restart_api_again(client: Client, masters: Masters) -> None:
     """With all members; one master at a time, each proven by a write before the next."""
     with action("restart the API; write, read and delete through it", otherwise=MEND) as hand:
-        hand.make(operations.masters.restart(etcd.now("master"), "api"))
+        hand.make(operations.masters.restart(client.now("master"), "api"))
     with postcondition("it writes, reads and deletes, whether it was restarted or not", otherwise=MEND):
-        assert eventually(lambda: masters.writes(etcd), within=30) == ""
+        assert eventually(lambda: masters.writes(client), within=30) == ""
     with postcondition("what it lists from its memory is what etcd holds", otherwise=MEND):
-        assert eventually(lambda: masters.stale(etcd), within=30) == []
+        assert eventually(lambda: masters.stale(client), within=30) == []
 
 
 @step(67, "Restart the controllers again", on="masters", when=ACTS)
-def test_restart_controllers_again(etcd: EtcdMember, masters: Masters) -> None:
+def test_restart_controllers_again(client: Client, masters: Masters) -> None:
     """One master at a time."""
     with action("restart the controllers, and wait until they are well", otherwise=MEND) as hand:
-        hand.make(operations.masters.restart(etcd.now("master"), "controllers"))
+        hand.make(operations.masters.restart(client.now("master"), "controllers"))
     with postcondition("no restart is owed", otherwise=MEND):
-        assert masters.now(etcd).owes == ()
+        assert masters.now(client).owes == ()
 
 
 @step(68, "Forget how master-config.yaml was found", on="masters", when=ACTS, parallel=True)
-def test_forget_found(etcd: EtcdMember, cluster: Cluster, masters: Masters) -> None:
+def test_forget_found(client: Client, cluster: Cluster, masters: Masters) -> None:
     """While a host is still missing the note stays: each master's own order of members is in it."""
     with action("remove the note, if every host is a member") as hand:
-        hand.make(operations.masters.forget_found(etcd.now("master"), whole=cluster.whole))
+        hand.make(operations.masters.forget_found(client.now("master"), whole=cluster.whole))
     with postcondition("no note is left, if every host is a member"):
-        assert not cluster.whole or masters.now(etcd).found is None
+        assert not cluster.whole or masters.now(client).found is None
 
 
 @step(70, "Name all members to Flannel", on="flannel", when=ACTS, parallel=True)
-def test_name_all_to_flannel(etcd: EtcdMember, flannel: FlannelHosts) -> None:
+def test_name_all_to_flannel(client: Client, flannel: FlannelHosts) -> None:
     """Every member is named again, in the order that each host had."""
     with action(
         "edit /etc/sysconfig/flanneld; note which leases there are, and that flanneld is to be restarted"
     ) as hand:
-        hand.make(operations.flannel.name_members(etcd.now("flannel"), flannel.listed(), flannel.urls, flannel.places))
+        hand.make(
+            operations.flannel.name_members(flannel.facts(client), flannel.listed(), flannel.urls, flannel.places)
+        )
     with postcondition("it names every member, and nobody else"):
-        assert flannel.disagreements(etcd) == []
+        assert flannel.disagreements(client) == []
 
 
 @step(71, "Restart flanneld", on="flannel", when=ACTS)
-def test_restart_flannel(etcd: EtcdMember, cluster: Cluster, flannel: FlannelHosts) -> None:
+def test_restart_flannel(client: Client, cluster: Cluster, flannel: FlannelHosts) -> None:
     """Where it runs; one host after the other, and once: docker, and with it a member in a container, may go along."""
     with action("restart flanneld, and find its lease in etcd", otherwise=MEND_FLANNEL) as hand:
-        hand.make(operations.flannel.restart(etcd.now("flannel")))
+        hand.make(operations.flannel.restart(client.now("flannel")))
     with postcondition("a quorum answers", otherwise=MEND_FLANNEL):
         assert eventually(cluster.survivor.answers, within=60) == True  # noqa: E712 (read again until it does)
     with postcondition("every lease that was there is there, or has ended by itself", otherwise=MEND_FLANNEL):
-        assert eventually(lambda: flannel.lost_leases(etcd), within=15) == []
-        for line in flannel.ended_leases(etcd):
+        assert eventually(lambda: flannel.lost_leases(client), within=15) == []
+        for line in flannel.ended_leases(client):
             note(line)
 
 
 @step(72, "Forget how Flannel was found", on="flannel", when=ACTS, parallel=True)
-def test_forget_flannel(etcd: EtcdMember, cluster: Cluster, flannel: FlannelHosts) -> None:
+def test_forget_flannel(client: Client, cluster: Cluster, flannel: FlannelHosts) -> None:
     """While a host is still missing the note of the configuration stays: the order of members is in it."""
     with action("remove the notes: of the leases, and, if every host is a member, of the configuration") as hand:
-        hand.make(operations.flannel.forget_leases(etcd.now("flannel")))
-        hand.make(operations.flannel.forget_found(etcd.now("flannel"), whole=cluster.whole))
+        hand.make(operations.flannel.forget_leases(client.now("flannel")))
+        hand.make(operations.flannel.forget_found(client.now("flannel"), whole=cluster.whole))
     with postcondition("no note is left, if every host is a member"):
-        assert not cluster.whole or flannel.now(etcd).found is None
+        assert not cluster.whole or flannel.now(client).found is None
 
 
 @step(73, "Tell what is left to be done by hand", on="bastion", when=ACTS)
@@ -162,6 +165,6 @@ def test_strike(etcd: EtcdMember, cluster: Cluster) -> None:
     """Nothing is owed here any more."""
     with action("remove the mark of the recovery") as hand:
         hand.make(operations.tools.forget(etcd.surveyed))
-        hand.make(operations.marking.strike(etcd.now("mark"), whole=cluster.whole))
+        hand.make(operations.marking.strike(etcd.now("mark"), whole=cluster.whole, unseen=cluster.run.unseen))
     with postcondition("no mark is left"):
         assert etcd.mark is None

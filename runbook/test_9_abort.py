@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from requorum import operations
 from requorum.ansible import AnsibleGroup
-from requorum.former import FormerHost
+from requorum.clients import Client
+from requorum.former import FormerClients, FormerHost
 from requorum.live import Cluster, EtcdMember
 from requorum.stages import ABORT, action, eventually, note, postcondition, precondition, step
 
@@ -18,7 +19,7 @@ BY_HAND = (
 
 
 @step(90, "Prove that the recovery can be undone", on="bastion", when=ABORT)
-def test_can_be_undone(cluster: Cluster) -> None:
+def test_can_be_undone(cluster: Cluster, former_clients: FormerClients) -> None:
     """The member list is the one that the recovery found: the point of no return is not behind it."""
     undoing = cluster.run.undoing
     with precondition("a recovery that can still be undone", otherwise="\n".join(undoing.advice)):
@@ -27,6 +28,9 @@ def test_can_be_undone(cluster: Cluster) -> None:
         with precondition("an Ansible inventory that can be put back", otherwise=cluster.run.ansible.advice):
             problems = AnsibleGroup(cluster.run).cannot_undo()
             assert not problems, "\n".join(problems)
+    with precondition("what names members beside the cluster can be put back", otherwise=BY_HAND):
+        edited = former_clients.problems()
+        assert not edited, "\n".join(edited)
     for line in undoing.left:
         note(line)
 
@@ -114,7 +118,18 @@ def test_restore_group(ansible: AnsibleGroup) -> None:
         hand.make(ansible.undo())
 
 
-@step(100, "Strike the mark", on="signed", when=ABORT, parallel=True)
+@step(100, "Put masters and Flannel back beside the cluster", on="beside", when=ABORT)
+def test_restore_beside(client: Client, former_clients: FormerClients) -> None:
+    """Undoes steps 33 and 35 there, and 48 and 49 with a quorum, before the marks go."""
+    with action("restore master-config.yaml and Flannel's configuration, where they were edited") as hand:
+        hand.make(operations.masters.put_back(client.surveyed))
+        hand.make(operations.flannel.put_back(client.surveyed))
+        hand.make(operations.marking.clear_unfinished(client.surveyed))
+    with postcondition("nothing is noted down any more"):
+        assert former_clients.differences(client) == []
+
+
+@step(101, "Strike the mark", on="signed", when=ABORT, parallel=True)
 def test_strike_after_abort(etcd: EtcdMember) -> None:
     """Undoes step 20: the recovery is over. The backups stay."""
     with action("remove the mark of the recovery") as hand:

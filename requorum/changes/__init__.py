@@ -8,7 +8,7 @@ from requorum.changes.certificates import (
     SignRequest,
     TakeCertificatesBack,
 )
-from requorum.changes.change import Change, ChangeFailed, Shell
+from requorum.changes.change import Change, ChangeFailed, ClientChange, Shell
 from requorum.changes.files import EditFile, MoveAside, RemoveFile, RemoveUnfinished, WriteFile
 from requorum.changes.flannel import RestartFlannel
 from requorum.changes.force import SetForce
@@ -30,6 +30,7 @@ __all__ = [
     "BackUpV2",
     "Change",
     "ChangeFailed",
+    "ClientChange",
     "CopyHere",
     "CopyTree",
     "EditFile",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from requorum.facts.beside import Facts
 from requorum.facts.host import HostFacts
 from requorum.facts.shell import CTL
 
@@ -132,3 +133,11 @@ echo {quote(_DONE)}
         if answer.exit != 0 or last not in (_HELD, _DONE):
             raise ChangeFailed(f"exit {answer.exit}: {(answer.stderr or answer.stdout).strip()[-2000:]}")
         return last == _DONE
+
+
+class ClientChange(Change):
+    """A change that may be made on a host beside the cluster, too: of a client of etcd, or of any file."""
+
+    @abstractmethod
+    def after(self, facts: Facts) -> Facts:
+        """The facts of the host, of etcd's or beside it, once the change is made; the same where it holds already."""

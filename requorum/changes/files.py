@@ -8,8 +8,9 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from requorum.changes.change import LABELLED, UNFINISHED, Change, new_file, quote
+from requorum.changes.change import LABELLED, UNFINISHED, Change, ClientChange, new_file, quote
 from requorum.facts import etcd_conf, flannel, manifest, mark, master, master_config, unit
+from requorum.facts.beside import Facts
 from requorum.facts.host import HostFacts
 
 
@@ -37,7 +38,7 @@ sync "$new" && mv -fT "$new" "$path" && sync "$(dirname "$path")" || {{ rm -f "$
 
 
 @dataclass(frozen=True)
-class WriteFile(Change):
+class WriteFile(ClientChange):
     """Write a file whole: beside it, synced, with the owner, mode and SELinux label of the one it replaces."""
 
     path: str
@@ -68,13 +69,14 @@ class WriteFile(Change):
         """Shell: says the content."""
         return f"printf %s {_base64(_bytes(self.content))} | base64 -d"
 
-    def after(self, facts: HostFacts) -> HostFacts:
-        if self.path == etcd_conf.PATH:
-            return replace(facts, conf=etcd_conf.parse(self.content))
-        if self.path == mark.PATH:
-            return replace(facts, mark=mark.parse(self.content))
-        if self.path == mark.FORCED_PATH:
-            return replace(facts, forced_by=mark.parse(self.content))
+    def after(self, facts: Facts) -> Facts:
+        if isinstance(facts, HostFacts):
+            if self.path == etcd_conf.PATH:
+                return replace(facts, conf=etcd_conf.parse(self.content))
+            if self.path == mark.PATH:
+                return replace(facts, mark=mark.parse(self.content))
+            if self.path == mark.FORCED_PATH:
+                return replace(facts, forced_by=mark.parse(self.content))
         if facts.master and self.path == master_config.PATH:
             return replace(facts, master=replace(facts.master, config=master_config.parse(self.content)))
         if facts.master and self.path in master.OWED:
@@ -100,7 +102,7 @@ class EditFile(WriteFile):
 
 
 @dataclass(frozen=True)
-class RemoveFile(Change):
+class RemoveFile(ClientChange):
     """Remove one of Requorum's own files."""
 
     path: str
@@ -117,24 +119,27 @@ rm -f {quote(self.path)} && sync "$folder" || return 1
 rmdir "$folder" 2>/dev/null  # where it was the last one there: the folder was ours, too
 return 0"""
 
-    def after(self, facts: HostFacts) -> HostFacts:
-        if self.path == unit.FORCE:
-            return replace(facts, unit=replace(facts.unit, force_file=False))
-        if self.path == mark.FORCED_PATH:
-            return replace(facts, forced_by=None)
+    def after(self, facts: Facts) -> Facts:
+        if isinstance(facts, HostFacts):
+            if self.path == unit.FORCE:
+                return replace(facts, unit=replace(facts.unit, force_file=False))
+            if self.path == mark.FORCED_PATH:
+                return replace(facts, forced_by=None)
+            if self.path == mark.PATH:
+                return replace(facts, mark=None)
+            if facts.unit.pod and self.path == manifest.KEPT:
+                return replace(facts, unit=replace(facts.unit, pod=replace(facts.unit.pod, kept=None)))
         if facts.master and self.path == master.FOUND:
             return replace(facts, master=replace(facts.master, found=None))
-        if facts.unit.pod and self.path == manifest.KEPT:
-            return replace(facts, unit=replace(facts.unit, pod=replace(facts.unit.pod, kept=None)))
         if facts.master and self.path in master.OWED:
             return replace(facts, master=facts.master.settled(master.OWED[self.path]))
         if facts.flannel and self.path in flannel.FILES:
             return replace(facts, flannel=facts.flannel.with_file(self.path, None))
-        return replace(facts, mark=None) if self.path == mark.PATH else facts
+        return facts
 
 
 @dataclass(frozen=True)
-class RemoveUnfinished(Change):
+class RemoveUnfinished(ClientChange):
     """Remove what a kill in the middle of a write has left beside the file: a run that goes on writes it again, no abort does."""
 
     places: tuple[str, ...] = ("/etc/etcd", "/etc/origin", "/etc/sysconfig", "/etc/systemd/system", "/var/lib/requorum")
@@ -151,7 +156,7 @@ class RemoveUnfinished(Change):
     def act(self) -> str:
         return f"{self._left()} -delete\ntrue  # not every place is on every host"
 
-    def after(self, facts: HostFacts) -> HostFacts:
+    def after(self, facts: Facts) -> Facts:
         return facts
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from requorum.changes.change import Change, quote
+from requorum.changes.change import ClientChange, quote
+from requorum.facts.beside import Facts
 from requorum.facts.flannel import OWED, SUBNET, UNIT
 from requorum.facts.flanneld_conf import FlanneldConf
-from requorum.facts.host import HostFacts
 
 _NEXT = (
     "next: does etcd serve the v2 API (ETCD_ENABLE_V2=true in etcd.conf; etcd from 3.4 on does not by itself), and is "
@@ -16,7 +16,7 @@ _NEXT = (
 
 
 @dataclass(frozen=True)
-class RestartFlannel(Change):
+class RestartFlannel(ClientChange):
     """Restart flanneld, and prove that a new process is ready and that this host's lease is in etcd.
 
     Not before etcd gives what flanneld reads at its start, by its own endpoints and certificates: where docker.service
@@ -81,7 +81,7 @@ said=$(v2 "subnets/$lease") || {{
 }}
 rm -f {OWED} && sync "$(dirname {OWED})" """
 
-    def after(self, facts: HostFacts) -> HostFacts:
+    def after(self, facts: Facts) -> Facts:
         if facts.flannel is None:
             return facts
         return replace(facts, flannel=replace(facts.flannel, active="active", queued=False, owes=False))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from requorum.changes.change import Change, kept_copy
+from requorum.changes.change import ClientChange, kept_copy
 from requorum.facts import master, master_config
-from requorum.facts.host import HostFacts
+from requorum.facts.beside import Facts
 from requorum.facts.master import Component
 from requorum.facts.master_api import CONTROLLERS_PORT, PROBE, here
 from requorum.facts.runtime import NODE_UNITS, PODS
@@ -16,7 +16,7 @@ _PATIENCE = {"api": 120, "controllers": 60}
 
 
 @dataclass(frozen=True)
-class KeepFound(Change):
+class KeepFound(ClientChange):
     """Keep master-config.yaml as it was found, owner and mode too, until every member is named again."""
 
     def shown(self) -> str:
@@ -28,14 +28,14 @@ class KeepFound(Change):
     def act(self) -> str:
         return kept_copy(master_config.PATH, master.FOUND)
 
-    def after(self, facts: HostFacts) -> HostFacts:
+    def after(self, facts: Facts) -> Facts:
         if facts.master is None or facts.master.found:
             return facts
         return replace(facts, master=replace(facts.master, found=facts.master.config))
 
 
 @dataclass(frozen=True)
-class RestartMaster(Change):
+class RestartMaster(ClientChange):
     """Restart the API or the controllers of one master, and prove that what answers is a new process that works.
 
     The exit code of master-restart proves nothing, and /healthz of the API proves no quorum: a write, a read and a
@@ -95,5 +95,5 @@ until now=$(listening) && [ -n "$now" ] && [ "$now" != "$before" ] && why=$(work
 done
 rm -f {owed} && sync "$(dirname {owed})" """
 
-    def after(self, facts: HostFacts) -> HostFacts:
+    def after(self, facts: Facts) -> Facts:
         return replace(facts, master=facts.master.settled(self.component)) if facts.master else facts

@@ -9,6 +9,7 @@ from requorum.changes.change import Change, kept_copy, quote
 from requorum.changes.files import EditFile
 from requorum.changes.service import CUT_STALLED, SERVES, started
 from requorum.facts import manifest
+from requorum.facts.beside import Facts
 from requorum.facts.host import HostFacts
 from requorum.facts.manifest import KEPT
 from requorum.facts.process import LIVES
@@ -163,8 +164,8 @@ class EditManifest(EditFile):
 
     _BESIDE: ClassVar[str] = '"$(dirname "$path")/.etcd"'
 
-    def after(self, facts: HostFacts) -> HostFacts:
-        if facts.unit.pod is None:
+    def after(self, facts: Facts) -> Facts:
+        if not isinstance(facts, HostFacts) or facts.unit.pod is None:
             return facts
         pod = replace(facts.unit.pod, manifest=manifest.parse(self.content, self.path))
         return replace(facts, unit=replace(facts.unit, pod=pod))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 
@@ -35,6 +36,14 @@ def _part(name: str) -> str:
 
 _NOTES, _CONF, _WAS, _KEPT, _KEYS = map(_part, ("notes", "configuration", "found", "leases", "keys"))
 
+_KEYS_COMMAND = """
+own=$(conf ETCD_ADVERTISE_CLIENT_URLS) words=()
+ca=$(conf ETCD_TRUSTED_CA_FILE) cert=$(conf ETCD_PEER_CERT_FILE) key=$(conf ETCD_PEER_KEY_FILE)
+[ -z "$ca" ] || words+=(--cacert "$ca")
+[ -z "$cert" ] || words+=(--cert "$cert" --key "$key")
+curl -sS --max-time 2 "${words[@]}" "${own%%,*}/v2/keys/${prefix#/}?recursive=true" 2>/dev/null || true"""
+"""Shell: what this host's own member says of everything below `prefix`, as a member is asked."""
+
 COMMAND = f"""[ -e {PATH} ] || exit 0
 {CONF}
 echo '{_NOTES}'
@@ -46,14 +55,10 @@ echo '{_CONF}'; cat {PATH} || exit 1
 printf '\\n%s\\n' '{_WAS}'; cat {FOUND} 2>/dev/null
 printf '\\n%s\\n' '{_KEPT}'; cat {LEASES} 2>/dev/null
 printf '\\n%s\\n' '{_KEYS}'
-# Of this host's own member, as a member is asked; without a leader it answers, too.
-own=$(conf ETCD_ADVERTISE_CLIENT_URLS) words=()
-ca=$(conf ETCD_TRUSTED_CA_FILE) cert=$(conf ETCD_PEER_CERT_FILE) key=$(conf ETCD_PEER_KEY_FILE)
-[ -z "$ca" ] || words+=(--cacert "$ca")
-[ -z "$cert" ] || words+=(--cert "$cert" --key "$key")
+# Of this host's own member; without a leader it answers, too.
 prefix=$(conf FLANNEL_ETCD_PREFIX {PATH}); [ -n "$prefix" ] || prefix=$(conf FLANNEL_ETCD_KEY {PATH})
 [ -n "$prefix" ] || prefix=/coreos.com/network
-curl -sS --max-time 2 "${{words[@]}}" "${{own%%,*}}/v2/keys/${{prefix#/}}?recursive=true" 2>/dev/null || true"""
+{_KEYS_COMMAND}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,11 @@ def parse(output: str) -> Flannel | None:
         keys=keys,
         leases=leases,
     )
+
+
+def keys_command(prefix: str) -> str:
+    """The command that `parse_keys` reads: what the member of a host says of everything below Flannel's prefix."""
+    return f"{CONF}\nprefix={shlex.quote(prefix)}{_KEYS_COMMAND}"
 
 
 def parse_keys(answer: str) -> tuple[str, tuple[Lease, ...]]:

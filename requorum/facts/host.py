@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, final
 
 from requorum import hostlock
 from requorum.facts import (
@@ -56,6 +56,7 @@ class Silent:
     alive: bool = False
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class HostFacts:
     """What a survey read on one host. `data` is read from the disk only where its member does not answer, else None.
@@ -99,6 +100,11 @@ class HostFacts:
     def fenced(self) -> bool:
         """Stopped, and no reboot starts it."""
         return self.unit.fenced and not self.processes
+
+    @property
+    def remembers_force(self) -> bool:
+        """It was forced, and nothing beside the cluster waits for what follows from that."""
+        return self.forced_by is not None and not self.forced_by.unseen
 
     @property
     def has_data(self) -> bool:

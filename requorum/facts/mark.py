@@ -50,7 +50,7 @@ class Mark:
 
     `members` is the member list when it began, a line for each: what no abort brings back once it has changed.
     `way_back`: the ID of the member that was dropped when the recovery took the way back (docs/old-peers.md); a recovery
-    does so once.
+    does so once. `unseen`: the hosts beside the cluster that were silent; what runs there is restarted when they are back.
     """
 
     recovery: str
@@ -61,6 +61,7 @@ class Mark:
     members: tuple[str, ...] = ()
     found: Found | None = None
     way_back: str = ""
+    unseen: tuple[str, ...] = ()
 
     def text(self) -> str:
         """The file's content."""
@@ -75,7 +76,8 @@ def parse(output: str) -> Mark | None:
         fields = json.loads(output)
         found = fields.pop("found", None)
         members = tuple(str(line) for line in fields.pop("members", ()))
-        return Mark(**fields, members=members, found=Found(**found) if found else None)
+        unseen = tuple(str(name) for name in fields.pop("unseen", ()))
+        return Mark(**fields, members=members, unseen=unseen, found=Found(**found) if found else None)
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"expected the mark of a recovery in {PATH}, found {output[:200]!r} ({error})") from None
 

@@ -123,6 +123,11 @@ class Inventory:
         return tuple(host.name for host in self.beside)
 
     @property
+    def all_names(self) -> tuple[str, ...]:
+        """The names of all hosts: those of etcd, then those beside the cluster."""
+        return (*self.host_names, *self.beside_names)
+
+    @property
     def host_names(self) -> tuple[str, ...]:
         """The etcd hosts' names, in the order of the file."""
         return tuple(host.name for host in self.etcd.hosts)

@@ -180,9 +180,7 @@ def _distinct(hosts: tuple[_Declared, ...], known: tuple[_Known, ...] = ()) -> N
     for number, host in enumerate(hosts):
         for other in (*known, *hosts[:number]):
             if host.name.lower() == other.name.lower():
-                found = (
-                    f"{shown(host.name)}, which is {shown(other.name)} in line {other.line}: case does not count"
-                )
+                found = f"{shown(host.name)}, which is {shown(other.name)} in line {other.line}: case does not count"
                 host.value.complain("a name of its own for every host", "give it its own name, or remove it", found)
                 break
             is_same = same_place(host.address) == same_place(other.address)
@@ -291,9 +289,7 @@ def _said(host: _Declared) -> set[str]:
     return {key.value for key in keys if isinstance(key, yaml.ScalarNode)}
 
 
-def _nodes(
-    value: Value | None, etcd: Etcd | None, masters: Masters | None, login: Login, folder: Path
-) -> Nodes | None:
+def _nodes(value: Value | None, etcd: Etcd | None, masters: Masters | None, login: Login, folder: Path) -> Nodes | None:
     """The hosts that are looked at for Flannel, and run neither etcd nor a master."""
     fields = value.fields(("hosts",)) if value else None
     if value is None or fields is None:

@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping
 
 from requorum.changes import Change, EditFile, RemoveFile, RestartFlannel, WriteFile
 from requorum.facts import flanneld_conf
+from requorum.facts.beside import AnyFacts
 from requorum.facts.flannel import FOUND, LEASES, OWED, SERVED, Flannel, kept_text
-from requorum.facts.host import HostFacts, MissingFact
+from requorum.facts.host import MissingFact
 from requorum.naming import Places
 from requorum.operations.member_lists import left_by_us, text_naming
 
@@ -15,7 +16,7 @@ _OWED_TEXT = "Requorum has edited /etc/sysconfig/flanneld, and restarts flanneld
 
 
 def name_members(
-    facts: HostFacts, wanted: Collection[str], urls: Mapping[str, str], known: Places, *, restart: bool = False
+    facts: AnyFacts, wanted: Collection[str], urls: Mapping[str, str], known: Places, *, restart: bool = False
 ) -> list[Change]:
     """38.1.2 and stage 6: flanneld's endpoints are the members on the hosts `wanted`, and no other.
 
@@ -37,7 +38,7 @@ def name_members(
     return changes + ([EditFile(facts.name, flanneld_conf.PATH, text, found.config.text)] if differs else [])
 
 
-def restart(facts: HostFacts) -> list[Change]:
+def restart(facts: AnyFacts) -> list[Change]:
     """Restart a flanneld that still runs with another configuration; where it does not run, nothing is owed."""
     found = _flannel(facts)
     if not found.owes:
@@ -45,17 +46,17 @@ def restart(facts: HostFacts) -> list[Change]:
     return [RestartFlannel(facts.name, found.config) if found.is_to_run else RemoveFile(facts.name, OWED)]
 
 
-def forget_leases(facts: HostFacts) -> list[Change]:
+def forget_leases(facts: AnyFacts) -> list[Change]:
     """The leases were compared."""
     return [RemoveFile(facts.name, LEASES)] if _flannel(facts).kept is not None else []
 
 
-def forget_found(facts: HostFacts, *, whole: bool) -> list[Change]:
+def forget_found(facts: AnyFacts, *, whole: bool) -> list[Change]:
     """Every member is named again: how the file was found is not needed any more."""
     return [RemoveFile(facts.name, FOUND)] if whole and _flannel(facts).found else []
 
 
-def put_back(facts: HostFacts) -> list[Change]:
+def put_back(facts: AnyFacts) -> list[Change]:
     """Undo `name_members`: the configuration as the recovery found it; a flanneld that was restarted since is again."""
     found = facts.flannel
     if found is None or (found.found is None and not found.owes):
@@ -71,7 +72,7 @@ def put_back(facts: HostFacts) -> list[Change]:
     return changes + ([RemoveFile(facts.name, FOUND)] if found.found else [])
 
 
-def somebody_edited(facts: HostFacts, urls: Mapping[str, str], known: Places) -> bool:
+def somebody_edited(facts: AnyFacts, urls: Mapping[str, str], known: Places) -> bool:
     """The file is neither what a recovery found nor what it made of that."""
     found = facts.flannel
     if found is None or found.found is None:
@@ -80,11 +81,11 @@ def somebody_edited(facts: HostFacts, urls: Mapping[str, str], known: Places) ->
     return found.config.text not in (found.found.text, ours)
 
 
-def _note(facts: HostFacts, path: str, text: str) -> Change:
+def _note(facts: AnyFacts, path: str, text: str) -> Change:
     return WriteFile(facts.name, path, text, mode="0600")
 
 
-def _flannel(facts: HostFacts) -> Flannel:
+def _flannel(facts: AnyFacts) -> Flannel:
     if facts.flannel is None:
         raise MissingFact(facts.name, "Flannel", "a host without /etc/sysconfig/flanneld")
     return facts.flannel

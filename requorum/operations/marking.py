@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from requorum.changes import Change, RemoveFile, RemoveUnfinished, WriteFile
 from requorum.facts import mark
+from requorum.facts.beside import AnyFacts
 from requorum.facts.host import HostFacts
 from requorum.facts.mark import Found, Mark
 from requorum.facts.members import Member
@@ -43,7 +45,22 @@ def strike_undone(facts: HostFacts) -> list[Change]:
     return [RemoveUnfinished(facts.name), *forced, RemoveFile(facts.name, mark.PATH)]
 
 
-def strike(facts: HostFacts, *, whole: bool) -> list[Change]:
-    """The recovery owes nothing here any more; `whole`: nobody is missing who could come back with old data."""
+def clear_unfinished(facts: AnyFacts) -> list[Change]:
+    """The same beside the cluster, where no mark is: what a kill in the middle of a write has left goes."""
+    return [RemoveUnfinished(facts.name)]
+
+
+def strike(facts: HostFacts, *, whole: bool, unseen: Collection[str] = ()) -> list[Change]:
+    """The recovery owes nothing here any more.
+
+    `whole`: nobody is missing who could come back with old data. `unseen`: the hosts beside the cluster that are silent.
+    """
     struck: list[Change] = [RemoveFile(facts.name, mark.PATH)]
-    return struck + ([RemoveFile(facts.name, mark.FORCED_PATH)] if whole and facts.forced_by else [])
+    forced = facts.forced_by
+    if forced is None:
+        return struck
+    left = tuple(name for name in forced.unseen if name in unseen)
+    if whole and not left:
+        return [*struck, RemoveFile(facts.name, mark.FORCED_PATH)]
+    text = replace(forced, unseen=left).text()
+    return struck + ([WriteFile(facts.name, mark.FORCED_PATH, text, mode="0600")] if left != forced.unseen else [])

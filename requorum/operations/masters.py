@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 
 from requorum.changes import Change, EditFile, KeepFound, RemoveFile, RestartMaster, WriteFile
 from requorum.facts import master, master_config
-from requorum.facts.host import HostFacts, MissingFact
+from requorum.facts.beside import AnyFacts
+from requorum.facts.host import MissingFact
 from requorum.facts.master import COMPONENTS, Component, Master
 from requorum.naming import Places
 from requorum.operations.member_lists import left_by_us, text_naming
@@ -15,7 +16,7 @@ _OWED = "Requorum has edited master-config.yaml, and restarts this component. Se
 
 
 def name_members(
-    facts: HostFacts, wanted: Collection[str], urls: Mapping[str, str], known: Places, *, restart: bool = False
+    facts: AnyFacts, wanted: Collection[str], urls: Mapping[str, str], known: Places, *, restart: bool = False
 ) -> list[Change]:
     """38.1.2 and stage 6: every list of members in master-config.yaml names the hosts `wanted`, and no other.
 
@@ -35,7 +36,7 @@ def name_members(
     return changes + ([EditFile(facts.name, master_config.PATH, text, found.config.text)] if differs else [])
 
 
-def restart(facts: HostFacts, component: Component) -> list[Change]:
+def restart(facts: AnyFacts, component: Component) -> list[Change]:
     """Restart a component that still runs with another configuration; nothing where that is not owed."""
     found = _master(facts)
     if component not in found.owes:
@@ -43,17 +44,17 @@ def restart(facts: HostFacts, component: Component) -> list[Change]:
     return [_restart(facts, found, component)]
 
 
-def _restart(facts: HostFacts, found: Master, component: Component) -> Change:
+def _restart(facts: AnyFacts, found: Master, component: Component) -> Change:
     port = found.config.port
     return RestartMaster(facts.name, component, f"https://{facts.machine.hostname}:{port}", port)
 
 
-def forget_found(facts: HostFacts, *, whole: bool) -> list[Change]:
+def forget_found(facts: AnyFacts, *, whole: bool) -> list[Change]:
     """Every member is named again: how the file was found is not needed any more."""
     return [RemoveFile(facts.name, master.FOUND)] if whole and _master(facts).found else []
 
 
-def put_back(facts: HostFacts) -> list[Change]:
+def put_back(facts: AnyFacts) -> list[Change]:
     """Undo `name_members`: master-config.yaml as the recovery found it, and what was restarted with the other one is again.
 
     Before the force nothing was, since there was no etcd to connect to; with a quorum everything may have been.
@@ -74,7 +75,7 @@ def put_back(facts: HostFacts) -> list[Change]:
     return [*changes, RemoveFile(facts.name, master.FOUND)]
 
 
-def somebody_edited(facts: HostFacts, urls: Mapping[str, str], known: Places) -> bool:
+def somebody_edited(facts: AnyFacts, urls: Mapping[str, str], known: Places) -> bool:
     """The file is neither what a recovery found nor what it made of that."""
     found = facts.master
     if found is None or found.found is None:
@@ -83,7 +84,7 @@ def somebody_edited(facts: HostFacts, urls: Mapping[str, str], known: Places) ->
     return found.config.text not in (found.found.text, ours)
 
 
-def _master(facts: HostFacts) -> Master:
+def _master(facts: AnyFacts) -> Master:
     if facts.master is None:
         raise MissingFact(facts.name, "a master", "a host that was not read as one")
     return facts.master

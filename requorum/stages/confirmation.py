@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from requorum.ansible import AnsibleGroup
+from requorum.clients import Client
 from requorum.diagnosis import Diagnosis, Verdict
 from requorum.enlisted import absent, taken_out
 from requorum.lineage import holds_nothing
@@ -52,6 +53,8 @@ def _recovery(run: Run) -> list[str]:
     unreached = [name for name in run.inventory.host_names if name not in run.reached]
     if unreached:
         lines.append(f"Silent:    {', '.join(unreached)}: not fenced.")
+    if run.unseen:
+        lines.append(f"Silent:    {', '.join(run.unseen)}: what names members there is edited when they are back.")
     if found.removals:
         lines.append(f"Removed:   {', '.join(m.name for m in found.removals)} leave the member list.")
     lines += _removed_before(run, found)
@@ -101,8 +104,12 @@ def _masters_to_change(run: Run, found: Diagnosis) -> tuple[str, ...]:
         return names
     known = places(run.inventory, run.survey)
     wanted = hosts_of(listed.members, known)
-    on = {name: master for name in names if (master := run.reached[name].master) is not None}
-    return tuple(name for name, master in on.items() if master.owes or disagreements(name, master, wanted, known))
+    on = {name: master for name in names if (master := run.all_reached[name].master) is not None}
+    return tuple(
+        name
+        for name, master in on.items()
+        if master.owes or disagreements(name, master, wanted, known) or Client(run, name).was_unseen
+    )
 
 
 def _group(run: Run) -> list[str]:

@@ -14,6 +14,8 @@ from requorum.run import Run
 HERE = "the machine that runs this"
 PLACES = ("/etc/etcd", "/etc/systemd/system", "/run", "/var/lib")
 """Beside the data directory and the backup directory."""
+BESIDE = ("/etc/origin/master", "/etc/sysconfig", "/run", "/var/lib")
+"""On a host beside the cluster."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ def _advice(hosts: Iterable[str]) -> str:
 def _places(run: Run) -> dict[str, list[str]]:
     """Where a recovery writes, for each host that the survey reached."""
     backup = str(run.inventory.backup.directory)
-    return {name: [*PLACES, facts.conf.data_dir, backup] for name, facts in run.reached.items()}
+    found = {name: [*PLACES, facts.conf.data_dir, backup] for name, facts in run.reached.items()}
+    return found | {name: [*BESIDE] for name in run.hosts("beside")}
 
 
 def _full_on(run: Run, name: str, places: Iterable[str]) -> list[str]:

@@ -152,10 +152,10 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
             answer = "every step passed; the last look at the members failed: run the same command again"
         elif back := [_short(name, run) for name in missing if name in final.joiners]:
             answer += f"; {', '.join(back)} {'is' if len(back) == 1 else 'are'} back: run the same command again"
-        elif missing:
+        elif missing or run.unseen:
             answer += _absence(run, missing)
         if final is not None and not found.changed:
-            answer += "; nothing was changed" if missing else "; nothing to do, nothing was changed"
+            answer += "; nothing was changed" if missing or run.unseen else "; nothing to do, nothing was changed"
             if final.verdict is Verdict.HEALTHY and NEVER_WRITTEN in final.proof:
                 answer += f"; {NEVER_WRITTEN}; if it held data, restore a snapshot"
     return Ended(
@@ -171,10 +171,10 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
 
 
 def _absence(run: Run, missing: tuple[str, ...]) -> str:
-    """What the members that are missing wait for: their hosts, or a line in the inventory."""
+    """What members that are missing, and silent hosts beside the cluster, wait for: their hosts, or a line in the inventory."""
     rejoin = run.inventory.etcd.rejoin
     left_out = [name for name in missing if rejoin is not None and name not in rejoin]
-    away = [name for name in missing if name not in left_out]
+    away = [*(name for name in missing if name not in left_out), *run.unseen]
     words = ""
     for names, one, more, what in (
         (away, "is back", "are back", "run the same command when"),
@@ -196,5 +196,5 @@ def _undone(run: Run) -> str:
 
 def _short(name: str, run: Run) -> str:
     """The host's name without its domain, where that is enough to tell the hosts apart."""
-    short = [host.partition(".")[0] for host in run.inventory.host_names]
+    short = [host.partition(".")[0] for host in run.inventory.all_names]
     return name.partition(".")[0] if len(set(short)) == len(short) and not name[0].isdigit() else name

@@ -10,8 +10,9 @@ import pytest
 
 from requorum.ansible import AnsibleGroup
 from requorum.authority import Authority
+from requorum.clients import Client
 from requorum.flannel import FlannelHosts
-from requorum.former import FormerHost
+from requorum.former import FormerClients, FormerHost
 from requorum.live import Cluster, EtcdMember
 from requorum.masters import Masters
 from requorum.stages import barriers, options, several
@@ -53,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     mode = options.mode_of(config, where)
     inventory = options.inventory_of(config)
-    options.bound_workers(config, len(inventory.host_names))
+    options.bound_workers(config, len(inventory.all_names))
     _activate(config, Controller(config, mode, inventory))
 
 
@@ -84,9 +85,21 @@ def etcd(request: pytest.FixtureRequest, target: str) -> EtcdMember:
 
 
 @pytest.fixture
+def client(request: pytest.FixtureRequest, target: str) -> Client:
+    """The host that a step is for, where its master or its flanneld is what counts."""
+    return Client(run_of(request.config), target)
+
+
+@pytest.fixture
 def former(request: pytest.FixtureRequest, target: str) -> FormerHost:
     """The host that a step is for, as the recovery that is to be undone found it."""
     return FormerHost(run_of(request.config), target)
+
+
+@pytest.fixture
+def former_clients(request: pytest.FixtureRequest) -> FormerClients:
+    """The hosts beside the cluster, as the recovery that is to be undone found them."""
+    return FormerClients(run_of(request.config))
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ class Steps:
     def place_of(self, item: pytest.Item) -> Place:
         """Where an item stands in the order of the run."""
         found, host = step_of(item), host_of(item)
-        order = (BASTION, *self.run.inventory.host_names)
+        order = (BASTION, *self.run.inventory.all_names)
         return Place(found.number, host, order.index(host), found.parallel, found.blocks)
 
     def not_run(self, nodeid: str, why: str) -> None:

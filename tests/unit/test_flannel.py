@@ -14,12 +14,13 @@ from local_shell import LocalShell, stand_in
 from requorum import flannel as live
 from requorum import naming
 from requorum.changes import Change, EditFile, RemoveFile, RestartFlannel, WriteFile
+from requorum.clients import Client
 from requorum.diagnosis import Verdict, diagnose
 from requorum.facts import flannel, flanneld_conf
+from requorum.facts.beside import AnyFacts
 from requorum.facts.flannel import FOUND, LEASES, NO_API, NO_NETWORK, OWED, SERVED, UNKNOWN, Flannel, Lease
 from requorum.facts.flanneld_conf import FlanneldConf
-from requorum.facts.host import HostFacts, MissingFact, Silent
-from requorum.live import EtcdMember
+from requorum.facts.host import HostFacts, MissingFact, Noun, Silent
 from requorum.operations.flannel import forget_found, forget_leases, name_members, put_back, restart, somebody_edited
 from requorum.operations.marking import signed
 from requorum.run import Run
@@ -296,17 +297,14 @@ def test_an_abort_says_so_and_checks_see_an_owed_restart() -> None:
 # What a step asks
 
 
-class Now(EtcdMember):
-    """A member whose facts are what they were."""
+class Now(Client):
+    """A host whose facts are what they were."""
 
-    def now(self, *nouns: object) -> HostFacts:
+    def now(self, noun: Noun) -> AnyFacts:
         return self.surveyed
 
 
-def asked_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *hosts: HostFacts | Silent, lost: tuple[int, ...] = ()
-) -> tuple[live.FlannelHosts, EtcdMember]:
-    monkeypatch.setattr("requorum.live.EtcdMember", Now)
+def asked_of(tmp_path: Path, *hosts: HostFacts | Silent, lost: tuple[int, ...] = ()) -> tuple[live.FlannelHosts, Now]:
     run = Run("checks", inventory(lost=lost), tmp_path, "20261125T000000Z", "ada@desk", 1, ())
     run.survey = survey(*hosts)
     run.diagnosis = diagnose(run.inventory, run.survey)
@@ -317,11 +315,9 @@ def asked_of(
     ("known", "words"),
     [(NO_API, "no v2 API"), (NO_NETWORK, "no network of Flannel below /net"), (UNKNOWN, "does not answer")],
 )
-def test_what_is_known_of_the_survivors_data_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: str, words: str
-) -> None:
+def test_what_is_known_of_the_survivors_data_is_told(tmp_path: Path, known: str, words: str) -> None:
     alone = replace(deaf(0), flannel=Flannel(conf(text(0, 1, 2)), keys=known, active="inactive"))
-    flannels, etcd = asked_of(tmp_path, monkeypatch, alone, silent(1), silent(2), lost=(1, 2))
+    flannels, etcd = asked_of(tmp_path, alone, silent(1), silent(2), lost=(1, 2))
     still, told = flannels.notes(etcd)
     assert "flanneld does not run here (inactive)" in still
     assert words in told
@@ -329,19 +325,19 @@ def test_what_is_known_of_the_survivors_data_is_told(
     assert flannels.remaining == names(0)
 
 
-def test_a_url_of_nobody_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_url_of_nobody_is_a_problem(tmp_path: Path) -> None:
     strange = on(0, text(0).replace(name(0), "vip.example.com"), missing=("curl",))
-    flannels, etcd = asked_of(tmp_path, monkeypatch, strange, healthy(1), healthy(2))
+    flannels, etcd = asked_of(tmp_path, strange, healthy(1), healthy(2))
     missing, stranger = flannels.problems(etcd)
     assert "curl is not there" in missing
     assert "/etc/sysconfig/flanneld, line 2: it names https://vip.example.com:2379, which is no host" in stranger
 
 
-def test_a_lease_that_is_gone_is_lost_or_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_that_is_gone_is_lost_or_has_ended(tmp_path: Path) -> None:
     old = replace(OTHER, ends="2026-11-01T01:00:00.123456789Z")
     late, endless = replace(OTHER, ends="2999-01-01T00:00:00Z", subnet="10.1.8.0-24"), Lease("10.1.9.0-24", "a", "")
     here = on(0, text(0, 1, 2), kept=(MINE, old, late, endless), keys=SERVED, leases=(replace(MINE, ends="later"),))
-    flannels, etcd = asked_of(tmp_path, monkeypatch, here, healthy(1), healthy(2))
+    flannels, etcd = asked_of(tmp_path, here, healthy(1), healthy(2))
     assert flannels.lost_leases(etcd) == [
         "10.1.8.0-24 of 10.0.0.11, until 2999-01-01T00:00:00Z",
         "10.1.9.0-24 of a, until ",
@@ -349,10 +345,10 @@ def test_a_lease_that_is_gone_is_lost_or_has_ended(tmp_path: Path, monkeypatch: 
     assert flannels.ended_leases(etcd) == ["the lease 10.1.7.0-24 of 10.0.0.11 ended at 2026-11-01T01:00:00.123456789Z"]
 
 
-def test_leases_that_nobody_tells_are_not_called_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leases_that_nobody_tells_are_not_called_there(tmp_path: Path) -> None:
     here = on(0, text(0, 1, 2), kept=(MINE,), keys=NO_API)
-    flannels, etcd = asked_of(tmp_path, monkeypatch, here, healthy(1), healthy(2))
+    flannels, etcd = asked_of(tmp_path, here, healthy(1), healthy(2))
     with pytest.raises(MissingFact, match="expected Flannel's leases in etcd .*found no v2 API"):
         flannels.lost_leases(etcd)
-    flannels, etcd = asked_of(tmp_path, monkeypatch, on(0, text(0, 1, 2)), healthy(1), healthy(2))
+    flannels, etcd = asked_of(tmp_path, on(0, text(0, 1, 2)), healthy(1), healthy(2))
     assert flannels.lost_leases(etcd) == []

@@ -19,10 +19,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "runtimes",
         "ranking fitness silence causes other_clusters fetched naming",
         "obstacles lineage certifying",
-        "bastion survey diagnosis changes wellness undoing",
-        "operations hand enlisted",
+        "bastion survey diagnosis changes wellness undoing told",
+        "operations hand enlisted beside",
         "run",
-        "live",
+        "live clients",
         "returning way_back ansible masters v2_store authority",
         "former flannel",
         "stages",
@@ -36,7 +36,7 @@ The parts of requorum go by their own names here.
 
 PURE = (
     "facts", "ranking", "fitness", "silence", "causes", "other_clusters", "obstacles", "lineage", "wellness", "diagnosis",
-    "operations", "runtimes", "undoing", "enlisted", "naming", "certifying",
+    "operations", "runtimes", "undoing", "enlisted", "naming", "certifying", "beside", "told",
 )  # fmt: skip
 """No I/O in these: facts come in, values go out."""
 

@@ -1,0 +1,87 @@
+"""What the hosts beside the cluster add to a diagnosis: they count for no verdict, and something may be owed there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from requorum.diagnosis import Diagnosis, Verdict
+from requorum.facts.beside import BesideFacts
+from requorum.facts.host import HostFacts, Silent
+from requorum.inventory import Inventory, MasterHost
+from requorum.naming import hosts_of, owed_by, places
+from requorum.obstacles import owner_of
+from requorum.silence import Survey
+
+Beside = Mapping[str, BesideFacts | Silent]
+
+
+def silent(beside: Beside) -> tuple[str, ...]:
+    """The hosts beside the cluster that could not be asked."""
+    return tuple(name for name, facts in beside.items() if isinstance(facts, Silent))
+
+
+def silence(inventory: Inventory, beside: Beside) -> list[str]:
+    """What becomes of the hosts beside the cluster that are silent, in words."""
+    quiet = silent(beside)
+    lines = []
+    for host in (host for host in inventory.beside if host.name in quiet):
+        is_master = isinstance(host, MasterHost)
+        kind, file = ("master", "its master-config.yaml") if is_master else ("node", "Flannel's configuration there")
+        lines.append(f"the {kind} {host.name} is silent: {file} is edited when the host is back, by this command")
+    return lines
+
+
+def seen_with(inventory: Inventory, survey: Survey, beside: Beside, found: Diagnosis) -> Diagnosis:
+    """The diagnosis with what the hosts beside the cluster add: who is silent, and what a recovery owes there.
+
+    A healthy cluster to which something is owed there is unfinished. Two names of one machine are refused.
+    """
+    proof, advice = _mistaken(inventory, survey, beside)
+    if proof:
+        whole = (*found.proof, *proof)
+        return replace(found, verdict=Verdict.UNPROVEN, path=False, proof=whole, advice=(*found.advice, *advice))
+    owed = _owed(inventory, survey, beside, found)
+    verdict = Verdict.UNFINISHED if owed and found.verdict is Verdict.HEALTHY else found.verdict
+    return replace(found, verdict=verdict, proof=(*found.proof, *owed, *silence(inventory, beside)))
+
+
+def _owed(inventory: Inventory, survey: Survey, beside: Beside, found: Diagnosis) -> list[str]:
+    anchor = survey.get(found.survivor)
+    if found.verdict not in (Verdict.HEALTHY, Verdict.UNFINISHED, Verdict.DEGRADED):
+        return []
+    if not isinstance(anchor, HostFacts) or anchor.api.members is None:
+        return []
+    known = places(inventory, survey)
+    reached = [facts for facts in beside.values() if isinstance(facts, BesideFacts)]
+    owed = owed_by(reached, hosts_of(anchor.api.members.members, known), known, whole=not found.missing)
+    return owed + [
+        f"{name} was silent when {facts.name} was forced: what watches etcd there is to be restarted"
+        for facts in survey.values()
+        if isinstance(facts, HostFacts) and facts.forced_by
+        for name in facts.forced_by.unseen
+        if name not in silent(beside)
+    ]
+
+
+def _mistaken(inventory: Inventory, survey: Survey, beside: Beside) -> tuple[list[str], list[str]]:
+    """Which hosts lead to a machine that is another's, and what to do."""
+    names = (*inventory.host_names, *inventory.beside_names)
+    proof, advice = [], []
+    earlier: list[HostFacts | BesideFacts] = [facts for facts in survey.values() if isinstance(facts, HostFacts)]
+    for facts in (facts for facts in beside.values() if isinstance(facts, BesideFacts)):
+        own = facts.machine
+        for other in earlier:
+            if (own.machine_id, own.boot_id) == (other.machine.machine_id, other.machine.boot_id):
+                proof.append(
+                    f"{other.name} and {facts.name} lead to the same machine, which calls itself {own.hostname}"
+                )
+                advice.append(
+                    f"correct the address of {facts.name} or of {other.name} in the inventory (or in ssh_config)"
+                )
+        owner = owner_of(own.hostname, names)
+        if owner not in ("", facts.name):
+            proof.append(f"the machine that {facts.name} leads to calls itself {own.hostname}")
+            advice.append(f"are the addresses of {facts.name} and {owner} exchanged? Correct them in the inventory")
+        earlier.append(facts)
+    return proof, advice

@@ -1,0 +1,45 @@
+"""What a step may ask of a host whose master, or flanneld, is a client of etcd: a host of etcd, or one beside the cluster."""
+
+from __future__ import annotations
+
+from requorum.facts.beside import AnyFacts, BesideFacts
+from requorum.facts.host import MissingFact, Noun
+from requorum.run import Run
+
+
+class Client:
+    """A host with a master or with Flannel. Whether it runs etcd, too, makes no difference here."""
+
+    def __init__(self, run: Run, name: str) -> None:
+        self._run, self.name = run, name
+
+    def __repr__(self) -> str:
+        return self.name
+
+    @property
+    def surveyed(self) -> AnyFacts:
+        """What the survey at the start of this run read. Raises MissingFact for a host that was silent."""
+        facts = self._run.all_reached.get(self.name)
+        if facts is None:
+            raise MissingFact(self.name, "the facts of a host", "one that was silent in the survey")
+        return facts
+
+    @property
+    def unfit(self) -> list[str]:
+        """What keeps a host beside the cluster from being changed; of a host of etcd step 12 tells."""
+        facts = self.surveyed
+        if isinstance(facts, BesideFacts) and facts.machine.uid != 0:
+            return ["the commands do not run as root: log in as root, or set `sudo: true` under ssh"]
+        return []
+
+    @property
+    def was_unseen(self) -> bool:
+        """It was silent when a recovery forced the cluster: what watches etcd here may have missed that."""
+        return any(facts.forced_by and self.name in facts.forced_by.unseen for facts in self._run.reached.values())
+
+    def now(self, noun: Noun) -> AnyFacts:
+        """This host with `master` or `flannel` read now; in a plan, as the changes so far leave it."""
+        model, facts = self._run.model, self.surveyed
+        if isinstance(facts, BesideFacts):
+            return self._run.beside_surveyor.again(facts, noun) if model is None else model.beside[self.name]
+        return self._run.surveyor.again(facts, noun) if model is None else model.facts[self.name]
