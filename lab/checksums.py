@@ -99,8 +99,8 @@ def of_host(lab: Lab, host: Host) -> dict[str, str]:
 
 def of_lab(lab: Lab) -> dict[str, dict[str, str]]:
     """Host name → everything comparable about it."""
-    answers = in_parallel(lambda host: of_host(lab, host), lab.hosts)
-    return {host.name: answer for host, answer in zip(lab.hosts, answers, strict=True)}
+    answers = in_parallel(lambda host: of_host(lab, host), lab.machines)
+    return {host.name: answer for host, answer in zip(lab.machines, answers, strict=True)}
 
 
 def changes(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> list[str]:

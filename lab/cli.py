@@ -33,9 +33,11 @@ def _up(arguments: argparse.Namespace) -> None:
         release=arguments.release,
         disk_mib=arguments.disk_mib,
         flannel=arguments.flannel,
+        masters=arguments.masters,
+        nodes=arguments.nodes,
     )
     lab = Lab.up(wanted, say=_say)
-    _say(f"{len(lab.hosts)} host{'s' if len(lab.hosts) > 1 else ''} up after {time.monotonic() - started:.1f} s")
+    _say(f"{len(lab.machines)} host{'s' if len(lab.machines) > 1 else ''} up after {time.monotonic() - started:.1f} s")
     _say(f"inventory: {lab.inventory_path}")
 
 
@@ -50,10 +52,13 @@ def _status(arguments: argparse.Namespace) -> None:
             _say(f"lab {name}: {error}")
             continue
         _say(f"lab {name}: inventory {lab.inventory_path}; saved states: {', '.join(saved.names(lab)) or 'none'}")
-        for host in lab.hosts:
+        for host in lab.machines:
             if not lab.is_on(host):
                 since = machine.last_power(lab.record, host)
                 _say(f"  {host.name}  {host.address}  without power" + (f" ({since})" if since else ""))
+                continue
+            if host not in lab.hosts:
+                _say(f"  {host.name}  {host.address}  on; beside the cluster")
                 continue
             shown = lab.run(host, lab.runtime.state, check=False)
             unit = "/".join(shown.stdout.split()) or "unknown"
@@ -164,6 +169,10 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--release", default="bookworm", choices=spec.RELEASES, help=etcd)
     up.add_argument("--disk-mib", type=int, default=0, help="size of each host's disk; 0: it shares this machine's")
     up.add_argument("--flannel", action="store_true", help="a flanneld (a stand-in) on every host")
+    up.add_argument(
+        "--masters", type=int, default=0, help="OpenShift masters (stand-ins) on so many hosts of their own"
+    )
+    up.add_argument("--nodes", type=int, default=0, help="so many hosts that have Flannel alone")
     command("status", _status, "show all labs here", of_a_lab=False)
     ssh = command("ssh", _ssh, "log in to a host, or run a command there")
     ssh.add_argument("host")

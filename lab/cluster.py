@@ -34,7 +34,7 @@ from lab.client import Client
 from lab.errors import LabError
 from lab.parallel import in_parallel
 from lab.shell import Completed
-from lab.spec import ON_MASTERS, Host, Spec
+from lab.spec import Host, Spec
 from lab.state import Record
 
 HOWS = ("dead", "data", "destroyed", "stopped", "masked")
@@ -42,11 +42,15 @@ WHOLE = "whole"
 
 
 class Lab:
-    """Hosts that boot, etcd on them, and everything that can happen to them. Hosts are given by name, short or full."""
+    """Hosts that boot, etcd on them, and everything that can happen to them. Hosts are given by name, short or full.
+
+    `hosts` are those of etcd, `machines` all of them: those beside the cluster, too.
+    """
 
     def __init__(self, record: Record) -> None:
         self.record = record
         self.hosts = record.hosts
+        self.machines = record.machines
         self.inventory_path = record.directory / "inventory.yaml"
         self.secrets = record.directory / "secrets"
         self.runtime = runtimes.of(record.spec)
@@ -73,41 +77,40 @@ class Lab:
         with state.locked(directory / "lock", f"the lab {spec.name!r}", wait=False):
             if (directory / "lab.json").exists():
                 lab = cls.attach(spec.name)
-                if lab.record.spec == spec and lab.inventory_path.exists() and any(map(lab.is_on, lab.hosts)):
+                if lab.record.spec == spec and lab.inventory_path.exists() and any(map(lab.is_on, lab.machines)):
                     say(f"the lab {spec.name!r} is already there")
                     return lab
-                if any(map(lab.is_on, lab.hosts)) and lab.inventory_path.exists():
+                if any(map(lab.is_on, lab.machines)) and lab.inventory_path.exists():
                     raise LabError(
                         f"a lab called {spec.name!r} exists in another shape; take it down first: "
                         f"python -m lab down --name {spec.name}, or give this one another --name"
                     )
                 lab._remove_all()  # what an interrupted `up` left
-            inotify.require(spec.members)
-            say(f"root file system ({spec.release}): {rootfs.path_of(spec.release, spec.topology, spec.flannel)}")
-            root = rootfs.build(spec.release, spec.topology, spec.flannel)
+            inotify.require(spec.members + spec.masters + spec.nodes)
+            say(f"root file system ({spec.release}): {rootfs.path_of(spec.release, spec.topology, spec.has_standins)}")
+            root = rootfs.build(spec.release, spec.topology, spec.has_standins)
             with state.locked(state.MACHINE_LOCK, "the list of networks"):
                 taken = state.networks()
                 record = Record(spec=spec, network=network.free_number(taken), root=str(root))
                 record.save()
                 network.bridge_up(record)
             lab = cls(record)
-            pki.make_all(lab.secrets, lab.hosts, spec.user, spec.ssh_port)
-            if spec.topology in ON_MASTERS:
-                masters.make_certificates(lab.secrets, lab.hosts)
-            if spec.flannel:
-                flannel.make_certificates(lab.secrets, lab.hosts)
-            for host in lab.hosts:
+            pki.make_all(lab.secrets, lab.machines, spec.user, spec.ssh_port)
+            if record.masters:
+                masters.make_certificates(lab.secrets, record.masters)
+            flannel.make_certificates(lab.secrets, record.with_flannel)
+            for host in lab.machines:
                 record.disk(host).mkdir(parents=True, exist_ok=True)
                 if spec.disk_mib:
                     disks.make(record.disk(host), spec.disk_mib)
                 provision.provision(record, host, lab.secrets)
-            say(f"booting {', '.join(host.name for host in lab.hosts)}")
-            for host in lab.hosts:
+            say(f"booting {', '.join(host.name for host in lab.machines)}")
+            for host in lab.machines:
                 machine.switch_on(record, host)
-            in_parallel(lambda host: machine.wait_reachable(record, host), lab.hosts)
+            in_parallel(lambda host: machine.wait_reachable(record, host), lab.machines)
             say("waiting for etcd")
             lab.wait_healthy()
-            if spec.topology in ON_MASTERS:
+            if record.masters:
                 say("waiting for the masters")
                 masters.wait_ready(lab)
             if spec.flannel:
@@ -131,7 +134,7 @@ class Lab:
     def _remove_all(self) -> None:
         # Another state directory's lab may have been given our number, once our bridge was gone.
         if not network.is_anothers(self.record):
-            machine.cut_power(self.record, self.hosts)
+            machine.cut_power(self.record, self.machines)
             cgroups.remove(cgroups.group_of(self.record.spec.name, self.record.network, ""))
             # Last: without it, another lab may be given the number, and with it the names of all of the above.
             network.bridge_down(self.record)
@@ -152,10 +155,10 @@ class Lab:
         """The host called `name`: full or short. LabError if there is none."""
         if isinstance(name, Host):
             return name
-        for host in self.hosts:
+        for host in self.machines:
             if name in (host.name, host.short):
                 return host
-        known = ", ".join(host.short for host in self.hosts)
+        known = ", ".join(host.short for host in self.machines)
         raise LabError(f"the lab {self.record.spec.name!r} has no host {name!r}; it has {known}")
 
     def is_on(self, host: str | Host) -> bool:
@@ -227,7 +230,7 @@ class Lab:
                 raise LabError(f"{host.name} is already switched on")
             if new:
                 provision.provision(self.record, host, self.secrets, certificates=certificates)
-            elif wipe:
+            elif wipe and host in self.hosts:
                 provision.empty_data(self.record, host)
         for host in wanted:
             machine.switch_on(self.record, host)
@@ -303,7 +306,7 @@ class Lab:
 
     def heal(self) -> None:
         """Make the cluster whole: with what the hosts hold where that is enough, else as it was after `up`."""
-        off = [host for host in self.hosts if not self.is_on(host)]
+        off = [host for host in self.machines if not self.is_on(host)]
         self.boot(*off)
         in_parallel(lambda host: self.run(host, self.runtime.start), self.hosts)
         if any(one.empty for one in in_parallel(lambda host: saved.look(self, host), self.hosts)):

@@ -127,11 +127,11 @@ def wait_ready(lab: Lab, hosts: Iterable[Host] | None = None, within: float = 60
         shown = f"systemctl show {UNIT} -p ActiveState --value"
         wait.until(lambda: lab.run(host, shown).stdout == "active\n", f"flanneld on {host.name} is active", within)
 
-    in_parallel(one, list(lab.hosts if hosts is None else hosts))
+    in_parallel(one, list(lab.record.with_flannel if hosts is None else hosts))
 
 
 def begin(lab: Lab) -> None:
     """Write the network, and have flanneld lease a subnet on every host."""
     write_network(lab)
-    in_parallel(lambda host: lab.run(host, f"systemctl restart --no-block {UNIT}"), lab.hosts)
+    in_parallel(lambda host: lab.run(host, f"systemctl restart --no-block {UNIT}"), lab.record.with_flannel)
     wait_ready(lab)

@@ -12,6 +12,9 @@ def text(record: Record) -> str:
     hosts = "".join(f"    {host.name}: {{address: {host.address}}}\n" for host in record.hosts)
     masters = "".join(f"    {host.name}: {{}}\n" for host in record.hosts)
     masters = f"masters:\n  hosts:\n{masters}" if spec.topology in ON_MASTERS else ""
+    for section, apart in (("masters", record.beside[: spec.masters]), ("nodes", record.beside[spec.masters :])):
+        lines = "".join(f"    {host.name}: {{address: {host.address}}}\n" for host in apart)
+        masters += f"{section}:\n  hosts:\n{lines}" if apart else ""
     return (
         f"# Inventory of the lab {spec.name!r}, written by `python -m lab up`.\n"
         f"cluster: {spec.name}\n"

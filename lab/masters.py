@@ -126,19 +126,21 @@ servingInfo:
 """
 
 
-def config(hosts: tuple[Host, ...], host: Host) -> str:
-    """master-config.yaml: each master lists itself first.
+def config(record: Record, host: Host) -> str:
+    """master-config.yaml: each master lists itself first, or, where it runs no member, has an order of its own.
 
     On the first one as the installer's template writes it (the dash at 4, and a comment by an administrator), elsewhere
     as the installer's own later edits leave it (the dash under `urls`).
     """
-    order = [host, *(one for one in hosts if one != host)]
-    lead = "    - " if host.index == 0 else "  - "
+    hosts, masters = record.hosts, record.masters
+    at = masters.index(host)
+    order = [host, *(one for one in hosts if one != host)] if host in hosts else [*hosts[at:], *hosts[:at]]
+    lead = "    - " if at == 0 else "  - "
     lines = [f"{lead}https://{one.name}:2379" for one in order]
-    if host.index == 0 and len(lines) > 1:
+    if at == 0 and len(lines) > 1:
         lines[1] += "   # rack 2"
         lines.insert(1, "    # the others")
-    return _CONFIG.format(urls="\n".join(lines), count=len(hosts), name=host.name)
+    return _CONFIG.format(urls="\n".join(lines), count=len(masters), name=host.name)
 
 
 def make_certificates(secrets: Path, hosts: tuple[Host, ...]) -> None:
@@ -156,7 +158,7 @@ def make_certificates(secrets: Path, hosts: tuple[Host, ...]) -> None:
 def files(record: Record, host: Host, secrets: Path) -> Iterable[File]:
     """What makes a host a master, whatever runs its parts."""
     own = secrets / host.short
-    yield File(CONFIG.lstrip("/"), config(record.hosts, host), 0o600)
+    yield File(CONFIG.lstrip("/"), config(record, host), 0o600)
     yield File(f"{FOLDER}/master.env", "DEBUG_LOGLEVEL=2\nNO_PROXY=.svc,.cluster.local,172.30.0.1\n", 0o600)
     for place in (f"{FOLDER}/admin.kubeconfig", "root/.kube/config"):
         yield File(place, kubeconfig(host, secrets), 0o600)
@@ -232,4 +234,4 @@ def wait_ready(lab: Lab, hosts: Iterable[Host] | None = None, within: float = 90
     def one(host: Host) -> None:
         wait.until(lambda: ready(lab, host), f"API and controllers on {host.name} are ready", within)
 
-    in_parallel(one, list(lab.hosts if hosts is None else hosts))
+    in_parallel(one, list(lab.record.masters if hosts is None else hosts))

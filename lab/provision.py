@@ -89,16 +89,22 @@ def provision(record: Record, host: Host, secrets: Path, *, certificates: bool =
     disk.directory(".", 0o755, (0, 0))
     # /lib is a symlink to usr/lib on a merged-usr Debian; an upper directory called lib would hide it.
     unit_path = f"usr/{ETCD_UNIT}" if (disk.lower / "lib").is_symlink() else ETCD_UNIT
-    disk.write(unit_path, etcd_files.unit(spec))
-    if runtimes.of(spec) == runtimes.SERVICE:
-        disk.link(runtimes.SERVICE.wants, runtimes.SERVICE.wants_points_at)
+    is_member = host in record.hosts
+    if not is_member:
+        for path in (unit_path, "usr/bin/etcd", "usr/bin/etcdctl"):  # it is no host of etcd
+            disk.hide(path)
+    else:
+        disk.write(unit_path, etcd_files.unit(spec))
+        if runtimes.of(spec) == runtimes.SERVICE:
+            disk.link(runtimes.SERVICE.wants, runtimes.SERVICE.wants_points_at)
     disk.write("etc/hostname", f"{host.name}\n")
     disk.write("etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444)
-    names = "".join(f"{one.address} {one.name} {one.short}\n" for one in record.hosts)
+    names = "".join(f"{one.address} {one.name} {one.short}\n" for one in record.machines)
     disk.write("etc/hosts", f"127.0.0.1 localhost\n::1 localhost ip6-localhost\n{names}")
     _ssh(record, host, secrets, disk)
-    _etcd(record, host, secrets, disk, certificates=certificates)
-    disk.directory("backup", 0o700, (0, 0))
+    if is_member:
+        _etcd(record, host, secrets, disk, certificates=certificates)
+        disk.directory("backup", 0o700, (0, 0))
     for one in _openshift(record, host, secrets):
         if isinstance(one, Link):
             disk.link(one.path, one.points_at)
@@ -151,8 +157,11 @@ def _etcd(record: Record, host: Host, secrets: Path, disk: Disk, *, certificates
 def _openshift(record: Record, host: Host, secrets: Path) -> Iterator[File | Link]:
     """What a topology has beside sshd and etcd."""
     topology = record.spec.topology
-    if record.spec.flannel:
+    if host in record.with_flannel:
         yield from flannel.files(record, host, secrets)
+    if host in record.beside and host in record.masters:
+        yield from masters.files(record, host, secrets)
+        yield from masters.unit_files()
     if topology == "external":
         return
     yield File("etc/profile.d/etcdctl.sh", standins.text("etcdctl.sh"), 0o755)

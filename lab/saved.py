@@ -60,14 +60,14 @@ def save(lab: Lab, name: str) -> None:
         shutil.rmtree(part)
     part.mkdir(parents=True)
     record = lab.record
-    hosts = dict(zip(lab.hosts, in_parallel(lambda host: look(lab, host), lab.hosts), strict=True))
+    hosts = dict(zip(lab.machines, in_parallel(lambda host: look(lab, host), lab.machines), strict=True))
     frozen: list[Host] = []
     try:
-        for host in lab.hosts:
+        for host in lab.machines:
             if hosts[host].powered:
                 frozen.append(host)
                 cgroups.freeze(machine.group(record, host), True)
-        in_parallel(lambda host: _copy(record.upper(host), part / host.short), lab.hosts)
+        in_parallel(lambda host: _copy(record.upper(host), part / host.short), lab.machines)
     finally:
         for host in frozen:
             cgroups.freeze(machine.group(record, host), False)
@@ -90,10 +90,10 @@ def restore(lab: Lab, name: str) -> None:
     except FileNotFoundError as error:
         known = ", ".join(names(lab)) or "none"
         raise LabError(f"no saved state {name!r} of the lab {lab.record.spec.name!r} (there are: {known})") from error
-    hosts = {host: Saved(**raw[host.short]) for host in lab.hosts}
+    hosts = {host: Saved(**raw[host.short]) for host in lab.machines}
     record = lab.record
-    inotify.require(sum(one.powered for one in hosts.values()) - sum(map(lab.is_on, lab.hosts)))
-    machine.cut_power(record, lab.hosts)
+    inotify.require(sum(one.powered for one in hosts.values()) - sum(map(lab.is_on, lab.machines)))
+    machine.cut_power(record, lab.machines)
 
     def put_back(host: Host) -> None:
         upper = record.upper(host)
@@ -101,12 +101,12 @@ def restore(lab: Lab, name: str) -> None:
             shutil.rmtree(upper)
         _copy(source / host.short, upper)
 
-    in_parallel(put_back, lab.hosts)
+    in_parallel(put_back, lab.machines)
     first = [host for host, one in hosts.items() if one.powered and not one.empty]
     second = [host for host, one in hosts.items() if one.powered and one.empty]
     _boot(lab, first, hosts)
     if first and second:
-        running = [host for host in first if not hosts[host].stopped]
+        running = [host for host in first if host in lab.hosts and not hosts[host].stopped]
         lab.wait_peers_listen(running)
     _boot(lab, second, hosts)
     lab.wait_healthy([host for host, one in hosts.items() if one.healthy])
@@ -132,6 +132,8 @@ def look(lab: Lab, host: Host) -> Saved:
     """What would be recorded of this host now."""
     if not lab.is_on(host):
         return Saved(powered=False, stopped=False, empty=False, healthy=False)
+    if host not in lab.hosts:  # beside the cluster: it runs no etcd
+        return Saved(powered=True, stopped=False, empty=False, healthy=False)
     active = (lab.run(host, lab.runtime.state).stdout.split() or ["unknown"])[0]
     healthy = active == "active" and lab.healthy(host)
     # A crash-looping emptied host is for a moment `inactive` or `failed` as well: its data says which it is.

@@ -42,7 +42,10 @@ class Spec:
             static pods; `container`, a unit that runs `docker run`, on hosts of its own.
         release: of Debian; decides etcd's version: bullseye 3.3.25, bookworm 3.4.23, trixie 3.5.16.
         disk_mib: size of each host's disk; 0: it shares that of this machine, and cannot be filled.
-        flannel: every host has a flanneld (a stand-in), and etcd serves the v2 API to it.
+        flannel: every host has a flanneld (a stand-in), and etcd serves the v2 API to it; where there are hosts beside
+            the cluster, those have it, and no other.
+        masters: beside an `external` cluster, OpenShift masters on so many hosts of their own.
+        nodes: beside it, hosts that have Flannel alone.
         v2: the v2 API is switched on (`ETCD_ENABLE_V2`); etcd 3.3 serves it anyway.
     """
 
@@ -59,6 +62,13 @@ class Spec:
     disk_mib: int = 0
     flannel: bool = False
     v2: bool = False
+    masters: int = 0
+    nodes: int = 0
+
+    @property
+    def has_standins(self) -> bool:
+        """On the hosts of an `external` topology, too."""
+        return self.flannel or self.masters > 0
 
     def validate(self) -> None:
         """Raise LabError naming every field that is wrong, all at once."""
@@ -93,6 +103,14 @@ class Spec:
                 )
         if self.topology == "container" and self.quoted:
             wrong.append("quoted: docker --env-file keeps quotes, and etcd does not start")
+        if self.topology != "external" and (self.masters or self.nodes):
+            wrong.append(
+                f"masters {self.masters}, nodes {self.nodes}: hosts beside the cluster are of topology 'external'"
+            )
+        if not 0 <= self.masters <= 5 or not 0 <= self.nodes <= 5:
+            wrong.append(f"masters {self.masters}, nodes {self.nodes}: at most 5 of each")
+        if self.nodes and not self.flannel:
+            wrong.append(f"nodes {self.nodes}: they have Flannel alone, and it is not asked for")
         if self.disk_mib and self.disk_mib < LEAST_DISK_MIB:
             wrong.append(f"disk_mib {self.disk_mib}: 0, or at least {LEAST_DISK_MIB}")
         path = PurePosixPath(self.data_dir)
@@ -111,7 +129,7 @@ class Host:
         name: full, as in `etcd-0.example.com`.
         short: its first label.
         address: IPv4, on the lab's own bridge.
-        etcd_name: value of ETCD_NAME.
+        etcd_name: value of ETCD_NAME; empty for a host beside the cluster, which runs no etcd.
     """
 
     index: int
@@ -140,3 +158,12 @@ def hosts_of(spec: Spec, network: int) -> tuple[Host, ...]:
         etcd_name = {"host": name, "short": short, "other": f"m{index}"}[spec.etcd_names]
         hosts.append(Host(index, name, short, f"10.213.{network}.{10 + index}", etcd_name))
     return tuple(hosts)
+
+
+def beside_of(spec: Spec, network: int) -> tuple[Host, ...]:
+    """The hosts beside the cluster: masters on hosts of their own, then nodes."""
+    short = [*(f"master-{n}" for n in range(spec.masters)), *(f"node-{n}" for n in range(spec.nodes))]
+    return tuple(
+        Host(index, f"{name}.{DOMAIN}", name, f"10.213.{network}.{10 + index}", "")
+        for index, name in enumerate(short, start=spec.members)
+    )

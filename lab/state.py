@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.spec import Host, Spec, hosts_of
+from lab.spec import ON_MASTERS, Host, Spec, beside_of, hosts_of
 
 # Two state directories on one machine must not hand out the same network: this lock is the machine's.
 MACHINE_LOCK = Path("/run/lock/requorum-lab.lock")
@@ -73,8 +73,28 @@ class Record:
 
     @property
     def hosts(self) -> tuple[Host, ...]:
-        """Its hosts, in order."""
+        """Its hosts of etcd, in order."""
         return hosts_of(self.spec, self.network)
+
+    @property
+    def beside(self) -> tuple[Host, ...]:
+        """The hosts beside the cluster, in order."""
+        return beside_of(self.spec, self.network)
+
+    @property
+    def machines(self) -> tuple[Host, ...]:
+        """All of them."""
+        return (*self.hosts, *self.beside)
+
+    @property
+    def masters(self) -> tuple[Host, ...]:
+        """Those that are OpenShift masters."""
+        return self.hosts if self.spec.topology in ON_MASTERS else self.beside[: self.spec.masters]
+
+    @property
+    def with_flannel(self) -> tuple[Host, ...]:
+        """Those that have a flanneld."""
+        return (self.beside or self.hosts) if self.spec.flannel else ()
 
     @property
     def bridge(self) -> str:

@@ -63,7 +63,7 @@ def labs(_built: dict[Spec, Lab]) -> Labs:
         shape = Spec(**fields)  # type: ignore[arg-type]
         # Only the lab of the present test has power: what the others would take (inotify instances, time) it can have.
         for other in (lab for built, lab in _built.items() if built != shape):
-            other.power_off(*other.hosts)
+            other.power_off(*other.machines)
         if shape in _built:
             if whole:
                 _built[shape].restore("whole")
