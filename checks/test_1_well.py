@@ -84,13 +84,6 @@ def test_nothing_left(etcd: EtcdMember) -> None:
         assert not left_behind(etcd.surveyed), "\n".join(left_behind(etcd.surveyed))
 
 
-@step(19, "Nothing of a recovery is left beside the cluster", on="beside", when=ALWAYS, parallel=True)
-def test_nothing_left_beside(client: Client) -> None:
-    """A master or a flanneld that was edited and not restarted goes on with the members of before."""
-    with postcondition("no restart is owed", otherwise=f"carry on with the recovery: {DRY_RUN}"):
-        assert not owed_here(client.surveyed), "\n".join(owed_here(client.surveyed))
-
-
 @step(17, "Etcd starts at boot", on="reached", when=ALWAYS, parallel=True)
 def test_starts_at_boot(etcd: EtcdMember) -> None:
     """Quorum is lost at the second reboot where it does not."""
@@ -106,3 +99,10 @@ def test_certificates(etcd: EtcdMember) -> None:
     with postcondition(f"certificates that are valid for {CERTIFICATE_DAYS} more days", otherwise="renew them"):
         ending = etcd.certificates_ending(CERTIFICATE_DAYS)
         assert not ending, "\n".join(ending)
+
+
+@step(19, "Nothing of a recovery is left beside the cluster", on="beside", when=ALWAYS, parallel=True)
+def test_nothing_left_beside(client: Client) -> None:
+    """A master or a flanneld that was edited and not restarted goes on with the members of before."""
+    with postcondition("no restart is owed", otherwise=f"carry on with the recovery: {DRY_RUN}"):
+        assert not owed_here(client.surveyed), "\n".join(owed_here(client.surveyed))
