@@ -170,7 +170,7 @@ def test_a_master_and_the_node_are_silent_and_come_back_later(apart: Lab, tmp_pa
 @pytest.mark.full
 def test_a_recovery_is_undone_before_the_force(apart: Lab) -> None:
     lab, lost = apart, lost_hosts(apart)
-    broken(lab, lost, "destroyed")
+    broken(lab, lost, "destroyed", reboot_survivor=True)
     before = lab.checksums()
     killed = sabotaged(lab, {"point": f"test_stop_survivor[{the_survivor(lab).name}] change 1", "how": "after"})
     assert killed.returncode == -9, killed.stdout

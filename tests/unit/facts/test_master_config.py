@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from lab import masters
-from lab.spec import Spec, hosts_of
+from lab.spec import Spec
+from lab.state import Record
 from requorum.facts import master, master_config
 from requorum.facts.master_config import MasterConfig, MasterConfigError, host_of
 
@@ -46,9 +47,9 @@ def test_the_golden_files_are_there() -> None:
 
 @pytest.mark.parametrize("index", range(3))
 def test_the_installers_two_shapes(index: int) -> None:
-    hosts = hosts_of(Spec(topology="colocated"), 7)
-    config = master_config.parse(masters.config(hosts, hosts[index]))
-    assert host_of(config.urls[0]) == hosts[index].name
+    lab = Record(Spec(topology="colocated"), 7, "/")
+    config = master_config.parse(masters.config(lab, lab.hosts[index]))
+    assert host_of(config.urls[0]) == lab.hosts[index].name
     assert (config.port, config.prefix, config.overrides) == (8443, "kubernetes.io", ())
     alone = master_config.parse(config.edited(lambda url: "master-0" in url, lambda kept: []))
     assert alone.urls == ("https://master-0.example.com:2379",)

@@ -27,6 +27,7 @@ from lab import (
 )
 from lab.client import KeyValue
 from lab.spec import hosts_of
+from lab.state import Record
 
 PROJECT = Path(__file__).parents[3]
 
@@ -110,14 +111,31 @@ def test_only_masters_have_a_python(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_master_config_has_the_installers_shapes() -> None:
-    hosts = hosts_of(Spec(topology="colocated"), 3)
-    template, yedit = (masters.config(hosts, host) for host in hosts[:2])
+    lab = Record(Spec(topology="colocated"), 3, "/")
+    template, yedit = (masters.config(lab, host) for host in lab.hosts[:2])
     assert "  urls:\n    - https://master-0.example.com:2379\n" in template
     assert "  urls:\n  - https://master-1.example.com:2379\n  - https://master-0.example.com:2379\n" in yedit
     for said in map(yaml.safe_load, (template, yedit)):
         info = said["etcdClientInfo"]
         assert (info["ca"], info["certFile"]) == ("master.etcd-ca.crt", "master.etcd-client.crt")
         assert said["servingInfo"]["bindAddress"] == "0.0.0.0:8443"
+
+
+def test_masters_apart_name_the_members_each_in_an_order_of_its_own() -> None:
+    lab = Record(Spec(masters=2, nodes=1, flannel=True), 3, "/")
+    assert [host.short for host in lab.machines] == ["etcd-0", "etcd-1", "etcd-2", "master-0", "master-1", "node-0"]
+    assert [host.short for host in lab.masters] == ["master-0", "master-1"]
+    assert lab.with_flannel == lab.beside
+    assert len({host.address for host in lab.machines}) == 6
+    said = [yaml.safe_load(masters.config(lab, host)) for host in lab.masters]
+    urls = [[url.split("/")[2].split(".")[0] for url in one["etcdClientInfo"]["urls"]] for one in said]
+    assert urls == [["etcd-0", "etcd-1", "etcd-2"], ["etcd-1", "etcd-2", "etcd-0"]]
+    assert "masters:\n  hosts:\n    master-0.example.com: {address: 10.213.3.13}\n" in inventory.text(lab)
+    assert "nodes:\n  hosts:\n    node-0.example.com: {address: 10.213.3.15}\n" in inventory.text(lab)
+    with pytest.raises(LabError, match="beside the cluster are of topology 'external'"):
+        Spec(topology="colocated", masters=1).validate()
+    with pytest.raises(LabError, match="they have Flannel alone"):
+        Spec(nodes=1).validate()
 
 
 @pytest.mark.parametrize(
