@@ -23,12 +23,15 @@ def silent(beside: Beside) -> tuple[str, ...]:
 
 def silence(inventory: Inventory, beside: Beside) -> list[str]:
     """What becomes of the hosts beside the cluster that are silent, in words."""
-    quiet = silent(beside)
     lines = []
-    for host in (host for host in inventory.beside if host.name in quiet):
+    for host in inventory.beside:
+        facts = beside.get(host.name)
+        if not isinstance(facts, Silent):
+            continue
         is_master = isinstance(host, MasterHost)
         kind, file = ("master", "its master-config.yaml") if is_master else ("node", "Flannel's configuration there")
-        lines.append(f"the {kind} {host.name} is silent: {file} is edited when the host is back, by this command")
+        later = f"{file} is edited when the host is back, by this command"
+        lines.append(f"the {kind} {host.name} is silent: {later} ({facts.reason}; {facts.advice})")
     return lines
 
 

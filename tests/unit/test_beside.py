@@ -109,7 +109,7 @@ def test_no_verdict_and_no_role_comes_from_beside_the_cluster(
 
 
 def test_who_is_silent_is_told_with_what_becomes_of_it() -> None:
-    later = "is edited when the host is back, by this command"
+    later = "is edited when the host is back, by this command (no route to host; is it switched on?)"
     assert seen(THREE, at_rest() | {M1: SILENT[M1], NODE: SILENT[NODE]}).proof[-2:] == (
         f"the master {M1} is silent: its master-config.yaml {later}",
         f"the node {NODE} is silent: Flannel's configuration there {later}",

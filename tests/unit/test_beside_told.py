@@ -1,0 +1,51 @@
+"""What an operator reads of the hosts beside the cluster: before he agrees, and at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_beside import LOST, M0, M1, NODE, SILENT, THREE, a_master, a_node, at_rest, forced, run_on
+
+from requorum.facts.host import HostFacts, Silent
+from requorum.stages.confirmation import asked
+from requorum.stages.full_disks import BESIDE, _places
+from requorum.stages.outcome import outcome
+
+
+def test_what_is_agreed_to_names_them(tmp_path: Path) -> None:
+    said = asked(run_on(tmp_path, LOST, {M0: a_master(M0, 0, 1, 2), M1: SILENT[M1], NODE: a_node(2, 0, 1)}))
+    assert f"Masters:   {M0}: master-config.yaml is edited" in said
+    assert f"Flannel:   {NODE}: its endpoints are edited" in said
+    assert f"Silent:    {M1}: what names members there is edited when they are back." in said
+    fenced = next(line for line in said.splitlines() if line.startswith("Fenced:"))
+    assert M0 not in fenced
+
+
+def test_a_master_that_was_silent_at_the_force_is_named_where_its_file_is_right(tmp_path: Path) -> None:
+    assert f"Masters:   {M1}: " in asked(run_on(tmp_path, forced(M1), at_rest()))
+
+
+@pytest.mark.parametrize(
+    ("hosts", "silent", "answer"),
+    [
+        (THREE, (), "3 of 3 members; nothing to do, nothing was changed"),
+        (THREE, (M1,), "3 of 3 members; run the same command when master-1 is back; nothing was changed"),
+        (forced(M1, NODE), (M1, NODE), "3 of 3 members; run the same command when master-1, node-0 are back; nothing was "
+                                       "changed"),
+    ],
+)  # fmt: skip
+def test_the_last_sentence_says_what_is_still_to_be_done(
+    tmp_path: Path, hosts: dict[str, HostFacts | Silent], silent: tuple[str, ...], answer: str
+) -> None:
+    run = run_on(tmp_path, hosts, at_rest() | {host: SILENT[host] for host in silent})
+    run.begin()
+    ended = outcome(run, run.diagnosis, stopped=False)
+    assert (ended.exit, ended.result, ended.answer) == (0, "healthy", answer)
+    assert ended.missing == ()
+
+
+def test_a_full_disk_is_looked_for_there_too(tmp_path: Path) -> None:
+    places = _places(run_on(tmp_path, LOST, {M0: a_master(M0, 0, 1, 2), M1: SILENT[M1]}))
+    assert places[M0] == list(BESIDE)
+    assert M1 not in places
