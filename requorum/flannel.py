@@ -23,9 +23,9 @@ MEND = (
 )
 
 _V2 = {
-    NO_API: "etcd here serves no v2 API, which Flannel needs: ETCD_ENABLE_V2=true in etcd.conf (etcd from 3.4 on)",
-    NO_NETWORK: "etcd here has no network of Flannel below {prefix} (v2 data)",
-    UNKNOWN: "etcd here does not answer by the v2 API now: which leases Flannel has cannot be told",
+    NO_API: "etcd {where} serves no v2 API, which Flannel needs: ETCD_ENABLE_V2=true in etcd.conf (etcd from 3.4 on)",
+    NO_NETWORK: "etcd {where} has no network of Flannel below {prefix} (v2 data)",
+    UNKNOWN: "etcd {where} does not answer by the v2 API now: which leases Flannel has cannot be told",
 }
 
 
@@ -84,9 +84,13 @@ class FlannelHosts:
         """What of Flannel on a host should be known before anything is changed."""
         found = _of(client.name, client.surveyed.flannel)
         said = [] if found.is_to_run else [f"flanneld does not run here ({found.active}): it is not started"]
-        # Of an emptied host nothing else was to be expected; the survivor's data becomes the cluster.
-        if found.keys != SERVED and client.name == self._cluster.diagnosis.survivor and found.kept is None:
-            said.append(_V2[found.keys].format(prefix=found.config.prefix))
+        survivor, keys, where = self._cluster.diagnosis.survivor, found.keys, "here"
+        if isinstance(client.surveyed, BesideFacts):
+            keys, where = self._told_by_survivor(found.config.prefix)[0], f"on {survivor}"
+        elif client.name != survivor:  # of an emptied host nothing else was to be expected; the survivor's data counts
+            return said
+        if keys != SERVED and found.kept is None:
+            said.append(_V2[keys].format(where=where, prefix=found.config.prefix))
         return said
 
     def named(self, client: Client) -> set[str]:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from builders import name
 from test_beside import LOST, M0, M1, NODE, SILENT, THREE, a_master, a_node, at_rest, forced, run_on
+from test_flannel import MINE, keys
 
+from requorum.clients import Client
 from requorum.facts.host import HostFacts, Silent
+from requorum.flannel import FlannelHosts
+from requorum.remote import Output
 from requorum.stages.confirmation import asked
 from requorum.stages.full_disks import BESIDE, _places
 from requorum.stages.outcome import outcome
@@ -43,6 +48,27 @@ def test_the_last_sentence_says_what_is_still_to_be_done(
     ended = outcome(run, run.diagnosis, stopped=False)
     assert (ended.exit, ended.result, ended.answer) == (0, "healthy", answer)
     assert ended.missing == ()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("404 page not found", [f"etcd on {name(0)} serves no v2 API, which Flannel needs"]),
+        ("", [f"etcd on {name(0)} does not answer by the v2 API now"]),
+        (keys(MINE), []),
+    ],
+    ids=["no v2 API", "no answer", "served"],
+)
+def test_whether_the_survivor_serves_what_flanneld_needs_is_told(tmp_path: Path, answer: str, said: list[str]) -> None:
+    class Survivor:
+        def run(self, script: str, **_: object) -> Output:
+            return Output(0, answer, "")
+
+    run = run_on(tmp_path, LOST, {NODE: a_node(0, 1, 2)})
+    run.remotes[name(0)] = Survivor()  # type: ignore[assignment]
+    notes = FlannelHosts(run).notes(Client(run, NODE))
+    assert len(notes) == len(said)
+    assert all(line.startswith(words) for line, words in zip(notes, said, strict=True))
 
 
 def test_a_full_disk_is_looked_for_there_too(tmp_path: Path) -> None:
