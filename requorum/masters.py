@@ -163,7 +163,7 @@ class Masters:
                 *lines,
                 f"whom the service catalog, Calico and Nuage name could not be read ({error.found}): {LOOK}",
             ]
-        known, here = self._places_of_masters, self._run.hosts("masters")
+        known, apis, here = self.places, self._places_of_masters, self._run.hosts("masters")
         for holder, urls in held.urls.items():
             named = {known[host] for url in urls if (host := master_config.host_of(url)) in known}
             lines.append(holder.disagreement(named, wanted))
@@ -171,7 +171,7 @@ class Masters:
             f"an API server at {address}, where no reached master is known to be, has a lease in etcd: if it is gone, the "
             "service `kubernetes` sends clients there until that ends; oc -n default get endpoints kubernetes shows it"
             for address in held.leases
-            if known.get(address) not in here
+            if apis.get(address) not in here
         ]
         return [line for line in lines if line]
 

@@ -33,7 +33,10 @@ def told(facts: AnyFacts | Silent) -> tuple[tuple[str, str], ...]:
         lines.append(("on disk", facts.data.error or facts.data.words))
     lines += [*_of_clients(facts), *_of_lock(facts)]
     if facts.forced_by:
-        lines.append(("was forced", f"by recovery {facts.forced_by.recovery}; hosts that it removed are still missing"))
+        waits = "hosts that it removed are still missing"
+        if facts.forced_by.unseen:
+            waits = f"{', '.join(facts.forced_by.unseen)}, silent then, are still to be seen"
+        lines.append(("was forced", f"by recovery {facts.forced_by.recovery}; {waits}"))
     if facts.mark:
         lines.append(("mark", f"recovery {facts.mark.recovery} by {facts.mark.operator}"))
     return tuple(lines)

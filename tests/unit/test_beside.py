@@ -237,6 +237,9 @@ def test_what_was_surveyed_is_told() -> None:
     assert ("etcd", "none: it is beside the cluster") in told(a_node(0))
     assert ("Flannel", f"flanneld is active, and names https://{name(0)}:2379") in told(a_node(0))
     assert told(SILENT[M0]) == (("silent", "no route to host"), ("next", "is it switched on?"))
+    assert ("was forced", f"by recovery {mark().recovery}; {M1}, silent then, are still to be seen") in told(
+        forced(M1)[name(0)]
+    )
     assert len(owed_here(a_master(M0, 0, owes=("api", "controllers")))) == 2
     assert len(owed_here(a_node(0, owes=True))) == 1
 

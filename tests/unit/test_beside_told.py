@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders import name
-from test_beside import LOST, M0, M1, NODE, SILENT, THREE, a_master, a_node, at_rest, forced, run_on
+from builders import name, names
+from test_beside import LOST, M0, M1, NODE, SILENT, THREE, a_master, a_node, at_rest, computer, forced, run_on
 from test_flannel import MINE, keys
 
 from requorum.clients import Client
+from requorum.facts.holders import Held
 from requorum.facts.host import HostFacts, Silent
 from requorum.flannel import FlannelHosts
+from requorum.masters import Masters
 from requorum.remote import Output
 from requorum.stages.confirmation import asked
 from requorum.stages.full_disks import BESIDE, _places
@@ -75,3 +78,14 @@ def test_a_full_disk_is_looked_for_there_too(tmp_path: Path) -> None:
     places = _places(run_on(tmp_path, LOST, {M0: a_master(M0, 0, 1, 2), M1: SILENT[M1]}))
     assert places[M0] == list(BESIDE)
     assert M1 not in places
+
+
+def test_an_api_server_beside_the_cluster_is_no_strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the inventory's address, and by any that the host has; an address that no master has is told."""
+    two = replace(a_master(M1, 1, 2, 0), machine=computer(M1, addresses=("10.8.0.21",)))
+    masters = Masters(run_on(tmp_path, THREE, at_rest() | {M1: two}))
+    leases = ("10.0.0.20", "10.0.0.21", "10.8.0.21", "10.9.9.9")
+    monkeypatch.setattr(Masters, "_held", lambda self: Held({}, leases))
+    monkeypatch.setattr(Masters, "listed", lambda self: names(0, 1, 2))
+    (stranger,) = masters.left_to_do()
+    assert stranger.startswith("an API server at 10.9.9.9,")
