@@ -91,7 +91,7 @@ def why_down(facts: HostFacts) -> list[str]:
             "what etcd wrote there"
         )
     if machine.data_foreign:
-        user = facts.unit.user or "root"
+        user = (facts.unit.user or "root") if facts.unit.load == "loaded" else "its owner"
         found.append(f"{name}: {machine.data_foreign} is not {user}'s to read and write: give it back (chown, chmod)")
     found += [f"{name}: {problem}" for problem in quoted(facts)]
     taken = sorted({CLIENT_PORT, PEER_PORT} & machine.ports) if not facts.processes else []

@@ -61,10 +61,8 @@ def declare(member: Member, name: str, survey: Survey) -> str:
     if not isinstance(facts, Silent):
         return f"add {name} to etcd.hosts in the inventory, with `lost: true` if it will not come back"
     if listens:
-        return (
-            f"the etcd of {name} lives ({listens}), and SSH does not reach it ({facts.reason}): "
-            "mend SSH, or take the host's power"
-        )
+        cure = facts.advice if facts.alive else f"mend SSH ({facts.advice}), or take the host's power"
+        return f"the etcd of {name} lives ({listens}), and SSH does not reach it ({facts.reason}): {cure}"
     if facts.alive:
         return f"{name} answers and lets nobody in ({facts.reason}): {facts.advice}"
     return (

@@ -37,9 +37,11 @@ def test_back_up_configuration(etcd: EtcdMember, cluster: Cluster) -> None:
 @step(22, "Back up the data", on="touched", when=LOST, parallel=True)
 def test_back_up_data(etcd: EtcdMember, cluster: Cluster) -> None:
     """38.1.1.2: database and write-ahead log of every member that has any, and a copy away from the host."""
-    with action("copy the data directory, and fetch the copy") as hand:
+    with action("copy the data directory, where it holds any, and fetch the copy") as hand:
         hand.make(operations.backup.keep_data(etcd.surveyed, cluster.backup))
-    with postcondition("etcd's own tool reads the copy, at a revision that the survey read or passed"):
+    with postcondition(
+        "etcd's own tool reads the copy, if there was data, at a revision that the survey read or passed"
+    ):
         # Below it where the copy is an interrupted run's: a clean stop since then may have written a newer one.
         copied, surveyed = cluster.copied_revision(etcd), cluster.surveyed_revision(etcd)
         assert min(1, surveyed) <= copied <= surveyed, f"the copy is at revision {copied}, the survey read {surveyed}"

@@ -36,7 +36,7 @@ from requorum.audit.story import (
     WaitStory,
     WordStory,
 )
-from requorum.audit.text import first_words, visible
+from requorum.display import first_words, visible
 from requorum.records import Run
 
 _SPACE = uuid.UUID("6d1c0f0e-6a4b-5c56-9a0e-3f8f1f6f2b11")

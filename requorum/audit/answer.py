@@ -194,5 +194,5 @@ def answer(story: Story) -> Answer:
         unknown=story.unknown,
         healthy=ended.healthy if ended else (),
         missing=ended.missing if ended else (),
-        writable_at=ended.writable_at if ended else "",
+        writable_at=story.writable_at,
     )

@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from requorum.audit.text import visible
+from requorum.display import visible
 
 _VOID = frozenset({"meta", "br", "hr"})
 

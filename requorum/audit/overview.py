@@ -20,7 +20,7 @@ from requorum.audit.pieces import (
     time,
 )
 from requorum.audit.story import StepStory, Story, Surveyed
-from requorum.audit.text import in_a_line
+from requorum.display import in_a_line
 
 
 def _why(story: Story, step: StepStory) -> Markup:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from requorum.audit.markup import Content, Markup, join, tag
 from requorum.audit.moments import clock, date_and_clock
 from requorum.audit.story import Outcome, StepStory
-from requorum.audit.text import SHOWN, is_difference, shortened, visible
+from requorum.display import SHOWN, is_difference, shortened, visible
 from requorum.records import ChangeResult, Word
 
 OUTCOME_TONE: dict[Outcome, str] = {

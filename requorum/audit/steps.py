@@ -8,7 +8,7 @@ from requorum.audit.markup import Content, Markup, join, tag
 from requorum.audit.moments import between, date_and_clock, duration
 from requorum.audit.pieces import BROKEN_MEANS, anchor, outcome_pill, output, pill, result_pill, shown, time
 from requorum.audit.story import ChangeStory, CommandStory, Event, NoteStory, StepStory, Story, WaitStory, WordStory
-from requorum.audit.text import first_words
+from requorum.display import first_words
 
 
 def command(told: CommandStory) -> Markup:

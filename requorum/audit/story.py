@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from requorum.audit.moments import between
-from requorum.audit.text import difference_of, first_line, visible
+from requorum.display import title_of
 from requorum.records import (
+    WRITABLE,
     BackupProven,
     ChangeResult,
     Confirmed,
@@ -54,8 +55,7 @@ class ChangeStory:
     @property
     def title(self) -> str:
         """The change in one line: the file that it edits, or the beginning of its command."""
-        file = difference_of(self.shown)
-        return f"edit {visible(file)}" if file else first_line(self.shown) or self.change
+        return title_of(self.shown) or self.change
 
     @property
     def touched(self) -> bool:
@@ -221,6 +221,12 @@ class Story:
         known = {(c.host, c.change): c.record for c in self.changes if c.result in ("held", "done")}
         unknown = (change for change in self.changes if change.result == "unknown")
         return tuple(change for change in unknown if known.get((change.host, change.change), 0) < change.record)
+
+    @property
+    def writable_at(self) -> str:
+        """When this run made writes possible again; empty where it did not. A run that was killed noted it down, too."""
+        events = (event for step in self.steps for event in step.all_events)
+        return max((e.at for e in events if isinstance(e, NoteStory) and e.text.startswith(WRITABLE)), default="")
 
     @property
     def survivor(self) -> str:

@@ -89,7 +89,7 @@ echo "hostname=$name"
 echo "machine=$machine"
 echo "boot=$boot"
 echo "clock=$(date +%s.%N)"
-shown=$'\n'$(systemctl show "$unit" -p ExecStart -p User)
+shown=$'\n'$(systemctl show "$unit" -p ExecStart -p User -p LoadState)
 user=
 [[ $shown != *$'\n'User=* ]] || { user=${shown#*$'\n'User=}; user=${user%%$'\n'*}; }
 """
@@ -107,7 +107,9 @@ entries= segments=("$wal"/*wal)
 shopt -u nullglob dotglob
 echo "data_entries=$entries"
 echo "data_wal=${#segments[@]}"
-foreign() { find "$@" \( ! -user "${user:-root}" -o ! -perm -u=rw \) -print -quit 2>/dev/null; }
+# A unit that is masked, or not there, says nothing of its user: whose the data should be is not known.
+foreign() { find "$@" \( $whose ! -perm -u=rw \) -print -quit 2>/dev/null; }
+whose="! -user ${user:-root} -o"; [[ $shown == *$'\n'LoadState=loaded* ]] || whose=
 at=$(foreign "$data" -maxdepth 0)
 echo "data_foreign=${at:-$(foreign "$data/member" "$wal")}"
 free backup_free "$backup"

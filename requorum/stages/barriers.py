@@ -21,6 +21,7 @@ from requorum.stages import order
 from requorum.stages.lanes import Lanes
 from requorum.stages.order import Placed, PlaceOf
 from requorum.stages.permits import CONTROLLER, FOLDER, Gate, Permits
+from requorum.stages.signals import WORDS
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
@@ -37,7 +38,7 @@ OnNotRun = Callable[[str, str], None]
 
 def interrupted_by(error: BaseException) -> str:
     """What ended a step or the run from outside, in words."""
-    what = "Ctrl-C or SIGTERM" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+    what = WORDS if isinstance(error, KeyboardInterrupt) else type(error).__name__
     return f"interrupted by {what}"
 
 

@@ -15,6 +15,7 @@ from requorum.lineage import holds_nothing
 from requorum.naming import disagreements, hosts_of, places
 from requorum.records import Confirmed
 from requorum.run import Run
+from requorum.stages.signals import WORDS
 from requorum.undoing import listed
 
 
@@ -163,7 +164,7 @@ def confirm(run: Run, config: pytest.Config, write: Callable[[str, str], None]) 
     try:
         typed = _typed(f"\nType the cluster's name to go on ({run.inventory.cluster}): ", config)
     except KeyboardInterrupt:
-        run.journal.add(Confirmed("stopped by Ctrl-C or SIGTERM while it asked", run.operator, False))
+        run.journal.add(Confirmed(f"stopped by {WORDS} while it asked", run.operator, False))
         raise
     if typed is None:
         run.journal.add(Confirmed("no terminal to ask on", run.operator, False))

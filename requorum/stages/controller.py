@@ -5,11 +5,9 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import signal
 import sys
 import tempfile
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
@@ -24,7 +22,7 @@ from requorum.locking import Locked
 from requorum.records import Mode, StepOutcome
 from requorum.remote import RemoteError
 from requorum.run import new_run
-from requorum.stages import barriers, options
+from requorum.stages import barriers, options, signals
 from requorum.stages.confirmation import NotConfirmed, confirm
 from requorum.stages.outcome import end_of, has_begun, outcome
 from requorum.stages.steps import Steps
@@ -74,7 +72,7 @@ class Controller(Steps):
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Survey, diagnose, ask; before any worker starts."""
-        signal.signal(signal.SIGTERM, _interrupt)
+        signals.heed((1, 2, self._terminal._file.fileno()))
         reporter = self._config.pluginmanager.getplugin("terminalreporter")
         reporter.showfspath = False
         reporter.reportchars = "w"
@@ -107,9 +105,7 @@ class Controller(Steps):
             self._refuse(session, f"{error.host}: expected {error.expected}; found {error.found}", error.advice)
         except KeyboardInterrupt:
             self.interrupt()
-            self._refuse(
-                session, "Ctrl-C or SIGTERM, before anything was begun", "to go on, run the same command again"
-            )
+            self._refuse(session, f"{signals.WORDS}, before anything was begun", "to go on, run the same command again")
         except (NotConfirmed, Locked) as error:
             self._refuse(session, str(error), error.advice)
         except JournalError as error:
@@ -221,8 +217,7 @@ class Controller(Steps):
 
     def interrupt(self) -> None:
         """The run ends here, whatever its steps say; pressed again, Ctrl-C would cost the account of it."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        signals.ignore()
         self._stopped = True
 
     @pytest.hookimpl(tryfirst=True)
@@ -298,7 +293,3 @@ def _report(folder: Path) -> Path:
     from requorum.audit import write_all  # here, since a look or an outline has no use for it before its end, or at all
 
     return write_all(folder)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt("SIGTERM")

@@ -147,7 +147,7 @@ def _refuse_other_machines(config: pytest.Config) -> None:
 
 
 def bound_workers(config: pytest.Config, hosts: int) -> None:
-    """Have xdist start no more workers than there are hosts: no step could use them, and each costs its start."""
+    """Have xdist start no more workers than there are `hosts`: no step could use them, and each costs its start."""
     specs: list[str] = getattr(config.option, "tx", None) or []
     if getattr(config.option, "numprocesses", None) and len(specs) > hosts:
         config.option.numprocesses, config.option.tx = hosts, specs[:hosts]

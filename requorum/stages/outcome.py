@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from requorum.diagnosis import Diagnosis, Verdict
+from requorum.display import title_of
+from requorum.facts.host import Silent
 from requorum.journal import Journal
 from requorum.records import (
     NEVER_WRITTEN,
@@ -16,6 +18,7 @@ from requorum.records import (
     Ended,
     Mode,
     Noted,
+    Planned,
     StepBegan,
     StepEnded,
 )
@@ -34,9 +37,13 @@ _LOOKED: dict[Mode, str] = {
 
 @dataclass(frozen=True)
 class Counted:
-    """What the journal says of a run: steps by outcome, changes made, changes whose outcome is unknown."""
+    """What the journal says of a run: steps by outcome, changes made, changes whose outcome is unknown.
+
+    `left_out`: steps of the plan of which nothing is written down.
+    """
 
     failed: int
+    left_out: int
     blocked: int
     interrupted: int
     changed: int
@@ -49,9 +56,13 @@ def counted(journal: Journal) -> Counted:
     failed = blocked = interrupted = changed = 0
     open_: set[tuple[str, str]] = set()
     writable_at = ""
+    planned: set[str] = set()
     for entry in journal.entries():
         record = entry.record
-        if isinstance(record, StepEnded):
+        if isinstance(record, Planned):
+            planned.update(step.step for step in record.steps)
+        elif isinstance(record, StepEnded):
+            planned.discard(record.step)
             failed += record.outcome == "failed"
             blocked += record.outcome == "blocked"
             interrupted += record.outcome == "interrupted"
@@ -63,7 +74,7 @@ def counted(journal: Journal) -> Counted:
                 open_.discard((record.step, record.change))
         elif isinstance(record, Noted) and record.text.startswith(WRITABLE):
             writable_at = entry.at
-    return Counted(failed, blocked, interrupted, changed, len(open_), writable_at)
+    return Counted(failed, len(planned), blocked, interrupted, changed, len(open_), writable_at)
 
 
 def end_of(journal: Journal, step: str) -> StepEnded | None:
@@ -87,7 +98,7 @@ def step_words(journal: Journal, step: str) -> str:
         if isinstance(record, StepBegan):
             began = True
         elif isinstance(record, ChangeIntended):
-            open_[record.host, record.change] = record.shown.partition("\n")[0]
+            open_[record.host, record.change] = title_of(record.shown)
         elif record.result != "unknown":
             open_.pop((record.host, record.change), None)
             made += record.result != "held"
@@ -141,10 +152,14 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
         )
     elif failed:
         result, code, answer = "failed", FAILED, "stopped; see the failed step, mend it, and run the same command again"
+    elif found.left_out:
+        result, code = "failed", FAILED
+        answer = f"{found.left_out} steps of the plan were not run: does a plugin of pytest skip tests? Leave it out"
     elif run.mode == "abort":
         result, code, answer = "aborted", DONE, _undone(run)
     elif run.mode != "recovery":
-        result, code, answer = run.mode, DONE, f"{_LOOKED[run.mode]}; nothing was changed"
+        said = _LOOKED[run.mode] if run.acts or run.mode == "checks" else "there is nothing to do"
+        result, code, answer = run.mode, DONE, f"{said}; nothing was changed"
     else:
         result, code = ("recovered" if found.changed else "healthy"), DONE
         answer = f"{len(healthy)} of {len(run.inventory.host_names)} members"
@@ -175,7 +190,14 @@ def _absence(run: Run, missing: tuple[str, ...]) -> str:
     rejoin = run.inventory.etcd.rejoin
     left_out = [name for name in missing if rejoin is not None and name not in rejoin]
     away = [*(name for name in missing if name not in left_out), *run.unseen]
-    words = ""
+    everybody = {**run.survey, **run.beside}
+    shut = [host for name in away if isinstance(host := everybody.get(name), Silent) and host.alive]
+    away = [name for name in away if name not in {host.name for host in shut}]
+    words = "".join(
+        f"; {_short(host.name, run)} answers, and lets nobody in ({host.reason}): {host.advice}; then run the same command "
+        "again"
+        for host in shut
+    )
     for names, one, more, what in (
         (away, "is back", "are back", "run the same command when"),
         (left_out, "does not rejoin", "do not rejoin", "as the inventory says (`rejoin`),"),

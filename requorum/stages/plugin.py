@@ -7,6 +7,7 @@ import pickle
 import warnings
 
 import pytest
+from pluggy import PluggyTeardownRaisedWarning
 
 from requorum.ansible import AnsibleGroup
 from requorum.authority import Authority
@@ -15,7 +16,7 @@ from requorum.flannel import FlannelHosts
 from requorum.former import FormerClients, FormerHost
 from requorum.live import Cluster, EtcdMember
 from requorum.masters import Masters
-from requorum.stages import barriers, options, several
+from requorum.stages import barriers, options, several, signals
 from requorum.stages.active import RUN, run_of
 from requorum.stages.controller import HANDED, Controller
 from requorum.stages.steps import Steps
@@ -43,6 +44,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if handed is not None:
         # Ctrl-C may reach a worker while Python collects garbage (seen): nothing is lost, and no traceback is owed.
         warnings.simplefilter("ignore", pytest.PytestUnraisableExceptionWarning)
+        # A controller that was killed cannot be told anything: the journal has it, and the prompt is the operator's.
+        warnings.simplefilter("ignore", PluggyTeardownRaisedWarning)
+        signals.leave_hang_up_to_controller()
         # Made by our own controller a moment ago, and handed over a pipe of ours.
         run = pickle.loads(handed)
         if run.changes:
@@ -54,12 +58,14 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     mode = options.mode_of(config, where)
     inventory = options.inventory_of(config)
-    options.bound_workers(config, len(inventory.all_names))
+    # In a plan a step sees what the steps before it would leave: they are believed in one process.
+    options.bound_workers(config, 1 if mode == "plan" else len(inventory.all_names))
     _activate(config, Controller(config, mode, inventory))
 
 
 def _activate(config: pytest.Config, steps: Steps) -> None:
     options.refuse_without(config, (NAME, barriers.NAME))
+    config._inicache["verbosity_assertions"] = 2  # a failure shows all that it found; pytest.ini may not be in use
     gc.freeze()  # what is imported by now stays to the end: no collection has to look at it
     config.stash[RUN] = steps.run
     config.pluginmanager.register(steps, NAME)

@@ -249,7 +249,7 @@ def _message(error: BaseException) -> str:
     """What an assertion says; the message of its author alone where there is one."""
     text = str(error)
     said, rewritten, _ = text.partition("\nassert ")
-    return said if rewritten and said else text
+    return said if rewritten and said else text.removeprefix("assert ")
 
 
 class precondition(_Word):  # noqa: N801 (a word of the runbook's language)

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from requorum.hand import Orphaned
 from requorum.journal import JournalError
 from requorum.records import Mode, Noted, Planned, PlannedStep, StepBegan, StepEnded, StepOutcome
 from requorum.remote import RemoteError
@@ -16,6 +17,7 @@ from requorum.stages.barriers import interrupted_by
 from requorum.stages.order import Place
 from requorum.stages.outcome import changed_words, step_words
 from requorum.stages.step import ATTRIBUTE, NotToday, Now, Step, StepFailed, enter, unwritten
+from requorum.stages.waiting import eventually
 
 NOWHERE = "nowhere"
 """The host of a step whose role nobody plays; such an item is left out of the run."""
@@ -154,6 +156,9 @@ class Steps:
             raise
         except JournalError as error:
             raise unwritten(error, at) from None
+        except Orphaned as error:
+            self._cut_off(pyfuncitem.nodeid, str(error))
+            raise
         except Exception as error:
             self._ended(pyfuncitem.nodeid, "failed", f"{type(error).__name__}: {error}")
             raise
@@ -164,6 +169,13 @@ class Steps:
         finally:
             enter(None)
             self.run.step = ""
+
+    def pytest_assertrepr_compare(self, op: str, left: object, right: object) -> list[str] | None:
+        """What was found and should not be there, one a line and whole: it is what the reader has to go by."""
+        found = left.last if isinstance(left, eventually) else left
+        if op != "==" or not isinstance(found, (list, tuple)) or not isinstance(right, (list, tuple)) or right:
+            return None
+        return ["this, and nothing of it was expected:", *map(str, found)]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

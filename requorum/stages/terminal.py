@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from requorum.display import title_of
 from requorum.journal import Entry, Journal, JournalError, Tail
 from requorum.records import (
     ChangeEnded,
@@ -120,7 +121,7 @@ class Follower:
         for key, at in self._open.items():
             if not at.said and time.monotonic() - at.since > PATIENCE:
                 at.said = True
-                what = at.record.shown.partition("\n")[0]
+                what = title_of(at.record.shown)
                 self._write(self._line("waiting", at.entry, key[0], f"{what} (at most {at.record.seconds:.0f} s)"), "")
 
     def _print_plan(self, entry: Entry, record: ChangeEnded) -> None:

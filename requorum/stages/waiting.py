@@ -27,6 +27,11 @@ class eventually(Generic[Found]):  # noqa: N801 (a word of the runbook's languag
         self._read, self._within = read, within
         self._last: Found | RemoteError | None = None
 
+    @property
+    def last(self) -> Found | RemoteError | None:
+        """What was read last, or why it could not be read; None before it was compared."""
+        return self._last
+
     def __eq__(self, wanted: object) -> bool:
         if not now().run.changes:
             self._within = 0

@@ -227,7 +227,7 @@ def test_after_ctrl_c_nothing_begins(rehearsal: Rehearsal, args: tuple[str, ...]
     (rehearsal.folder / "go").touch()
     assert rehearsal.finish(process) == 2, rehearsal.output
     assert len(rehearsal.stamps("begin")) == 3 + at_once
-    assert set(rehearsal.not_run.values()) == {"the run was interrupted by Ctrl-C or SIGTERM"}
+    assert set(rehearsal.not_run.values()) == {"the run was interrupted by Ctrl-C, SIGTERM or a hang-up"}
     failed = rehearsal.reports("failed")
     assert len(failed) == at_once
     assert all(text.startswith("INTERRUPTED: ") for text in failed.values())

@@ -42,19 +42,19 @@ def test_the_operator_types_the_cluster_s_name(project: Project, typed: str, exi
     assert [record.exit for record in project.records(Ended)] == [exit]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_stopped_while_it_asks_has_not_begun(project: Project, number: int) -> None:
     with project.asked() as (started, _):
         os.killpg(started.process.pid, number)
         answer = started.finish()
-    answer.assert_told(2, "stopped   Ctrl-C or SIGTERM, before anything was begun", "nothing was changed")
+    answer.assert_told(2, "stopped   Ctrl-C, SIGTERM or a hang-up, before anything was begun", "nothing was changed")
     assert "found ''" not in answer.output
     assert "!!!" not in answer.output
     assert answer.output.splitlines()[-1].startswith("report    ")
     assert project.made == []
     assert [(record.result, record.exit) for record in project.records(Ended)] == [("interrupted", 2)]
     assert [(record.how, record.given) for record in project.records(Confirmed)] == [
-        ("stopped by Ctrl-C or SIGTERM while it asked", False)
+        ("stopped by Ctrl-C, SIGTERM or a hang-up while it asked", False)
     ]
 
 

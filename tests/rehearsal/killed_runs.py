@@ -21,6 +21,7 @@ from requorum.records import ChangeIntended, Planned, StepBegan, StepEnded
 SIGNALS: dict[str, tuple[signal.Signals, bool]] = {
     "ctrl-c": (signal.SIGINT, True),
     "sigterm": (signal.SIGTERM, False),
+    "hang-up": (signal.SIGHUP, True),
     "kill-controller": (signal.SIGKILL, False),
     "kill-group": (signal.SIGKILL, True),
 }

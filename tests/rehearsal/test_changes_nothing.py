@@ -126,6 +126,7 @@ def test_members_that_could_be_started_are_named(lab3: Lab, how: str, start: str
     says = [f"{lab3.host(one).name}: {start}" for one in lost_hosts(lab3)]
     assert_told(done, exit=6, outcome="refused", verdict="restartable", says=[*says, "nothing was changed"])
     assert len(folders(lab3) - runs) == 1
+    assert "chown" not in done.output, "a masked unit does not say whose the data is"
     for one in lost_hosts(lab3):  # what it said helps
         lab3.run(one, "systemctl unmask etcd && systemctl start etcd")
     lab3.wait_healthy()

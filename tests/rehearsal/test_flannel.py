@@ -253,7 +253,7 @@ def test_a_member_is_replaced_with_quorum(flannel3: Lab) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("topology", ["colocated", "static-pod", "container"])
+@pytest.mark.parametrize("topology", ["colocated", "container"])
 def test_other_topologies(labs: Labs, topology: str) -> None:
     lab = labs(topology=topology, flannel=True)
     if topology in ON_MASTERS:

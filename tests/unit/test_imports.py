@@ -13,7 +13,7 @@ PROJECT = Path(__file__).parents[2]
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(layer.split())
     for layer in (
-        "__init__ records",
+        "__init__ records display",
         "journal inventory locking hostlock",
         "facts remote audit",
         "runtimes",
@@ -36,7 +36,7 @@ The parts of requorum go by their own names here.
 
 PURE = (
     "facts", "ranking", "fitness", "silence", "causes", "other_clusters", "obstacles", "lineage", "wellness", "diagnosis",
-    "operations", "runtimes", "undoing", "enlisted", "naming", "certifying", "beside", "told",
+    "operations", "runtimes", "undoing", "enlisted", "naming", "certifying", "beside", "told", "display",
 )  # fmt: skip
 """No I/O in these: facts come in, values go out."""
 

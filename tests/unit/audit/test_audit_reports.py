@@ -16,7 +16,7 @@ from audit_journals import HOSTILE, OTHERS, SURVIVOR, Scribe, Timed, hostile, in
 
 from requorum.audit import write_all
 from requorum.audit.__main__ import main
-from requorum.audit.text import SHOWN, difference_of, first_words, in_a_line, is_difference, shortened, visible
+from requorum.display import SHOWN, difference_of, first_words, in_a_line, is_difference, shortened, visible
 
 RUNS = {"recovery": recovery, "refused": refused, "interrupted": interrupted, "hostile": hostile}
 ROOT = Path(__file__).parents[3]

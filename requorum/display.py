@@ -60,6 +60,12 @@ def difference_of(text: str) -> str:
     return next((old if new == "/dev/null" else new for old, new in pairs), "")
 
 
+def title_of(shown: str) -> str:
+    """A change in one line, from how it is shown: the file that it edits, or the beginning of its command."""
+    file = difference_of(shown)
+    return f"edit {visible(file)}" if file else first_line(shown)
+
+
 def is_difference(text: str) -> bool:
     """Whether the text is a unified file difference (``---``, ``+++``), not a command."""
     return bool(difference_of(text))
