@@ -64,6 +64,15 @@ def test_a_plugin_that_defines_host_does_not_take_the_place_of_ours(project: Pro
     assert project.made == ORDER
 
 
+SKIPPER = """
+import pytest
+
+
+def pytest_runtest_setup(item):
+    pytest.skip("not today")
+"""
+
+
 # The whole runbook
 
 
@@ -89,6 +98,14 @@ def test_a_file_that_cannot_be_imported_stops_everything(project: Project, args:
     assert answer.exit != 0, answer.output
     assert project.made == []
     assert "no_such_module" in answer.output
+
+
+@both
+def test_a_plugin_that_skips_every_step_is_no_success(project: Project, args: tuple[str, ...]) -> None:
+    (project.folder / "skipper.py").write_text(SKIPPER)
+    answer = project.run("-p", "skipper", *args)
+    answer.assert_told(1, "6 steps of the plan were not run", "does a plugin of pytest skip tests?")
+    assert project.made == []
 
 
 def test_a_plan_may_be_of_a_part(project: Project) -> None:

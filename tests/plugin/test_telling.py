@@ -71,6 +71,26 @@ def test_no_more_workers_than_hosts(project: Project) -> None:
     assert "3 workers [" in answer.output
 
 
+def test_a_plan_is_believed_in_one_process(project: Project) -> None:
+    """A step sees what the steps before it would leave, whoever runs them."""
+    answer = project.run("--plan", "-n3")
+    assert answer.exit == 0, answer.output
+    assert "1 worker [" in answer.output
+    assert answer.output.count(" plan    ") == 5
+
+
+@both
+def test_what_was_found_is_told_whole(project: Project, args: tuple[str, ...]) -> None:
+    """pytest cuts what it compared; whoever reads the failure has nothing else to go by."""
+    steps = project.folder / "runbook" / "test_1_all.py"
+    found = [f"etcd-{number}.a-long-name.example.com: its data differs" for number in range(20)]
+    said = f'    with precondition("all the same"):\n        assert {found!r} == []\n    go_through(20, etcd.name)'
+    steps.write_text(STEPS.replace("    go_through(20, etcd.name)", said))
+    answer = project.run(*args)
+    answer.assert_told(6, "found:    this, and nothing of it was expected:", *found)
+    assert "..." not in answer.output
+
+
 def test_the_plan_is_there_before_any_worker_begins(project: Project) -> None:
     """The worker that writes it may be the last to go on after the collection."""
     (project.folder / "runbook" / "conftest.py").write_text(SLOW)

@@ -145,6 +145,14 @@ def hearing(host: HostFacts, *numbers: int) -> HostFacts:
     return replace(host, heard=tuple(peer(n) for n in numbers))
 
 
+def test_a_member_that_listens_on_a_host_that_lets_nobody_in_is_no_reason_to_take_its_power() -> None:
+    found = diagnose(inventory(), survey(hearing(deaf(0), 1), silent(1, alive=True), silent(2)))
+    said = "\n".join(found.advice)
+    assert "compare it, then add it to known_hosts" in said
+    assert f"the etcd of {name(1)} lives" in said
+    assert "take the host's power" not in said
+
+
 def test_a_lost_host_that_listens_is_alive() -> None:
     found = diagnose(inventory(lost=[1, 2]), survey(hearing(deaf(0), 1), silent(1), silent(2)))
     refused(found, Verdict.UNPROVEN, f"{peer(1)} listens, as seen from {name(0)}", "mend SSH")

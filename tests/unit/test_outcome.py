@@ -10,8 +10,19 @@ import pytest
 from builders import answers, facts, inventory, members, name, names
 
 from requorum.diagnosis import Diagnosis, Verdict
-from requorum.facts.host import HostFacts
-from requorum.records import NEVER_WRITTEN, WRITABLE, ChangeEnded, ChangeIntended, Noted, StepBegan, StepEnded
+from requorum.facts.host import HostFacts, Silent
+from requorum.records import (
+    NEVER_WRITTEN,
+    WRITABLE,
+    ChangeEnded,
+    ChangeIntended,
+    Mode,
+    Noted,
+    Planned,
+    PlannedStep,
+    StepBegan,
+    StepEnded,
+)
 from requorum.run import Run
 from requorum.stages.outcome import outcome, step_words
 from requorum.stages.step import Now, enter, note
@@ -142,3 +153,43 @@ def test_what_a_step_that_was_cut_off_has_changed(tmp_path: Path) -> None:
         "it is not known whether this was done: touch /c",
         "the 2 changes that it began are made",
     ]
+
+
+def test_a_file_that_may_have_been_written_is_named(tmp_path: Path) -> None:
+    journal = run(tmp_path, Verdict.LOST).journal
+    journal.add(StepBegan(STEP, name(0)))
+    fence = "/etc/systemd/system/etcd.service.d/requorum-fence.conf"
+    journal.add(ChangeIntended(STEP, name(0), "a", f"--- /dev/null\n+++ {fence}\n@@ -0,0 +1 @@\n+[Unit]"))
+    assert step_words(journal, STEP) == f"it is not known whether this was done: edit {fence}"
+
+
+def test_a_host_that_is_back_and_lets_nobody_in_is_not_waited_for(tmp_path: Path) -> None:
+    """A reinstalled host has another key: only its line in known_hosts is missing."""
+    shut = Silent(
+        name(1), "the ssh-ed25519 key SHA256:x, which is not known", "compare it; echo … >> known_hosts", True
+    )
+    here = replace(
+        run(tmp_path, Verdict.HEALTHY), survey={name(1): shut, name(2): Silent(name(2), "no answer", "look")}
+    )
+    said = outcome(here, here.diagnosis, stopped=False).answer
+    assert said == (
+        "1 of 3 members; etcd-1 answers, and lets nobody in (the ssh-ed25519 key SHA256:x, which is not known): compare it; "
+        "echo … >> known_hosts; then run the same command again; run the same command when etcd-2 is back; nothing was "
+        "changed"
+    )
+
+
+@pytest.mark.parametrize("mode", ["plan", "preconditions"])
+def test_a_look_at_a_healthy_cluster_promises_no_recovery(tmp_path: Path, mode: Mode) -> None:
+    here = replace(run(tmp_path, Verdict.HEALTHY), mode=mode)
+    assert outcome(here, None, stopped=False).answer == "there is nothing to do; nothing was changed"
+
+
+def test_steps_of_which_nothing_is_written_down_are_no_success(tmp_path: Path) -> None:
+    here = run(tmp_path, Verdict.LOST)
+    steps = tuple(PlannedStep(f"test_{n}[a]", n, "x", "a", "1", "") for n in (10, 20))
+    here.journal.add(Planned(steps))
+    here.journal.add(StepEnded("test_10[a]", "a", "passed", ""))
+    ended = outcome(here, here.diagnosis, stopped=False)
+    assert (ended.result, ended.exit) == ("failed", 1)
+    assert ended.answer.startswith("1 steps of the plan were not run")

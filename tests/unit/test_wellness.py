@@ -30,3 +30,8 @@ def test_a_member_that_is_back_should_not_stay_declared_lost() -> None:
     assert "remove `lost: true`" in still_declared_lost(healthy(1), names(0, 1), lost=True)
     assert still_declared_lost(healthy(1), names(0, 1), lost=False) == ""
     assert still_declared_lost(healthy(1), names(0), lost=True) == ""
+
+
+def test_a_lost_host_that_lets_nobody_in_is_told_how_it_would() -> None:
+    why, _ = out_of_reach(silent(1, alive=True), lost=True)
+    assert why.endswith("it answers, and lets nobody in: compare it, then add it to known_hosts")

@@ -29,13 +29,16 @@ from audit_journals import (
 from requorum.audit import read_story
 from requorum.audit.answer import again, answer
 from requorum.audit.story import ChangeStory, CommandStory, Story, WaitStory
+from requorum.audit.summary import summarize
 from requorum.records import (
     NEVER_WRITTEN,
+    WRITABLE,
     ChangeEnded,
     ChangeIntended,
     Confirmed,
     Ended,
     Mode,
+    Noted,
     StepBegan,
     StepEnded,
     VerdictGiven,
@@ -274,3 +277,12 @@ def test_an_interruption_names_the_unknown_only_where_there_is_any(told: Told) -
     known = answer(told(opening(), [(0, planned())], step(40, SURVIVOR), [(0, ended)]))
     assert known.sentence == "Run the same command again: it looks, and carries on."
     assert "looks at what is unknown" in answer(told(interrupted())).sentence
+
+
+def test_a_run_that_was_killed_has_told_when_writes_were_possible(told: Told) -> None:
+    name = step_id(40, SURVIVOR)
+    cut: list[Timed] = [(0.1, StepBegan(name, SURVIVOR)), (0.1, Noted(name, SURVIVOR, WRITABLE))]
+    story = told(interrupted(), cut)
+    assert story.ended is None
+    assert story.writable_at == story.last
+    assert (answer(story).writable_at, summarize(story).writable_at) == (story.last, story.last)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shlex
 import subprocess
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from local_shell import stand_in
 
 from requorum.facts import certificates, etcd_conf, machine, mark, members, process, unit
 from requorum.facts.host import commands
@@ -280,6 +282,19 @@ def test_a_backup_directory_that_lies_in_what_it_is_to_keep(tmp_path: Path, back
     said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False).stdout
     real = {"data": f"{tmp_path}/disk", "wal": f"{tmp_path}/wal", "": ""}[inside]
     assert machine.parse(f"etcd=\netcdctl=\n{said}").backup_inside == real
+
+
+@pytest.mark.parametrize(("load", "foreign"), [("loaded", True), ("masked", False), ("not-found", False)])
+def test_a_unit_that_is_masked_does_not_say_whose_the_data_is(tmp_path: Path, load: str, foreign: bool) -> None:
+    """It was told as root's, with the advice to take it away from etcd."""
+    (tmp_path / "data").mkdir()
+    conf = tmp_path / "etcd.conf"
+    conf.write_text(f"ETCD_DATA_DIR={tmp_path}/data\n", encoding="utf-8")
+    stand_in(tmp_path, "systemctl", f"echo User=nobody; echo LoadState={load}")
+    script = machine.command("/backup", versions=False).replace(etcd_conf.PATH, str(conf))
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, env=path).stdout
+    assert bool(machine.parse(f"etcd=\netcdctl=\n{said}").data_foreign) == foreign
 
 
 @pytest.mark.parametrize("noun", commands("/backup"))
