@@ -66,7 +66,8 @@ class HostLock:
 
 FREE = HostLock("", alive=False, busy=False)
 
-COMMAND = f"""{_LIVES}
+COMMAND = f"""#: the lock of a run
+{_LIVES}
 [ -e {PATH} ] || exit 0  # a look makes no file
 flock -s -n {PATH} true && busy=no || busy=yes
 line=$(cat {PATH}) || exit

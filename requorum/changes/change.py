@@ -103,7 +103,8 @@ class Change(ABC):
 
     def script(self) -> str:
         """The whole of it, for bash on the host."""
-        return f"""{CTL}
+        return f"""#: the change: look whether it holds, do it, wait until it holds
+{CTL}
 holds() {{
 {self.test()}
 }}

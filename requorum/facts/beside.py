@@ -12,7 +12,7 @@ from requorum.facts.host import HostFacts, Noun
 from requorum.facts.master import Master
 from requorum.hostlock import FREE, HostLock
 
-COMMAND = r"""
+COMMAND = r"""#: which machine this is
 printf '%s\n' "uid=$EUID" "hostname=$(uname -n)" "machine=$(cat /etc/machine-id)"
 printf '%s\n' "boot=$(cat /proc/sys/kernel/random/boot_id)" "addresses=$(hostname -I 2>/dev/null)"
 """

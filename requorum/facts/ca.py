@@ -24,7 +24,7 @@ _PLACES = {
     "database": DATABASE, "serial": SERIAL, "new_certs_dir": ISSUED, "certificate": CERTIFICATE, "private_key": KEY,
 }  # fmt: skip
 
-COMMAND = rf"""
+COMMAND = rf"""#: the CA
 [ -d {FOLDER} ] || exit 0
 echo folder
 [ ! -s {KEY} ] || echo "key $(openssl pkey -in {KEY} -pubout 2>/dev/null | base64 -w0)"

@@ -54,7 +54,8 @@ PAIRS: dict[str, Pair] = {
 """By what the installer calls them."""
 
 COMMAND = (
-    CONF
+    "#: the certificates\n"
+    + CONF
     + FIND
     + f"find_runtime\nvariables='{' '.join(_VARIABLES)}'\n"
     + r"""

@@ -44,7 +44,8 @@ ca=$(conf ETCD_TRUSTED_CA_FILE) cert=$(conf ETCD_PEER_CERT_FILE) key=$(conf ETCD
 curl -sS --max-time 2 "${words[@]}" "${own%%,*}/v2/keys/${prefix#/}?recursive=true" 2>/dev/null || true"""
 """Shell: what this host's own member says of everything below `prefix`, as a member is asked."""
 
-COMMAND = f"""[ -e {PATH} ] || exit 0
+COMMAND = f"""#: Flannel
+[ -e {PATH} ] || exit 0
 {CONF}
 echo '{_NOTES}'
 systemctl show {UNIT} -p ActiveState -p UnitFileState -p Job

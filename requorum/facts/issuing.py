@@ -14,7 +14,7 @@ PLACED = f"{FOLDER}/placed"
 TARGETS = f"{FOLDER}/targets"
 """What is put where, a line for each: SHA-256, name in the folder, path."""
 
-COMMAND = rf"""
+COMMAND = rf"""#: what is left of the making of certificates
 [ -d {FOLDER} ] || exit 0
 echo folder
 for kind in {" ".join(KINDS)}; do

@@ -50,7 +50,8 @@ def command(backup_directory: str, *, versions: bool = True) -> str:
     `versions`: ask the binaries too, which costs most and does not change while a recovery runs.
     """
     return (
-        CONF
+        "#: the machine: room, folders, ports, clock, tools\n"
+        + CONF
         + LOG
         + TOOL
         + (

@@ -35,7 +35,8 @@ def _part(name: str) -> str:
 
 _NOTES, _SUM, _CONFIG, _WAS = map(_part, ("notes", "sum", "config", "found"))
 
-COMMAND = f"""echo '{_NOTES}'
+COMMAND = f"""#: the OpenShift master
+echo '{_NOTES}'
 for tool in {" ".join(_TOOLS)}; do
   command -v "$tool" >/dev/null || [ -x "/usr/local/bin/$tool" ] || echo "missing $tool"
 done

@@ -12,7 +12,8 @@ from requorum.facts.shell import CTL
 LIST_COMMAND = CTL + "ctl member list -w json"
 STATUS_COMMAND = CTL + "ctl endpoint status -w json"
 API_COMMAND = (
-    CTL
+    "#: what the member answers\n"
+    + CTL
     + FIND
     + LIVES
     + r"""
@@ -36,7 +37,7 @@ wait
 """
 )
 """All of it in one, without a question that a member without a leader would let time out."""
-API_AND_HEALTH_COMMAND = f"with_health=yes\n{API_COMMAND}"
+API_AND_HEALTH_COMMAND = API_COMMAND.replace("\n", "\nwith_health=yes\n", 1)
 """And what `endpoint health` says, as the chapter asks, for a reader; nothing is taken from it."""
 
 

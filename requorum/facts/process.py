@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-COMMAND = """
+COMMAND = """#: the living etcd processes
 for folder in /proc/[0-9]*; do
   read -r name 2>/dev/null < "$folder/comm" || continue
   [ "$name" = etcd ] || continue

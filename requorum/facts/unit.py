@@ -26,7 +26,8 @@ _PROPERTIES = (
     "FragmentPath,DropInPaths,ExecStart,EnvironmentFiles,User"
 )
 COMMAND = (
-    FIND
+    "#: what runs etcd here, and how it starts\n"
+    + FIND
     + FORCE_SHELL
     + LIVES
     + f"""

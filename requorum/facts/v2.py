@@ -35,7 +35,8 @@ ctl2_within() {  # the same, for so many seconds at most; some of its commands k
 """`ctl2 ARGUMENTS…` runs etcdctl (v2 API), `ctl2_within SECONDS ARGUMENTS…` for a while; after `CTL`."""
 
 COMMAND = (
-    CTL
+    "#: what the v2 API says\n"
+    + CTL
     + CTL2
     + FIND
     + LIVES

@@ -83,7 +83,7 @@ def keys(*leases: Lease, network: bool = True) -> str:
 
 def test_a_host_without_the_file_has_no_flannel() -> None:
     assert flannel.parse("") is None
-    assert flannel.COMMAND.startswith(f"[ -e {flanneld_conf.PATH} ] || exit 0\n")
+    assert flannel.COMMAND.startswith(f"#: Flannel\n[ -e {flanneld_conf.PATH} ] || exit 0\n")
     assert flannel.parse(printed("FLANNEL_OPTIONS=--kube-subnet-mgr\n")) is None
 
 

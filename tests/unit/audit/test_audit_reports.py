@@ -17,6 +17,7 @@ from audit_journals import HOSTILE, OTHERS, SURVIVOR, Scribe, Timed, hostile, in
 from requorum.audit import write_all
 from requorum.audit.__main__ import main
 from requorum.display import SHOWN, difference_of, first_words, in_a_line, is_difference, shortened, visible
+from requorum.facts.host import commands
 
 RUNS = {"recovery": recovery, "refused": refused, "interrupted": interrupted, "hostile": hostile}
 ROOT = Path(__file__).parents[3]
@@ -256,6 +257,13 @@ def test_a_command_is_named_by_what_it_does() -> None:
     assert first_words("cat /etc/etcd/etcd.conf") == "cat /etc/etcd/etcd.conf"
     assert first_words(functions) == "conf() {  # a value"
     assert first_words("only() {\n never closed") == "only() {"
+    assert first_words(f"\n#: the living processes\n{functions}for x in *; do") == "the living processes"
+
+
+def test_every_question_of_the_survey_has_a_title_for_a_reader() -> None:
+    titles = {noun: first_words(text) for noun, text in commands("/backup", is_master=True).items()}
+    assert [noun for noun, title in titles.items() if title.startswith(("find_", "for ", "set ", "with_", "["))] == []
+    assert len(set(titles.values())) == len(titles)
 
 
 def test_text_is_shortened_in_the_middle() -> None:

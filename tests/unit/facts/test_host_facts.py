@@ -13,7 +13,6 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from local_shell import stand_in
 
 from requorum.facts import certificates, etcd_conf, machine, mark, members, process, unit
 from requorum.facts.host import commands
@@ -290,7 +289,9 @@ def test_a_unit_that_is_masked_does_not_say_whose_the_data_is(tmp_path: Path, lo
     (tmp_path / "data").mkdir()
     conf = tmp_path / "etcd.conf"
     conf.write_text(f"ETCD_DATA_DIR={tmp_path}/data\n", encoding="utf-8")
-    stand_in(tmp_path, "systemctl", f"echo User=nobody; echo LoadState={load}")
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f"#!/bin/bash\necho User=nobody; echo LoadState={load}\n", encoding="utf-8")
+    systemctl.chmod(0o755)
     script = machine.command("/backup", versions=False).replace(etcd_conf.PATH, str(conf))
     path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, env=path).stdout
