@@ -112,7 +112,7 @@ class Controller(Steps):
             self._refuse(session, str(error))
         self._write("", "")
         if not self._config.option.collectonly:  # no step runs, and the journal goes away under a reader's hands
-            self._follower = Follower(run.journal, self._write, plan=self.mode == "plan")
+            self._follower = Follower(run.journal, self._write, self.mode)
             self._follower.start()
 
     def _tell_undoing(self) -> None:

@@ -16,6 +16,7 @@ from requorum.journal import Entry, Journal, JournalError, Tail
 from requorum.records import (
     ChangeEnded,
     ChangeIntended,
+    Mode,
     Noted,
     Planned,
     PlannedStep,
@@ -31,7 +32,9 @@ INTERVAL = 0.1
 PATIENCE = 1.5
 """Seconds after which a change is said to be waited for."""
 
-_WORDS = {"passed": "ok", "failed": "FAILED", "blocked": "blocked", "interrupted": "stopped", "deferred": "ok"}
+_WORDS = {"passed": "ok", "failed": "FAILED", "blocked": "blocked", "interrupted": "stopped", "deferred": "later"}
+_LOOKED = {"plan": "planned", "preconditions": "holds"}
+"""Of a step that was looked at and not done: a line of a log must not read as a deed."""
 
 
 @dataclass
@@ -45,10 +48,11 @@ class _Open:
 
 
 class Follower:
-    """Prints a run's journal from the first entry on; `write` gets each line and its outcome."""
+    """Prints the journal of a run in this mode from the first entry on; `write` gets each line and its outcome."""
 
-    def __init__(self, journal: Journal, write: Callable[[str, str], None], *, plan: bool) -> None:
-        self._tail, self._write, self._plan = Tail(journal.path), write, plan
+    def __init__(self, journal: Journal, write: Callable[[str, str], None], mode: Mode) -> None:
+        self._tail, self._write, self._plan = Tail(journal.path), write, mode == "plan"
+        self._ok = _LOOKED.get(mode, _WORDS["passed"])
         self._steps: dict[str, PlannedStep] = {}
         self._began: dict[str, str] = {}
         self._blocked = 0
@@ -139,7 +143,7 @@ class Follower:
         planned = self._steps.get(record.step)
         title = planned.title if planned else record.step
         seconds = f" ({_seconds(self._began[record.step], entry.at):.1f} s)" if record.step in self._began else ""
-        word, said = _WORDS[record.outcome], ""
+        word, said = self._ok if record.outcome == "passed" else _WORDS[record.outcome], ""
         if record.outcome == "interrupted":
             word = "UNKNOWN" if any(step == record.step for step, _ in self._open) else word
             said = f": {record.reason}"
