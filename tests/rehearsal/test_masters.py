@@ -166,7 +166,7 @@ def test_two_masters_stay_dead_and_come_back_later(colocated: Lab, tmp_path: Pat
 def test_a_recovery_is_undone_before_the_force(colocated: Lab) -> None:
     lab, lost = colocated, lost_hosts(colocated)
     survivor = next(host.name for host in lab.hosts if host.short not in lost)
-    broken(lab, lost, "destroyed")
+    broken(lab, lost, "destroyed", reboot_survivor=True)
     before = lab.checksums()
     killed = sabotaged(lab, {"point": f"test_stop_survivor[{survivor}] change 1", "how": "after"})
     assert killed.returncode == -9, killed.stdout
