@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from builders import deaf, emptied, facts, healthy, inventory, mark, name, names, silent, survey
-from test_flannel import MINE, keys
-from test_flannel import text as endpoints
-from test_masters import URLS, config
+from test_flannel_rules import MINE, keys
+from test_flannel_rules import text as endpoints
+from test_master_rules import URLS, config
 
 from requorum import naming
 from requorum.beside import Beside, seen_with

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from builders import name, names
 from test_beside import LOST, M0, M1, NODE, SILENT, THREE, a_master, a_node, at_rest, computer, forced, run_on
-from test_flannel import MINE, keys
+from test_flannel_rules import MINE, keys
 
 from requorum.clients import Client
 from requorum.facts.holders import Held
