@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -20,8 +21,10 @@ RUNBOOK, CHECKS = PROJECT / "runbook", PROJECT / "checks"
 _SUBSETS = {
     "keyword": "-k", "markexpr": "-m", "deselect": "--deselect", "ignore": "--ignore", "ignore_glob": "--ignore-glob",
     "lf": "--lf", "failedfirst": "--ff", "newfirst": "--nf", "stepwise": "--sw", "stepwise_skip": "--sw-skip",
-    "setupplan": "--setup-plan", "setuponly": "--setup-only", "setupshow": "--setup-show", "pyargs": "--pyargs",
-    "usepdb": "--pdb", "trace": "--trace", "keepduplicates": "--keep-duplicates", "doctestmodules": "--doctest-modules",
+    "stepwise_reset": "--sw-reset", "setupshow": "--setup-show", "pyargs": "--pyargs", "usepdb": "--pdb",
+    "trace": "--trace", "keepduplicates": "--keep-duplicates", "doctestmodules": "--doctest-modules",
+    "doctestglob": "--doctest-glob", "continue_on_collection_errors": "--continue-on-collection-errors",
+    "inversion": "--inversion",
     "allure_features": "--allure-features", "allure_epics": "--allure-epics", "allure_stories": "--allure-stories",
     "allure_ids": "--allure-ids", "allure_labels": "--allure-label", "allure_severities": "--allure-severities",
 }  # fmt: skip
@@ -31,8 +34,18 @@ _TESTINFRA = {
     "ansible_inventory": "--ansible-inventory", "force_ansible": "--force-ansible", "ssh_config": "--ssh-config",
     "ssh_extra_args": "--ssh-extra-args", "ssh_identity_file": "--ssh-identity-file", "nagios": "--nagios",
 }  # fmt: skip
-_NEEDED = ("python", "terminal", "capture", "assertion", "reports")
-"""Plugins of pytest that a run cannot do without."""
+_RUNS_NOTHING = {
+    "cacheshow": ("--cache-show", "pytest keeps no cache here, so there is nothing to show; what ran is in reports/"),
+    "setupplan": ("--setup-plan", "no step would run, and all would count as passed; --collect-only lists them"),
+    "setuponly": ("--setup-only", "no step would run, and all would count as passed; --collect-only lists them"),
+}
+"""Options by pytest's name for them that are to show something and run nothing, and why that cannot be had here."""
+_WRITTEN = {"xmlpath": "--junit-xml", "log_file": "--log-file"}
+"""Options by pytest's name for them that name a file which pytest writes, some of them after the last step."""
+_NEEDED = (
+    "python", "funcmanage", "terminal", "terminalreporter", "capture", "capturemanager", "assertion", "reports",
+)  # fmt: skip
+"""Plugins of pytest that a run cannot do without; of some, what they register has a name of its own."""
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -76,7 +89,7 @@ def _place_of(path: Path) -> Literal["runbook", "checks", "elsewhere"]:
 def mode_of(config: pytest.Config, where: Literal["runbook", "checks"]) -> Mode:
     """What this run is for; every option that does not fit it is refused. Raises UsageError."""
     option = config.option
-    refuse_without(config, _NEEDED)
+    refuse_without_needed(config)
     if sys.flags.optimize or config.option.assertmode == "plain":
         raise pytest.UsageError(
             "python -O, PYTHONOPTIMIZE and --assert=plain switch assertions off; every precondition would pass: refused"
@@ -86,7 +99,13 @@ def mode_of(config: pytest.Config, where: Literal["runbook", "checks"]) -> Mode:
             raise pytest.UsageError(
                 f"{flag} is not for Requorum: the inventory says which hosts there are and how to reach them"
             )
+    for name, (flag, why) in _RUNS_NOTHING.items():
+        if getattr(option, name, None):
+            raise pytest.UsageError(f"{flag} is refused: {why}")
     _refuse_other_machines(config)
+    _refuse_unwritable(config)
+    if getattr(option, "max_warnings", None) is not None:
+        raise pytest.UsageError("--max-warnings is refused: pytest would end with 6, which is for a refused run here")
     if (getattr(option, "numprocesses", None) or 0) < 0:
         raise pytest.UsageError(f"-n {option.numprocesses} is no number of workers: write -n 3, or leave it out")
     if getattr(option, "pastebin", None):
@@ -98,22 +117,28 @@ def mode_of(config: pytest.Config, where: Literal["runbook", "checks"]) -> Mode:
     flags: dict[str, Mode] = {"--preconditions": "preconditions", "--plan": "plan", "--abort": "abort"}
     chosen = [flag for flag, mode in flags.items() if getattr(option, mode)]
     if where == "checks":
-        given = [*chosen, *(["--confirm"] if option.confirm else []), *(["--break-lock"] if option.break_lock else [])]
+        given = [*chosen, *(f"--{name}" for name in ("confirm", "break-lock") if _said(config, name))]
         if given:
             raise pytest.UsageError(f"{given[0]} belongs to runbook/: checks/ never change anything")
         return "checks"
     if len(chosen) > 1:
         raise pytest.UsageError(f"{' and '.join(chosen)} are different runs: give one of them")
     mode = flags[chosen[0]] if chosen else "recovery"
-    if mode in ("plan", "preconditions"):
-        if option.break_lock:
-            raise pytest.UsageError(f"--break-lock is not for {chosen[0]}, which locks nothing: leave it out")
+    looks = "--collect-only" if option.collectonly else chosen[0] if mode in ("plan", "preconditions") else ""
+    if _said(config, "break-lock"):
+        if looks:
+            raise pytest.UsageError(f"--break-lock is not for {looks}, which locks nothing: leave it out")
+        if not option.break_lock.strip():
+            raise pytest.UsageError(
+                "--break-lock names no run: write the one that a refusal, or --plan, shows as holder"
+            )
+    if looks:
         return mode
     for name, flag in _SUBSETS.items():
         if getattr(option, name, None):
             raise pytest.UsageError(
                 f"{flag} is refused for a run that changes anything: a recovery runs whole and in order. "
-                "It may be used with --preconditions, with --plan and for checks/"
+                "It may be used with --preconditions, --plan, --collect-only and for checks/"
             )
     parts = [arg for arg in config.args if (config.invocation_params.dir / arg).resolve() != RUNBOOK]
     if parts:
@@ -121,6 +146,16 @@ def mode_of(config: pytest.Config, where: Literal["runbook", "checks"]) -> Mode:
             f"{parts[0]}: a part of the runbook is refused for a run that changes anything; write `pytest runbook/`"
         )
     return mode
+
+
+def _said(config: pytest.Config, name: str) -> bool:
+    """This option was given, if only an empty word."""
+    return config.getoption(f"--{name}") is not None
+
+
+def refuse_without_needed(config: pytest.Config) -> None:
+    """Raise UsageError where a plugin of pytest was switched off that nothing here does without."""
+    refuse_without(config, _NEEDED)
 
 
 def refuse_without(config: pytest.Config, plugins: tuple[str, ...]) -> None:
@@ -144,6 +179,22 @@ def _refuse_other_machines(config: pytest.Config) -> None:
             raise pytest.UsageError(f"--tx {spec} is refused: workers run on this machine only; write -n NUMBER")
     if getattr(config.option, "px", None) or getattr(config.option, "rsyncdir", None):
         raise pytest.UsageError("--px and --rsyncdir are refused: workers run on this machine only; write -n NUMBER")
+
+
+def _refuse_unwritable(config: pytest.Config) -> None:
+    """What pytest cannot write in the end would cost the account of the run: it is tried now."""
+    for name, flag in _WRITTEN.items():
+        given = getattr(config.option, name, None)
+        if not given:
+            continue
+        path = Path(os.path.expandvars(given)).expanduser().absolute()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.open("a", encoding="utf-8").close()
+        except OSError as error:
+            raise pytest.UsageError(
+                f"{flag} {given} cannot be written ({error.strerror or error}): name another file, or leave it out"
+            ) from None
 
 
 def bound_workers(config: pytest.Config, hosts: int) -> None:

@@ -78,6 +78,7 @@ def test_a_bad_inventory_is_told_with_line_field_and_fix(tmp_path: Path, text: b
 
 
 SUBSET = ["a recovery runs whole and in order", "--preconditions"]
+NOTHING = ["no step would run, and all would count as passed", "--collect-only"]
 HOSTS = ["the inventory says which hosts there are"]
 HERE = ["workers run on this machine only", "-n NUMBER"]
 COMMAND_LINES: list[tuple[str, list[str]]] = [
@@ -91,8 +92,22 @@ COMMAND_LINES: list[tuple[str, list[str]]] = [
     ("--nf", ["--nf is refused", *SUBSET]),
     ("--sw", ["--sw is refused", *SUBSET]),
     ("--sw-skip", ["--sw-skip is refused", *SUBSET]),
-    ("--setup-only", ["--setup-only is refused", *SUBSET]),
-    ("--setup-plan", ["--setup-plan is refused", *SUBSET]),
+    ("--sw-reset", ["--sw-reset is refused", *SUBSET]),
+    ("--setup-only", ["--setup-only is refused", *NOTHING]),
+    ("--setup-plan", ["--setup-plan is refused", *NOTHING]),
+    ("--plan --setup-only", ["--setup-only is refused", *NOTHING]),
+    ("--preconditions --setup-plan", ["--setup-plan is refused", *NOTHING]),
+    ("--cache-show", ["--cache-show is refused", "nothing to show"]),
+    ("--cache-show=*", ["--cache-show is refused", "nothing to show"]),
+    ("--plan --cache-show", ["--cache-show is refused", "nothing to show"]),
+    ("--max-warnings=9", ["--max-warnings is refused", "6"]),
+    ("--continue-on-collection-errors", ["--continue-on-collection-errors is refused", *SUBSET]),
+    ("--doctest-glob=*.py", ["--doctest-glob is refused", *SUBSET]),
+    ("--inversion=x", ["--inversion is refused", *SUBSET]),
+    ("--junitxml=/proc/none/x.xml", ["--junit-xml /proc/none/x.xml cannot be written", "name another file"]),
+    ("--log-file=/proc/none/x", ["--log-file /proc/none/x cannot be written", "name another file"]),
+    ("--break-lock=", ["--break-lock names no run", "--plan"]),
+    ("--collect-only --break-lock=r1", ["--break-lock is not for --collect-only, which locks nothing"]),
     ("--setup-show", ["--setup-show is refused", *SUBSET]),
     ("--pdb", ["--pdb is refused", *SUBSET]),
     ("--trace", ["--trace is refused", *SUBSET]),
@@ -121,7 +136,10 @@ COMMAND_LINES: list[tuple[str, list[str]]] = [
     ("-n x", ["-n"]),
     ("-n -1", ["-n -1 is no number of workers", "leave it out"]),
     ("-p no:terminal", ["-p no:terminal is refused", "leave it out"]),
+    ("-p no:terminalreporter", ["-p no:terminalreporter is refused", "leave it out"]),
     ("-p no:capture", ["-p no:capture is refused", "leave it out"]),
+    ("-p no:capturemanager", ["-p no:capturemanager is refused", "leave it out"]),
+    ("-p no:funcmanage", ["-p no:funcmanage is refused", "leave it out"]),
     ("-p no:assertion", ["-p no:assertion is refused", "leave it out"]),
     ("-p no:requorum-steps", ["-p no:requorum-steps is refused"]),
     ("-p no:requorum-barriers", ["-p no:requorum-barriers is refused"]),
@@ -175,9 +193,37 @@ def test_an_inventory_is_a_file(value: str) -> None:
     run(RUNBOOK, f"--inventory={value}").assert_told(USAGE, "expected a file, found a directory")
 
 
-@pytest.mark.parametrize("words", ["--plan", "--preconditions", "--abort", "--confirm=prod", "--break-lock=r"])
+@pytest.mark.parametrize(
+    "words", ["--plan", "--preconditions", "--abort", "--confirm=prod", "--confirm=", "--break-lock=r", "--break-lock="]
+)
 def test_checks_have_no_modes(good: str, words: str) -> None:
     run(CHECKS, good, words).assert_told(USAGE, "belongs to runbook/: checks/ never change anything")
+
+
+@pytest.mark.parametrize("words", ["--cache-show", "--setup-plan", "--setup-only"])
+def test_checks_that_would_not_run_do_not_pass(good: str, words: str) -> None:
+    run(CHECKS, good, words).assert_told(USAGE, f"{words} is refused")
+
+
+@pytest.mark.parametrize("name", ["terminalreporter", "capturemanager"])
+def test_checks_of_several_clusters_need_the_same_plugins(good: str, name: str) -> None:
+    run(CHECKS, good, good, "-p", f"no:{name}").assert_told(USAGE, f"-p no:{name} is refused")
+
+
+@pytest.mark.parametrize(
+    ("path", "words", "shown"),
+    [
+        (RUNBOOK, "-k verdict", "test_verdict[bastion]"),
+        (RUNBOOK, "--abort -k undone", "test_can_be_undone[bastion]"),
+        (f"{RUNBOOK}/test_1_survey.py", "-v", "test_verdict[bastion]"),
+    ],
+    ids=["-k", "--abort -k", "a file"],
+)
+def test_a_part_of_the_outline_may_be_shown(good: str, reports: Path, path: str, words: str, shown: str) -> None:
+    """--collect-only runs nothing, so nothing is run by halves."""
+    answer = run(path, good, f"--reports={reports}", "--collect-only", *words.split())
+    answer.assert_told(0, shown)
+    assert not reports.exists()
 
 
 def test_an_inventory_that_may_not_be_read_is_told(tmp_path: Path) -> None:
