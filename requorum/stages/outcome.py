@@ -24,7 +24,7 @@ from requorum.records import (
 )
 from requorum.run import Run
 
-DONE, FAILED, INTERRUPTED, REFUSED = 0, 1, 2, 6
+DONE, FAILED, INTERRUPTED, NONE_CHOSEN, REFUSED = 0, 1, 2, 5, 6
 
 
 _LOOKED: dict[Mode, str] = {
@@ -157,6 +157,9 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
         answer = f"{found.left_out} steps of the plan were not run: does a plugin of pytest skip tests? Leave it out"
     elif run.mode == "abort":
         result, code, answer = "aborted", DONE, _undone(run)
+    elif status == pytest.ExitCode.NO_TESTS_COLLECTED:
+        result, code = run.mode, NONE_CHOSEN
+        answer = "none of the steps that are chosen is due on this cluster as it is; nothing was changed"
     elif run.mode != "recovery":
         said = _LOOKED[run.mode] if run.acts or run.mode == "checks" else "there is nothing to do"
         result, code, answer = run.mode, DONE, f"{said}; nothing was changed"

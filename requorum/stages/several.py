@@ -13,10 +13,10 @@ import pytest
 
 from requorum.inventory import Inventory
 from requorum.stages import options
-from requorum.stages.outcome import DONE, FAILED, INTERRUPTED
+from requorum.stages.outcome import DONE, FAILED, INTERRUPTED, NONE_CHOSEN
 
 OPTION = "--inventory"
-_SAID = {DONE: "all is well", FAILED: "a check failed", INTERRUPTED: "interrupted"}
+_SAID = {DONE: "all is well", FAILED: "a check failed", INTERRUPTED: "interrupted", NONE_CHOSEN: "no check was chosen"}
 
 
 def check_each(config: pytest.Config) -> int | None:
@@ -27,6 +27,7 @@ def check_each(config: pytest.Config) -> int | None:
     """
     if len(config.option.inventory or ()) < 2 or options.place(config) != "checks":
         return None
+    options.refuse_without_needed(config)
     inventories = options.inventories_of(config)
     words, given = _without_inventories(config.invocation_params.args)
     if len(given) != len(inventories):

@@ -199,3 +199,11 @@ def test_the_last_word_on_a_step_is_its_own_process_s(project: Project) -> None:
     ends = [record.outcome for record in project.records(StepEnded) if record.step == "test_survivor[a]"]
     assert len(ends) == 1
     assert (ends == ["passed"]) == ("its own record says that it came to its end" in answer.output)
+
+
+def test_a_choice_of_no_step_says_so(project: Project) -> None:
+    answer = project.run("--plan", "-k", "nothing_of_this_name")
+    answer.assert_told(5, "none of the steps that are chosen is due on this cluster", "nothing was changed")
+    assert "this is what a recovery would do" not in answer.output
+    (ended,) = project.records(Ended)
+    assert (ended.result, ended.exit) == ("plan", 5)
