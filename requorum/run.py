@@ -301,13 +301,19 @@ class Run:
                 found.setdefault(facts.lock.words, []).append(name)
         return found
 
+    def locked_by(self, run: str) -> bool:
+        """This run holds the lock of a host that was reached."""
+        return any(facts.lock.alive and facts.lock.run == run for facts in self.all_reached.values())
+
     def refuse_beside_another(self, breaking: str) -> None:
         """Raise Locked where another run holds the lock of a host, or makes a change there."""
         holders = self.holders(breaking)
         if holders:
             first = self.all_reached[next(iter(holders.values()))[0]].lock.run
+            where = "; ".join(f"on {', '.join(on)}: {who}" for who, on in holders.items())
+            none = breaking and not self.locked_by(breaking)
             raise Locked(
-                "another run is under way " + "; ".join(f"on {', '.join(on)}: {who}" for who, on in holders.items()),
+                f"another run is under way {where}{f'; --break-lock {breaking}: that run holds none' if none else ''}",
                 "wait until it has ended, or stop it with Ctrl-C where it runs; only if that machine is dead, add "
                 f"--break-lock {first}",
             )

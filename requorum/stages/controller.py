@@ -96,8 +96,11 @@ class Controller(Steps):
             if not acts:
                 for who, names in run.holders().items():
                     self._write(f"locked   {', '.join(names)}: {who}", "")
-            elif run.acts or self.mode == "abort":  # another run that has just begun has left no mark yet
+            elif run.acts or breaking or self.mode == "abort":  # another run that has just begun has left no mark yet
                 run.refuse_beside_another(breaking)
+                if breaking and not run.locked_by(breaking):
+                    why = f"run {breaking} holds the lock of no host that was reached, nor does any other run"
+                    self._write(f"locked   by nobody: {why}; --break-lock has nothing to break", "bold")
             if acts and run.acts:
                 confirm(run, self._config, self._write)
                 run.lock_hosts()

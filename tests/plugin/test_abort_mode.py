@@ -79,3 +79,10 @@ def test_an_interruption_says_how_to_go_on(project: Project) -> None:
 def test_a_lock_is_broken_by_a_run_that_changes_hosts(project: Project) -> None:
     answer = project.run("--plan", "--break-lock", "r0")
     answer.assert_told(4, "--break-lock is not for --plan, which locks nothing")
+
+
+@pytest.mark.parametrize("mode", [(), ("--abort",)], ids=["recovery", "abort"])
+def test_a_lock_that_nobody_holds_is_not_broken_silently(project: Project, mode: tuple[str, ...]) -> None:
+    """It goes on: a run that broke the lock, and was cut off, is carried on with the same command."""
+    answer = project.run(*mode, "--break-lock", "r0")
+    answer.assert_told(0, "locked   by nobody: run r0 holds the lock of no host that was reached", "nothing to break")

@@ -45,6 +45,21 @@ def test_the_lock_of_one_run_is_broken_and_no_other(tmp_path: Path) -> None:
         begun(tmp_path, HELD, OTHER).refuse_beside_another("r1")
 
 
+def test_a_run_that_holds_no_lock_is_not_broken_for_another(tmp_path: Path) -> None:
+    """A wrong name after --break-lock: who holds the lock is told, and that it is not this one."""
+    with pytest.raises(Locked, match=r"run r1 by ada@desk.*; --break-lock r9: that run holds none") as refused:
+        begun(tmp_path, HELD, FREE).refuse_beside_another("r9")
+    assert refused.value.advice.endswith("--break-lock r1")
+    with pytest.raises(Locked) as beside:
+        begun(tmp_path, HELD, OTHER).refuse_beside_another("r1")
+    assert "holds none" not in str(beside.value)
+
+
+@pytest.mark.parametrize(("lock", "held"), [(HELD, True), (replace(HELD, alive=False), False), (FREE, False)])
+def test_whether_a_run_holds_a_lock(tmp_path: Path, lock: HostLock, held: bool) -> None:
+    assert begun(tmp_path, FREE, lock).locked_by("r1") == held
+
+
 def test_a_lock_without_a_living_holder_is_free(tmp_path: Path) -> None:
     begun(tmp_path, replace(HELD, alive=False), FREE).refuse_beside_another("")
 
