@@ -31,7 +31,7 @@ class CopyTree(Change):
     leave_out: str = "openshift-backup*"
 
     def shown(self) -> str:
-        return f"cp -a {self.source}/. {self.to}/"
+        return f"cp -a {quote(self.source)}/. {quote(self.to)}/"
 
     def test(self) -> str:
         return f"[ -f {quote(self.to)}/{SUMS} ]"
@@ -61,7 +61,7 @@ copy() {{
     find {part} -type f -print0 | xargs -0 -r sync && mv -T {part} {to} && sync "$(dirname {to})"
     return
   done
-  echo "{self.source} went on changing while it was copied, five times${{said:+: $said}}" >&2
+  echo {source}" went on changing while it was copied, five times${{said:+: $said}}" >&2
   return 1
 }}
 copy && return 0
@@ -90,7 +90,7 @@ class FetchTree(Change):
         return 1800
 
     def shown(self) -> str:
-        return f"fetch {self.source} to {self.to}"
+        return f"fetch {quote(self.source)} to {quote(self.to)}"
 
     def test(self) -> str:
         return f"[ -f {quote(self.source)}/{SUMS} ]"
@@ -166,7 +166,7 @@ class SaveSnapshot(Change):
     to: str
 
     def shown(self) -> str:
-        return f"etcdctl snapshot save {self.to}/snapshot.db"
+        return f"etcdctl snapshot save {quote(self.to)}/snapshot.db"
 
     def test(self) -> str:
         return f"[ -f {quote(self.to)}/{SUMS} ]"

@@ -159,8 +159,8 @@ class PlaceCertificates(Change):
     aside: str
 
     def shown(self) -> str:
-        paths = ", ".join(path for _, path in self.files)
-        return f"cp {FOLDER}/… to {paths}    (0600, {self.owner}; what was there: {self.aside})"
+        paths = ", ".join(quote(path) for _, path in self.files)
+        return f"cp {FOLDER}/… to {paths}    (0600, {self.owner}; what was there: {quote(self.aside)})"
 
     def test(self) -> str:
         return f"[ -e {PLACED} ]"
@@ -208,7 +208,7 @@ class TakeCertificatesBack(Change):
     aside: str
 
     def shown(self) -> str:
-        return f"put back what lies in {self.aside}; remove what was made and put where nothing was"
+        return f"put back what lies in {quote(self.aside)}; remove what was made and put where nothing was"
 
     def test(self) -> str:
         return f"[ ! -e {TARGETS} ]"

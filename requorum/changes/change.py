@@ -82,7 +82,7 @@ class Change(ABC):
 
     @abstractmethod
     def shown(self) -> str:
-        """The command or the file difference, for the plan and the report."""
+        """The command or the file difference, for the plan and the report; what a shell would misread is quoted."""
 
     @abstractmethod
     def test(self) -> str:

@@ -52,7 +52,10 @@ class WriteFile(ClientChange):
         old = (self.before or "").splitlines(keepends=True)
         new = self.content.splitlines(keepends=True)
         lines = difflib.unified_diff(old, new, self.path if self.before is not None else "/dev/null", self.path, n=1)
-        return "".join(line if line.endswith("\n") else line + "\n" for line in lines).rstrip() or f"write {self.path}"
+        return (
+            "".join(line if line.endswith("\n") else line + "\n" for line in lines).rstrip()
+            or f"write {quote(self.path)}"
+        )
 
     def test(self) -> str:
         return f'[ "$(sha256sum 2>/dev/null < {quote(self.path)})" = {quote(_sha(self.content) + "  -")} ]'
@@ -108,7 +111,7 @@ class RemoveFile(ClientChange):
     path: str
 
     def shown(self) -> str:
-        return f"rm {self.path}"
+        return f"rm {quote(self.path)}"
 
     def test(self) -> str:
         return f"[ ! -e {quote(self.path)} ] && [ ! -L {quote(self.path)} ]"
@@ -145,7 +148,7 @@ class RemoveUnfinished(ClientChange):
     places: tuple[str, ...] = ("/etc/etcd", "/etc/origin", "/etc/sysconfig", "/etc/systemd/system", "/var/lib/requorum")
 
     def shown(self) -> str:
-        return f"rm …{UNFINISHED} below {', '.join(self.places)}"
+        return f"rm …{UNFINISHED} below {', '.join(map(quote, self.places))}"
 
     def _left(self) -> str:
         return f"find -H {' '.join(map(quote, self.places))} -xdev -type f -name {quote(f'*{UNFINISHED}')} 2>/dev/null"
@@ -172,7 +175,7 @@ class MoveAside(Change):
     needed: bool = True
 
     def shown(self) -> str:
-        return f"mv {self.data_dir}/* {self.to}/    (all but openshift-backup*)"
+        return f"mv {quote(self.data_dir)}/* {quote(self.to)}/    (all but openshift-backup*)"
 
     def test(self) -> str:
         emptied = f'left=$({self._left()}) && [ -z "$left" ]'
@@ -183,7 +186,7 @@ class MoveAside(Change):
 
     def act(self) -> str:
         data_dir, to = quote(self.data_dir), quote(self.to)
-        return f"""[ -d {data_dir} ] || {{ echo "{self.data_dir} is not there" >&2; return 1; }}
+        return f"""[ -d {data_dir} ] || {{ echo {data_dir}" is not there" >&2; return 1; }}
 mkdir -p {to} && chown --reference={data_dir} {to} && chmod --reference={data_dir} {to} || return 1
 # A second start of a new member may have left files again: each pass gets a folder of its own.
 pass={to}/$(($(ls {to} | wc -l) + 1))

@@ -33,7 +33,7 @@ class CopyHere(Change):
     sha256: str
 
     def shown(self) -> str:
-        return f"cp -a {self.source} {self.to}"
+        return f"cp -a {quote(self.source)} {quote(self.to)}"
 
     def test(self) -> str:
         return f'[ "$(sha256sum 2>/dev/null < {quote(self.to)})" = {quote(self.sha256 + "  -")} ]'
@@ -43,7 +43,7 @@ class CopyHere(Change):
 mkdir -p "$(dirname "$to")" || return 1
 cp -a -L -T {quote(self.source)} "$to.part" && sync "$to.part" || {{ rm -f "$to.part"; return 1; }}
 [ "$(sha256sum < "$to.part")" = {quote(self.sha256 + "  -")} ] || {{
-  echo "{self.source} is not what it was when it was read: somebody else edits it" >&2; rm -f "$to.part"; return 1; }}
+  echo {quote(self.source)}" is not what it was when it was read: somebody else edits it" >&2; rm -f "$to.part"; return 1; }}
 mv -fT "$to.part" "$to" && sync "$(dirname "$to")\""""
 
     def after(self, facts: HostFacts) -> HostFacts:

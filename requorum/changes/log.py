@@ -78,8 +78,8 @@ class KeepTail(Change):
     def shown(self) -> str:
         one = self.append
         return (
-            f"append a hard state to {self.wal_dir}/{one.segment} at byte {one.offset}: {one.record.hex()}\n"
-            f"the segment as it was: {self._kept}"
+            f"append a hard state to {quote(self.wal_dir)}/{one.segment} at byte {one.offset}: {one.record.hex()}\n"
+            f"the segment as it was: {quote(self._kept)}"
         )
 
     @property
@@ -132,7 +132,7 @@ class ProveOnCopy(Change):
     def shown(self) -> str:
         at = f" at revision {self.prediction.revision}" if self.prediction else ""
         return (
-            f"copy the data to {self.scratch}, with the record; start etcd there with --force-new-cluster in a network "
+            f"copy the data to {quote(self.scratch)}, with the record; start etcd there with --force-new-cluster in a network "
             f"namespace of its own; compare every key{at} with what the log says; remove the copy"
         )
 

@@ -37,7 +37,7 @@ class AddMember(MemberChange):
 
     def shown(self) -> str:
         flag = " --learner" if self.learner else ""
-        return f"etcdctl member add {self.name}{flag} --peer-urls={','.join(self.peer_urls)}"
+        return f"etcdctl member add {quote(self.name)}{flag} --peer-urls={quote(','.join(self.peer_urls))}"
 
     def test(self) -> str:
         return f"{self.listed()} >/dev/null"
@@ -74,14 +74,14 @@ class PromoteMember(MemberChange):
     client_urls: tuple[str, ...]
 
     def shown(self) -> str:
-        return f"etcdctl member promote <ID of {self.name}>"
+        return f"etcdctl member promote <ID of {quote(self.name)}>"
 
     def test(self) -> str:
         return f"{self.listed()} | grep -q ', started, .*, false$'"
 
     def act(self) -> str:
         return f"""id=$({self.listed()} | cut -d, -f1)
-[ -n "$id" ] || {{ echo "no member has the peer URL {",".join(self.peer_urls)}" >&2; return 1; }}
+[ -n "$id" ] || {{ echo "no member has the peer URL "{quote(",".join(self.peer_urls))} >&2; return 1; }}
 end=$((SECONDS + {int(self.seconds)}))
 number() {{ grep -o "\\"$1\\":[0-9]*" | head -n 1 | cut -d: -f2; }}
 its() {{ ENDPOINTS={quote(",".join(self.client_urls))} ctl "$@" -w json; }}
@@ -145,7 +145,7 @@ class UpdatePeerUrls(MemberChange):
     id: int
 
     def shown(self) -> str:
-        return f"etcdctl member update {self.id:x} --peer-urls={','.join(self.peer_urls)}"
+        return f"etcdctl member update {self.id:x} --peer-urls={quote(','.join(self.peer_urls))}"
 
     def test(self) -> str:
         return f"{self.listed()} | grep -q '^{self.id:x}, '"

@@ -23,8 +23,8 @@ class SaveSnapshotByOc(SaveSnapshot):
     data_dir: str
 
     def shown(self) -> str:
-        inside = f"{self.data_dir}/{_NAME}"
-        return f"oc exec master-etcd-<this host> -- etcdctl snapshot save {inside}; mv {inside} {self.to}/snapshot.db"
+        inside, to = f"{quote(self.data_dir)}/{_NAME}", quote(self.to)
+        return f"oc exec master-etcd-<this host> -- etcdctl snapshot save {inside}; mv {inside} {to}/snapshot.db"
 
     def act(self) -> str:
         file = quote(f"{self.data_dir}/{_NAME}")

@@ -55,7 +55,7 @@ class ParkManifest(Change):
     to: str = PARKED
 
     def shown(self) -> str:
-        return f"mv {MANIFEST} {self.to}"
+        return f"mv {MANIFEST} {quote(self.to)}"
 
     def test(self) -> str:
         return f"{LIVES}\n[ ! -e {MANIFEST} ] && [ -f {self.to} ] && ! etcd_lives"
@@ -143,7 +143,7 @@ class KeepManifest(Change):
     at: str
 
     def shown(self) -> str:
-        return f"cp -a {self.at} {KEPT}"
+        return f"cp -a {quote(self.at)} {KEPT}"
 
     def test(self) -> str:
         return f"[ -f {KEPT} ]"

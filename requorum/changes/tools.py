@@ -21,7 +21,8 @@ class KeepTools(Change):
     image: str
 
     def shown(self) -> str:
-        return f"copy etcd and etcdctl out of {self.image or 'the image'} to {TOOLS}, where the host has none"
+        image = quote(self.image) if self.image else "the image"
+        return f"copy etcd and etcdctl out of {image} to {TOOLS}, where the host has none"
 
     def test(self) -> str:
         return "\n".join(
@@ -47,7 +48,7 @@ copied() {{  # from beside the living etcd
   done
 }}
 copied || {run} -c {quote(inside)} >&2 || {{ rm -f {TOOLS}/*.part
-  echo "expected etcd and etcdctl on the host, beside a living etcd, or in the image {self.image}; found neither" >&2
+  echo "expected etcd and etcdctl on the host, beside a living etcd, or in the image "{quote(self.image)}"; found neither" >&2
   return 1; }}
 for name in {names}; do
   chmod 0755 {TOOLS}/$name.part && sync {TOOLS}/$name.part && mv -fT {TOOLS}/$name.part {TOOLS}/$name || return 1

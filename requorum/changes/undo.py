@@ -46,7 +46,7 @@ class PutLogBack(Change):
     aside: str
 
     def shown(self) -> str:
-        return f"mv {self.aside}/*.wal.* to their names in {self.wal_dir}/"
+        return f"mv {quote(self.aside)}/*.wal.* to their names in {quote(self.wal_dir)}/"
 
     def test(self) -> str:
         return f"[ ! -d {quote(self.aside)} ]"
@@ -83,7 +83,7 @@ class RestoreFile(Change):
     instead: str
 
     def shown(self) -> str:
-        return f"cp -a {self.backup} {self.path}"
+        return f"cp -a {quote(self.backup)} {quote(self.path)}"
 
     def test(self) -> str:
         path, backup = quote(self.path), quote(self.backup)
@@ -111,7 +111,7 @@ class MoveBack(Change):
     aside: str
 
     def shown(self) -> str:
-        return f"mv {self.aside}/[0-9]*/* {self.data_dir}/"
+        return f"mv {quote(self.aside)}/[0-9]*/* {quote(self.data_dir)}/"
 
     def test(self) -> str:
         return f"[ ! -e {quote(self.aside)} ]"
@@ -120,7 +120,7 @@ class MoveBack(Change):
         data_dir, aside = quote(self.data_dir), quote(self.aside)
         return f"""for pass in {aside}/[0-9]*/; do
   find "$pass" -mindepth 1 -maxdepth 1 -print0 | while IFS= read -r -d '' one; do
-    [ ! -e {data_dir}/"${{one##*/}}" ] || {{ echo "{self.data_dir}/${{one##*/}} is there by now" >&2; exit 1; }}
+    [ ! -e {data_dir}/"${{one##*/}}" ] || {{ echo {data_dir}"/${{one##*/}} is there by now" >&2; exit 1; }}
     mv -nT "$one" {data_dir}/"${{one##*/}}" || exit 1
   done || return 1
   rmdir "$pass" || return 1

@@ -65,12 +65,12 @@ class BackUpV2(Change):
     by_etcdctl: bool
 
     def shown(self) -> str:
-        own = f" --wal-dir {self.wal}" if self.wal else ""
-        lines = [f"ETCDCTL_API=2 etcdctl backup --data-dir {self.source}{own} --backup-dir {self.to}/data"]
+        source, to, own = quote(self.source), quote(self.to), f" --wal-dir {quote(self.wal)}" if self.wal else ""
+        lines = [f"ETCDCTL_API=2 etcdctl backup --data-dir {source}{own} --backup-dir {to}/data"]
         if not self.by_etcdctl:
-            lines = [f"this etcdctl has no backup of the v2 API: every key is read, into {self.to}"]
+            lines = [f"this etcdctl has no backup of the v2 API: every key is read, into {to}"]
         return "\n".join(
-            [*lines, f"read every v2 key of each copy, in a scratch etcd in {self.scratch} that reaches nobody"]
+            [*lines, f"read every v2 key of each copy, in a scratch etcd in {quote(self.scratch)} that reaches nobody"]
         )
 
     def test(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -197,7 +198,7 @@ def test_remove(tmp_path: Path, shell: LocalShell) -> None:
     assert change.do(shell)
     assert not path.exists()
     assert not change.do(shell)
-    assert change.shown() == f"rm {path}"
+    assert change.shown() == f"rm {shlex.quote(str(path))}"
 
 
 def test_remove_of_a_broken_link(tmp_path: Path, shell: LocalShell) -> None:
