@@ -11,7 +11,7 @@ from pathlib import Path
 from lab import inotify, machine, rehearse, requirements, saved, spec, state, writer
 from lab.cluster import HOWS, Lab
 from lab.errors import LabError
-from lab.spec import Spec
+from lab.spec import Host, Spec
 
 
 def _say(text: str) -> None:
@@ -42,6 +42,8 @@ def _up(arguments: argparse.Namespace) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> None:
+    if sentence := requirements.forbidden():
+        raise LabError(sentence)
     names = state.all_names()
     if not names:
         _say("there is no lab here; run: python -m lab up")
@@ -53,17 +55,27 @@ def _status(arguments: argparse.Namespace) -> None:
             continue
         _say(f"lab {name}: inventory {lab.inventory_path}; saved states: {', '.join(saved.names(lab)) or 'none'}")
         for host in lab.machines:
-            if not lab.is_on(host):
-                since = machine.last_power(lab.record, host)
-                _say(f"  {host.name}  {host.address}  without power" + (f" ({since})" if since else ""))
-                continue
-            if host not in lab.hosts:
-                _say(f"  {host.name}  {host.address}  on; beside the cluster")
-                continue
+            _say(f"  {host.name}  {host.address}  {_state_of(lab, host)}")
+
+
+def _state_of(lab: Lab, host: Host) -> str:
+    """Of one host, for `status`. Others may switch it off, or take its lab down, while it is asked."""
+    if lab.is_on(host):
+        if host not in lab.hosts:
+            return "on; beside the cluster"
+        try:
             shown = lab.run(host, lab.runtime.state, check=False)
+        except LabError as error:
+            if machine.init_pid(lab.record, host) is not None:
+                return f"on; {error}"
+            if lab.is_on(host):
+                return "goes on or off this moment"
+        else:
             unit = "/".join(shown.stdout.split()) or "unknown"
             answers = "answers linearizable reads" if lab.healthy(host) else "does not answer linearizable reads"
-            _say(f"  {host.name}  {host.address}  on; {lab.runtime.what} {unit}; {answers}")
+            return f"on; {lab.runtime.what} {unit}; {answers}"
+    since = machine.last_power(lab.record, host)
+    return "without power" + (f" ({since})" if since else "")
 
 
 def _ssh(arguments: argparse.Namespace) -> None:
@@ -218,6 +230,11 @@ def main(words: list[str]) -> int:
         code = arguments.does(arguments)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except PermissionError as error:
+        if not (sentence := requirements.forbidden()):
+            raise
+        print(f"lab: {sentence} ({error.filename}: {error.strerror})", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         if arguments.does is _rehearse:

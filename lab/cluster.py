@@ -86,9 +86,12 @@ class Lab:
                         f"python -m lab down --name {spec.name}, or give this one another --name"
                     )
                 lab._remove_all()  # what an interrupted `up` left
-            inotify.require(spec.members + spec.masters + spec.nodes)
-            say(f"root file system ({spec.release}): {rootfs.path_of(spec.release, spec.topology, spec.has_standins)}")
-            root = rootfs.build(spec.release, spec.topology, spec.has_standins)
+            with state.forgotten_if_refused(spec.name):
+                inotify.require(spec.members + spec.masters + spec.nodes)
+                say(
+                    f"root file system ({spec.release}): {rootfs.path_of(spec.release, spec.topology, spec.has_standins)}"
+                )
+                root = rootfs.build(spec.release, spec.topology, spec.has_standins)
             with state.locked(state.MACHINE_LOCK, "the list of networks"):
                 taken = state.networks()
                 record = Record(spec=spec, network=network.free_number(taken), root=str(root))

@@ -28,6 +28,8 @@ def rehearse(name: str, say: Callable[[str], None]) -> int:
     LabError where a lab cannot run here.
     """
     with _signals(_interrupt), contextlib.ExitStack() as locks:
+        if sentence := requirements.impossible():
+            raise LabError(sentence)
         if name not in state.all_names():  # else what a killed rehearsal left is taken down first, and leaves room
             inotify.require(Spec().members)
         requirements.install()

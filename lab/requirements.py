@@ -42,12 +42,19 @@ def missing_packages() -> list[str]:
     return sorted(found)
 
 
-def impossible() -> str | None:
-    """One sentence that says why no lab can run here, whatever is installed, or None. Trying it changes nothing."""
+def forbidden() -> str | None:
+    """One sentence that says why nobody who runs this can have a lab, or even look at one; or None."""
     if platform.system() != "Linux":
         return f"The lab needs Linux; this is {platform.system()}."
     if os.geteuid() != 0:
         return "The lab must be run as root: it boots hosts, mounts file systems and makes a bridge."
+    return None
+
+
+def impossible() -> str | None:
+    """One sentence that says why no lab can run here, whatever is installed, or None. Trying it changes nothing."""
+    if sentence := forbidden():
+        return sentence
     try:
         cgroups.trees()
     except LabError as error:

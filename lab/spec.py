@@ -19,6 +19,13 @@ USERS = ("root", "ops")
 ETCD_NAMES = ("host", "short", "other")
 EXEC_STARTS = ("bash", "plain", "rhel")
 MEMBERS = (1, 3, 5, 7)
+SYSTEM = (
+    "backup", "bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "root", "run", "sbin",
+    "sys", "tmp", "usr",
+)  # fmt: skip
+"""Folders below / that are no place for data: the system's own, what a reboot empties, and where the backups go."""
+OTHERS_DATA = ("apt", "dbus", "docker", "dpkg", "misc", "pam", "private", "requorum", "systemd", "ucf")
+"""Folders below /var/lib that are others'."""
 LEAST_DISK_MIB = 768
 """etcd allocates two segments of 64 MiB at each start; a backup wants twice the data."""
 
@@ -116,8 +123,18 @@ class Spec:
         path = PurePosixPath(self.data_dir)
         if not re.fullmatch(r"(/[A-Za-z0-9._-]+){2,}/?", self.data_dir) or ".." in path.parts:
             wrong.append(f"data_dir {self.data_dir!r}: an absolute path of at least two plain parts")
+        elif _is_no_place(path):
+            wrong.append(f"data_dir {self.data_dir!r}: no place for data; one such as /var/lib/etcd or /srv/etcd")
         if wrong:
             raise LabError("this lab cannot be built:\n  " + "\n  ".join(wrong))
+
+
+def _is_no_place(path: PurePosixPath) -> bool:
+    """Whatever else lies there would be emptied, and etcd's own user would be given it."""
+    top, *below = path.parts[1:]
+    if top != "var":
+        return top in SYSTEM
+    return below[0] != "lib" or len(below) < 2 or below[1] in OTHERS_DATA
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,17 @@ def forget_unmade(name: str) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def forgotten_if_refused(name: str) -> Iterator[None]:
+    """A lab that is refused (LabError) before it is recorded leaves no directory. The caller holds its lock."""
+    try:
+        yield
+    except LabError:
+        if not (directory_of(name) / "lab.json").exists():
+            shutil.rmtree(directory_of(name))
+        raise
+
+
 def all_names() -> list[str]:
     """The labs recorded in this state directory."""
     return sorted(path.parent.name for path in (base() / "labs").glob("*/lab.json"))
