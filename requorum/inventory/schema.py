@@ -36,6 +36,10 @@ _EMPTIED = ("/dev", "/proc", "/run", "/sys", "/tmp", "/var/lock", "/var/run")
 """Folders that a reboot empties; /var/lock and /var/run are links into /run."""
 _ETCD = "/etc/etcd"
 """Where etcd's configuration and certificates are; the backup is to keep them."""
+_READ = ("/bin", "/boot", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/sbin", "/usr", "/var/lib/requorum")
+"""Folders whose files are read, or even run (units, static pods), by others, or are a recovery's own notes."""
+_LONGEST_NAME, _LONGEST_PATH = 255, 3072
+"""In bytes: of one name, and of a path below which etcd's files, and what they are called here, still fit into PATH_MAX."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,4 +338,14 @@ def _backup(value: Value | None) -> Backup:
     elif directory.is_relative_to(_ETCD):
         fix = "choose a folder such as /backup: what is to be kept must not lie beside its copy"
         fields["directory"].complain(f"a folder outside of {_ETCD}", fix)
+    elif within := next(filter(directory.is_relative_to, _READ), ""):
+        fix = "choose a folder such as /backup: what lies in that one is read, or even run, or removed again"
+        fields["directory"].complain(f"a folder outside of {within}", fix)
+    elif any(len(name.encode()) > _LONGEST_NAME for name in directory.parts):
+        fix = "choose a folder with a shorter name, such as /backup"
+        fields["directory"].complain(f"names of at most {_LONGEST_NAME} bytes each", fix)
+    elif len(str(directory).encode()) > _LONGEST_PATH:
+        fields["directory"].complain(
+            f"a path of at most {_LONGEST_PATH} bytes", "choose a shorter one, such as /backup"
+        )
     return Backup(directory, fetch)
