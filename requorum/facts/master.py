@@ -36,6 +36,8 @@ def _part(name: str) -> str:
 _NOTES, _SUM, _CONFIG, _WAS = map(_part, ("notes", "sum", "config", "found"))
 
 COMMAND = f"""#: the OpenShift master
+[ -f {master_config.PATH} ] && [ -r {master_config.PATH} ] || {{
+  echo 'no file {master_config.PATH} that can be read' >&2; exit 1; }}
 echo '{_NOTES}'
 for tool in {" ".join(_TOOLS)}; do
   command -v "$tool" >/dev/null || [ -x "/usr/local/bin/$tool" ] || echo "missing $tool"

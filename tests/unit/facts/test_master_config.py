@@ -131,6 +131,16 @@ def test_a_certificate_that_is_gone_is_told_before_its_api_is_restarted(tmp_path
     assert missing == [f"{tmp_path}/gone.crt", "/gone/client.key"]
 
 
+@pytest.mark.parametrize("there", [False, True], ids=["nothing", "a folder"])
+def test_a_host_that_is_no_master_is_told_in_words_alone(tmp_path: Path, there: bool) -> None:
+    if there:
+        (tmp_path / "master-config.yaml").mkdir()
+    script = master.COMMAND.replace("/etc/origin/master", str(tmp_path))
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    said = f"no file {tmp_path}/master-config.yaml that can be read\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
 def test_the_line_of_what_is_missing() -> None:
     with pytest.raises(MasterConfigError, match=r"line 2: expected the field etcdClientInfo\.urls"):
         master_config.parse("kind: MasterConfig\netcdClientInfo:\n  ca: ca.crt\n")
