@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import shlex
 import subprocess
 from collections.abc import Callable
@@ -164,35 +163,6 @@ def test_a_process_of_another_shape_is_told(text: str) -> None:
         process.parse(text)
 
 
-def line_of(pid: int, *argv: str, **environ: str) -> str:
-    """A process as COMMAND prints it."""
-    words = "".join(f"{word}\0" for word in argv), "".join(f"{k}={v}\0" for k, v in environ.items())
-    return f"{pid} 100 " + " ".join(base64.b64encode(one.encode()).decode() for one in words)
-
-
-@pytest.mark.parametrize("flag", ["--version", "-version", "--help"])
-def test_an_etcd_that_says_its_version_and_ends_is_no_member(flag: str) -> None:
-    """The survey asks so itself, at the same time; its variables are not those of the member."""
-    asked, member = line_of(7, "/usr/bin/etcd", flag), line_of(8, "/usr/bin/etcd", ETCD_ENABLE_V2="true")
-    assert [p.pid for p in process.parse(f"{asked}\n{member}\n")] == [8]
-
-
-def test_a_process_that_begins_or_ends_tells_nothing_and_is_there() -> None:
-    [ending] = process.parse("7 100  \n")
-    assert (ending.pid, ending.told, ending.forced) == (7, False, False)
-
-
-def test_the_command_sees_processes_by_their_name(tmp_path: Path) -> None:
-    """A living process called etcd, started here; others of the machine may be there as well."""
-    fake = tmp_path / "etcd"
-    fake.symlink_to("/bin/cat")
-    with subprocess.Popen([fake], stdin=subprocess.PIPE, env={"ETCD_NAME": "here"}) as living:
-        said = subprocess.run(["bash", "-c", process.COMMAND], capture_output=True, check=True, text=True)
-        found = {p.pid: p for p in process.parse(said.stdout)}
-        assert found[living.pid].environ == {"ETCD_NAME": "here"}
-        assert found[living.pid].argv == (str(fake),)
-
-
 def test_machine() -> None:
     found = machine.parse(printed("healthy", "machine"))
     assert (found.uid, found.hostname, found.etcd_version, found.etcdctl_version) == (
@@ -260,42 +230,6 @@ def test_the_backup_directory_is_quoted() -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert shlex.quote("/it's a folder") in machine.command("/it's a folder")
-
-
-@pytest.mark.parametrize(
-    ("backup", "inside"),
-    [
-        ("data", "data"), ("data/backup/deeper", "data"), ("link/backup", "data"), ("link", "data"), ("wal/x", "wal"),
-        ("backup", ""), ("data-2", ""), ("away", ""),
-    ],
-)  # fmt: skip
-def test_a_backup_directory_that_lies_in_what_it_is_to_keep(tmp_path: Path, backup: str, inside: str) -> None:
-    """Whatever links lead there; `data` is a link itself, as where etcd's disk is mounted elsewhere."""
-    for folder in ("disk", "wal", "elsewhere"):
-        (tmp_path / folder).mkdir()
-    for link, to in {"data": "disk", "link": "data", "away": "elsewhere"}.items():
-        (tmp_path / link).symlink_to(to)
-    conf = tmp_path / "etcd.conf"
-    conf.write_text(f"ETCD_DATA_DIR={tmp_path}/data\nETCD_WAL_DIR={tmp_path}/wal\n", encoding="utf-8")
-    script = machine.command(str(tmp_path / backup), versions=False).replace(etcd_conf.PATH, str(conf))
-    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False).stdout
-    real = {"data": f"{tmp_path}/disk", "wal": f"{tmp_path}/wal", "": ""}[inside]
-    assert machine.parse(f"etcd=\netcdctl=\n{said}").backup_inside == real
-
-
-@pytest.mark.parametrize(("load", "foreign"), [("loaded", True), ("masked", False), ("not-found", False)])
-def test_a_unit_that_is_masked_does_not_say_whose_the_data_is(tmp_path: Path, load: str, foreign: bool) -> None:
-    """It was told as root's, with the advice to take it away from etcd."""
-    (tmp_path / "data").mkdir()
-    conf = tmp_path / "etcd.conf"
-    conf.write_text(f"ETCD_DATA_DIR={tmp_path}/data\n", encoding="utf-8")
-    systemctl = tmp_path / "systemctl"
-    systemctl.write_text(f"#!/bin/bash\necho User=nobody; echo LoadState={load}\n", encoding="utf-8")
-    systemctl.chmod(0o755)
-    script = machine.command("/backup", versions=False).replace(etcd_conf.PATH, str(conf))
-    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, env=path).stdout
-    assert bool(machine.parse(f"etcd=\netcdctl=\n{said}").data_foreign) == foreign
 
 
 @pytest.mark.parametrize("noun", commands("/backup"))
