@@ -101,7 +101,7 @@ def test_certificates(etcd: EtcdMember) -> None:
         assert not ending, "\n".join(ending)
 
 
-@step(19, "Nothing of a recovery is left beside the cluster", on="beside", when=ALWAYS, parallel=True)
+@step(19, "No restart is owed beside the cluster", on="beside", when=ALWAYS, parallel=True)
 def test_nothing_left_beside(client: Client) -> None:
     """A master or a flanneld that was edited and not restarted goes on with the members of before."""
     with postcondition("no restart is owed", otherwise=f"carry on with the recovery: {DRY_RUN}"):

@@ -134,7 +134,7 @@ def _is_no_place(path: PurePosixPath) -> bool:
     top, *below = path.parts[1:]
     if top != "var":
         return top in SYSTEM
-    return below[0] != "lib" or len(below) < 2 or below[1] in OTHERS_DATA
+    return below[:1] != ["lib"] or len(below) < 2 or below[1] in OTHERS_DATA
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,13 @@ def seen_with(inventory: Inventory, survey: Survey, beside: Beside, found: Diagn
         return replace(found, verdict=Verdict.UNPROVEN, path=False, proof=whole, advice=(*found.advice, *advice))
     owed = _owed(inventory, survey, beside, found)
     verdict = Verdict.UNFINISHED if owed and found.verdict is Verdict.HEALTHY else found.verdict
-    return replace(found, verdict=verdict, proof=(*found.proof, *owed, *silence(inventory, beside)))
+    words = (*owed, *silence(inventory, beside), *_forgotten(inventory, survey))
+    found = replace(found, verdict=verdict, proof=(*found.proof, *words))
+    if found.acts and (users := _no_root(beside)):  # before the operator is asked, and a lock is tried there
+        proof = [f"the commands do not run as root on {name}" for name in users]
+        advice = [f"log in to {name} as root, or set `sudo: true` under its ssh" for name in users]
+        return replace(found, path=False, proof=(*found.proof, *proof), advice=(*found.advice, *advice))
+    return found
 
 
 def _owed(inventory: Inventory, survey: Survey, beside: Beside, found: Diagnosis) -> list[str]:
@@ -63,8 +69,25 @@ def _owed(inventory: Inventory, survey: Survey, beside: Beside, found: Diagnosis
         for facts in survey.values()
         if isinstance(facts, HostFacts) and facts.forced_by
         for name in facts.forced_by.unseen
-        if name not in silent(beside)
+        if not isinstance(beside.get(name, survey.get(name)), Silent | None)
     ]
+
+
+def _forgotten(inventory: Inventory, survey: Survey) -> list[str]:
+    """Who was silent when the cluster was forced, and is in this inventory no more, in words."""
+    return [
+        f"{name} was silent when {facts.name} was forced, and this inventory does not name it: restart there what watches "
+        "etcd (API and controllers, or flanneld) by hand, or name it again"
+        for facts in survey.values()
+        if isinstance(facts, HostFacts) and facts.forced_by
+        for name in facts.forced_by.unseen
+        if name not in inventory.all_names
+    ]
+
+
+def _no_root(beside: Beside) -> tuple[str, ...]:
+    """The hosts beside the cluster where the commands do not run as root."""
+    return tuple(n for n, facts in beside.items() if isinstance(facts, BesideFacts) and facts.machine.uid != 0)
 
 
 def _mistaken(inventory: Inventory, survey: Survey, beside: Beside) -> tuple[list[str], list[str]]:

@@ -28,9 +28,11 @@ class Client:
     def unfit(self) -> list[str]:
         """What keeps a host beside the cluster from being changed; of a host of etcd step 12 tells."""
         facts = self.surveyed
-        if isinstance(facts, BesideFacts) and facts.machine.uid != 0:
+        if not isinstance(facts, BesideFacts):
+            return []
+        if facts.machine.uid != 0:
             return ["the commands do not run as root: log in as root, or set `sudo: true` under ssh"]
-        return []
+        return [f"nothing can be written to {place}: mount it read-write" for place in facts.machine.unwritable]
 
     @property
     def was_unseen(self) -> bool:

@@ -73,7 +73,7 @@ def diagnose(inventory: Inventory, survey: Survey) -> Diagnosis:
     reached = [facts for facts in survey.values() if isinstance(facts, HostFacts)]
     if not reached:
         return _unproven(("no host of the inventory could be reached",), reasons(survey))
-    for proof, advice in (contradictions(reached, inventory.etcd.runtime), obstacles(reached, inventory.host_names)):
+    for proof, advice in (contradictions(reached, inventory.etcd.runtime), obstacles(reached, inventory.all_names)):
         if proof:
             return _unproven(tuple(proof), tuple(advice))
     old = outlived(reached)

@@ -26,10 +26,9 @@ _TAKE_AWAY = (
 def unfit(facts: HostFacts, backup: PurePosixPath) -> list[str]:
     """Why nothing may be changed on this host; empty where it may. `backup` is the directory for backups."""
     found = []
-    if facts.machine.backup_inside:
-        found.append(
-            f"the backup directory {backup} lies in {facts.machine.backup_inside}, which it is to keep: choose another one"
-        )
+    plainly = [one for one in (facts.conf.data_dir, facts.conf.wal_dir) if one and backup.is_relative_to(one)]
+    if inside := facts.machine.backup_inside or "".join(plainly[:1]):
+        found.append(f"the backup directory {backup} lies in {inside}, which it is to keep: choose another one")
     if facts.machine.uid != 0:
         found.append("the commands do not run as root: log in as root, or set `sudo: true` under ssh")
     if not facts.machine.etcdctl_version:

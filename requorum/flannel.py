@@ -122,6 +122,8 @@ class FlannelHosts:
         """As the member on this host has them, or, where it is no member, the survivor. Raises MissingFact."""
         here = self.now(client)
         keys, leases = here.keys, here.leases
+        if isinstance(client.surveyed, BesideFacts):  # an etcd that answers there is another cluster's
+            keys = NO_API
         if keys != SERVED and client.name != self._cluster.diagnosis.survivor:
             keys, leases = self._told_by_survivor(here.config.prefix)
         if keys != SERVED:

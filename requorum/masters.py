@@ -28,6 +28,11 @@ MEND = (
 )
 
 
+EDIT = (
+    "look at that host (df -h; is a file system read-only?), mend it, then run the same command again; one that runs no etcd "
+    "can also be left out of the inventory: edit the file there by hand afterwards, and restart what reads it"
+)
+
 MISSED = (
     "what only lost members held is unknown, so etcd's revision may have gone back, and kubelets, the SDN and routers may "
     "have missed events without a word, which no restart of an API cures: restart the node service on every node "

@@ -118,6 +118,12 @@ class Run:
         return silent(self.beside)
 
     @property
+    def _unseen_since_force(self) -> tuple[str, ...]:
+        """They, and those that were silent at an earlier force and were not reached since."""
+        before = (name for facts in self.reached.values() if facts.forced_by for name in facts.forced_by.unseen)
+        return tuple(dict.fromkeys((*self.unseen, *(name for name in before if name not in self.all_reached))))
+
+    @property
     def proven(self) -> Diagnosis:
         """The diagnosis. Raises RuntimeError before the survey."""
         if self.diagnosis is None:
@@ -141,9 +147,9 @@ class Run:
         old = [m for m in self._marks() if m.recovery == self.recovery]
         if old:
             way_back = max(m.way_back for m in old)
-            return replace(old[0], survivor=survivor, found=None, way_back=way_back, unseen=self.unseen)
+            return replace(old[0], survivor=survivor, found=None, way_back=way_back, unseen=self._unseen_since_force)
         members = listed(self.reached[survivor]) if survivor in self.reached else ()
-        cluster, unseen = self.inventory.cluster, self.unseen
+        cluster, unseen = self.inventory.cluster, self._unseen_since_force
         return Mark(self.recovery, cluster, survivor, self.operator, self.name, members, unseen=unseen)
 
     def _marks(self) -> list[Mark]:

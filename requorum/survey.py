@@ -175,8 +175,14 @@ class BesideSurveyor:
         return _each(self.remotes, lambda name: _or_silent(name, lambda: self.one(name)))
 
     def one(self, name: str) -> BesideFacts:
-        """The facts of one host. Raises RemoteError where it cannot be asked or read."""
+        """The facts of one host. Raises RemoteError where it cannot be asked or read.
+
+        One that does not answer whole in time is as good as silent: it counts for nothing, and holds nothing up.
+        """
         outputs = self.remotes[name].batch(beside.commands(is_master=name in self.masters), together=SMALL)
+        if late := [noun for noun, output in outputs.items() if output.exit in _CUT or output.truncated]:
+            found, advice = f"no whole answer in time ({', '.join(late)})", "is the host overloaded? Look at it"
+            raise RemoteError(name, expected="readable facts", found=found, advice=advice)
         _require_master(name, outputs)
         return BesideFacts(
             name=name,
@@ -288,6 +294,11 @@ def _require_master(name: str, outputs: Mapping[Noun, Output]) -> None:
     if "master" in outputs and outputs["master"].exit != 0:
         advice = "is this a master? If it is none, remove it from `masters` in the inventory"
         found = outputs["master"].stderr.strip()
+        if outputs["master"].exit in _CUT:
+            found, advice = (
+                f"no whole answer in time; {found}",
+                "is the host overloaded? Then run the same command again",
+            )
         if "Permission denied" in found:
             advice = "log in as root, or set `sudo: true` under ssh in the inventory"
         raise Unexpected(name, expected="the configuration of an OpenShift master", found=found, advice=advice)

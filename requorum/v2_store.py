@@ -80,7 +80,8 @@ class V2Store:
         """How many keys the backup holds, in words."""
         read = self._kept(etcd)
         held = read.get(BACKUP) or read.get(COPY) or read.get(AFTER)
-        return f"{len(held.nodes) if held else 0} keys and directories that do not expire"
+        copied = "" if BACKUP in read or COPY in read else ", as the member serves them; no copy of the store"
+        return f"{len(held.nodes) if held else 0} keys and directories that do not expire{copied}"
 
     def unlike_backup(self, etcd: EtcdMember) -> list[str]:
         """The keys in which a member differs from the survivor's copied v2 store, and not because it was written since."""

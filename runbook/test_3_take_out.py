@@ -9,7 +9,7 @@ from requorum.clients import Client
 from requorum.diagnosis import Verdict
 from requorum.flannel import FlannelHosts
 from requorum.live import Cluster, EtcdMember
-from requorum.masters import Masters
+from requorum.masters import EDIT, Masters
 from requorum.stages import ACTS, LOST, QUORUM, action, eventually, postcondition, precondition, step
 
 
@@ -62,7 +62,7 @@ def test_make_certificates(etcd: EtcdMember, cluster: Cluster, authority: Author
 def test_name_remaining(client: Client, cluster: Cluster, masters: Masters) -> None:
     """38.1.2: etcdClientInfo.urls, and etcd-servers where that is set. The restart follows when there is a quorum."""
     restart = cluster.diagnosis.verdict is Verdict.LOST or client.was_unseen
-    with action("edit master-config.yaml; note that API and controllers are to be restarted") as hand:
+    with action("edit master-config.yaml; note that API and controllers are to be restarted", otherwise=EDIT) as hand:
         hand.make(
             operations.masters.name_members(
                 client.now("master"), masters.remaining, masters.urls, masters.places, restart=restart
@@ -88,7 +88,8 @@ def test_flannel_names_remaining(client: Client, cluster: Cluster, flannel: Flan
     """38.1.2: on every host that has it. The restart follows when every host that can be is a member again."""
     restart = cluster.diagnosis.verdict is Verdict.LOST or client.was_unseen
     with action(
-        "edit /etc/sysconfig/flanneld; note which leases there are, and that flanneld is to be restarted"
+        "edit /etc/sysconfig/flanneld; note which leases there are, and that flanneld is to be restarted",
+        otherwise=EDIT,
     ) as hand:
         hand.make(
             operations.flannel.name_members(

@@ -165,6 +165,6 @@ def test_strike(etcd: EtcdMember, cluster: Cluster) -> None:
     """Nothing is owed here any more."""
     with action("remove the mark of the recovery") as hand:
         hand.make(operations.tools.forget(etcd.surveyed))
-        hand.make(operations.marking.strike(etcd.now("mark"), whole=cluster.whole, unseen=cluster.run.unseen))
+        hand.make(operations.marking.strike(etcd.now("mark"), whole=cluster.whole, reached=cluster.run.all_reached))
     with postcondition("no mark is left"):
         assert etcd.mark is None

@@ -28,17 +28,20 @@ ask() {{
 }}
 """
 
+_KNOWN = r"missing log entry|state\.commit [0-9]+ is out of range|recover(ing)?( v3)? backend from snapshot"
+"""How etcd ends with such a backup. What ends it otherwise (its time, a full disk, a kill) says nothing of the backup."""
+
 READ_BACKUP = f"""snapshot() {{ compgen -G "$part/data/member/snap/*.snap" > /dev/null; }}
 taken() {{ ! snapshot || grep -qE 'recovered (v2 )?store from snapshot' "$scratch/log"; }}
 if try 2> "$part/said"; then
-  taken || echo 'etcd starts without the Raft snapshot that is in it' > "$part/{UNUSABLE}"
-elif snapshot && grep -q '^{scratch.ENDED}' "$part/said"; then
-  sed -n '/^{scratch.ENDED}/,$p' "$part/said" > "$part/{UNUSABLE}"
+  taken || echo 'etcd starts without the Raft snapshot that is in it' > "$part/{UNUSABLE}" || {{ drop; return 1; }}
+elif snapshot && grep -qE '{_KNOWN}' "$scratch/log"; then
+  sed -n '/^{scratch.ENDED}/,$p' "$part/said" > "$part/{UNUSABLE}" || {{ drop; return 1; }}
 else
   cat "$part/said" >&2; echo "{BACKUP}: see above" >&2; drop; return 1
 fi
 rm -f "$part/said"
-[ ! -e "$part/{UNUSABLE}" ] || rm -rf "$part/data" "$part/{BACKUP}"
+[ ! -s "$part/{UNUSABLE}" ] || rm -rf "$part/data" "$part/{BACKUP}"
 """
 """Shell: read what etcdctl wrote, by `try`; a backup with a Raft snapshot that etcd does not take goes again."""
 

@@ -15,18 +15,27 @@ from requorum.hostlock import FREE, HostLock
 COMMAND = r"""#: which machine this is
 printf '%s\n' "uid=$EUID" "hostname=$(uname -n)" "machine=$(cat /etc/machine-id)"
 printf '%s\n' "boot=$(cat /proc/sys/kernel/random/boot_id)" "addresses=$(hostname -I 2>/dev/null)"
+unwritable=
+for place in /etc/origin/master /etc/sysconfig /var/lib /run/lock; do
+  [ ! -d $place ] || [ -w $place ] || unwritable="$unwritable $place"
+done
+echo "unwritable=$unwritable"
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Computer:
-    """Who we are there, and which machine it is; `addresses` are its own, as far as it says them."""
+    """Who we are there, and which machine it is.
+
+    `addresses` are its own, as far as it says them; `unwritable` the folders that a recovery writes to and cannot.
+    """
 
     uid: int
     hostname: str
     machine_id: str
     boot_id: str
     addresses: tuple[str, ...] = ()
+    unwritable: tuple[str, ...] = ()
 
 
 def parse(output: str) -> Computer:
@@ -34,7 +43,8 @@ def parse(output: str) -> Computer:
     values = dict(line.partition("=")[::2] for line in output.splitlines())
     try:
         uid, addresses = int(values["uid"]), tuple(values["addresses"].split())
-        return Computer(uid, values["hostname"], values["machine"], values["boot"], addresses)
+        unwritable = tuple(values["unwritable"].split())
+        return Computer(uid, values["hostname"], values["machine"], values["boot"], addresses, unwritable)
     except (KeyError, ValueError) as error:
         raise ValueError(f"expected the facts of a machine, found {output[:300]!r} ({error!r})") from None
 

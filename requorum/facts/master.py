@@ -37,7 +37,8 @@ _NOTES, _SUM, _CONFIG, _WAS = map(_part, ("notes", "sum", "config", "found"))
 
 COMMAND = f"""#: the OpenShift master
 [ -f {master_config.PATH} ] && [ -r {master_config.PATH} ] || {{
-  echo 'no file {master_config.PATH} that can be read' >&2; exit 1; }}
+  [ $EUID -eq 0 ] && said='no such file' || said='Permission denied'  # who is not root may not even see that it is there
+  echo "{master_config.PATH}: $said" >&2; exit 1; }}
 echo '{_NOTES}'
 for tool in {" ".join(_TOOLS)}; do
   command -v "$tool" >/dev/null || [ -x "/usr/local/bin/$tool" ] || echo "missing $tool"

@@ -50,16 +50,17 @@ def clear_unfinished(facts: AnyFacts) -> list[Change]:
     return [RemoveUnfinished(facts.name)]
 
 
-def strike(facts: HostFacts, *, whole: bool, unseen: Collection[str] = ()) -> list[Change]:
+def strike(facts: HostFacts, *, whole: bool, reached: Collection[str]) -> list[Change]:
     """The recovery owes nothing here any more.
 
-    `whole`: nobody is missing who could come back with old data. `unseen`: the hosts beside the cluster that are silent.
+    `whole`: nobody is missing who could come back with old data. `reached`: the hosts that this run
+    has reached. One that was silent at the force is forgotten only when it was: what watches etcd there was restarted then.
     """
     struck: list[Change] = [RemoveFile(facts.name, mark.PATH)]
     forced = facts.forced_by
     if forced is None:
         return struck
-    left = tuple(name for name in forced.unseen if name in unseen)
+    left = tuple(name for name in forced.unseen if name not in reached)
     if whole and not left:
         return [*struck, RemoveFile(facts.name, mark.FORCED_PATH)]
     text = replace(forced, unseen=left).text()

@@ -72,7 +72,7 @@ class Controller(Steps):
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Survey, diagnose, ask; before any worker starts."""
-        signals.heed((1, 2, self._terminal._file.fileno()))
+        signals.heed()
         reporter = self._config.pluginmanager.getplugin("terminalreporter")
         reporter.showfspath = False
         reporter.reportchars = "w"

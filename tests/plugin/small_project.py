@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -222,6 +223,16 @@ class Project:
         finally:
             os.close(controller)
             os.close(terminal)
+
+    def on_a_terminal(self, *args: str, **faults: str) -> tuple[int, int]:
+        """Start it on a terminal of its own; returns its process and the terminal's other end."""
+        words = [sys.executable, "-m", "pytest", *self._words(*args)]
+        variables = os.environ | self._variables("lost", faults)
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.chdir(self.folder)
+            os.execve(words[0], words, variables)
+        return pid, terminal
 
     def real(self, *args: str, log: Path | None = None, **faults: str) -> Answer:
         """What it answers as a new Python, into a pipe or into the file `log`; the operator has agreed."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -184,6 +186,21 @@ def test_a_second_ctrl_c_does_not_cost_the_report(project: Project) -> None:
     os.kill(started.process.pid, signal.SIGINT)
     (project.folder / "go").touch()
     started.finish().assert_told(2, "interrupted: run the same command again", "report.html")
+
+
+@both
+def test_a_terminal_that_hangs_up_costs_neither_report_nor_exit_code(project: Project, args: tuple[str, ...]) -> None:
+    """As where the operator's SSH session drops: whatever is written to that terminal is an error from then on."""
+    pid, terminal = project.on_a_terminal("--confirm=small", *args, at_30_a="wait")
+    shown, deadline = b"", time.monotonic() + 30
+    while "30 a" not in project.made and time.monotonic() < deadline:
+        if select.select([terminal], [], [], 0.05)[0]:
+            shown += os.read(terminal, 65536)
+    assert "30 a" in project.made, shown.decode(errors="replace")
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 2
+    assert [(record.result, record.exit) for record in project.records(Ended)] == [("interrupted", 2)]
+    assert len(list(project.reports.glob("small/*/report.html"))) == 1
 
 
 def test_the_last_word_on_a_step_is_its_own_process_s(project: Project) -> None:

@@ -173,12 +173,13 @@ def test_who_was_silent_at_the_force_is_restarted_once_back_and_the_cluster_is_h
     assert back.verdict is Verdict.UNFINISHED
     assert f"{M1} was silent when {name(0)} was forced" in back.proof[-1]
     gone = seen_with(inventory(), hosts, {}, diagnose(inventory(), hosts))  # the inventory does not have it any more
-    assert gone.verdict is Verdict.UNFINISHED
+    assert gone.verdict is Verdict.HEALTHY
+    assert "this inventory does not name it: restart there what watches etcd" in gone.proof[-1]
 
 
 def test_the_survivor_remembers_them_until_each_was_seen() -> None:
-    def left(facts: HostFacts, *unseen: str, whole: bool = True) -> HostFacts:
-        for change in strike(facts, whole=whole, unseen=unseen):
+    def left(facts: HostFacts, *reached: str, whole: bool = True) -> HostFacts:
+        for change in strike(facts, whole=whole, reached=reached):
             facts = change.after(facts)
         return facts
 
@@ -187,10 +188,10 @@ def test_the_survivor_remembers_them_until_each_was_seen() -> None:
         facts = change.after(facts)
     assert facts.forced_by == replace(mark(), unseen=(M1, NODE))
     assert not facts.remembers_force
-    assert left(facts, M1, NODE) == facts
-    assert left(facts, NODE).forced_by == replace(mark(), unseen=(NODE,))
-    assert left(facts).forced_by is None
-    assert left(facts, whole=False).forced_by == mark()
+    assert left(facts) == facts  # silent, or in the inventory no more: nobody has seen them
+    assert left(facts, M1).forced_by == replace(mark(), unseen=(NODE,))
+    assert left(facts, M1, NODE).forced_by is None
+    assert left(facts, M1, NODE, whole=False).forced_by == mark()
 
 
 def test_an_older_mark_knows_of_nobody_unseen() -> None:
@@ -257,7 +258,7 @@ class Told:
         self.asked.append(list(commands))
         if self.error:
             raise self.error
-        usual = "uid=0\nhostname=n\nmachine=m\nboot=b\naddresses=10.0.0.30 10.1.5.1 \n"
+        usual = "uid=0\nhostname=n\nmachine=m\nboot=b\naddresses=10.0.0.30 10.1.5.1 \nunwritable= /etc/sysconfig\n"
         said = {"machine": Output(0, usual, "")} | self.said
         return {noun: said.get(noun, Output(0, "", "")) for noun in commands}
 
@@ -268,7 +269,9 @@ def surveyed(host: str, remote: Told) -> BesideFacts | Silent:
 
 def test_one_batch_reads_what_concerns_a_host_beside_the_cluster() -> None:
     remote = Told()
-    assert surveyed(NODE, remote) == BesideFacts(NODE, Computer(0, "n", "m", "b", ("10.0.0.30", "10.1.5.1")))
+    assert surveyed(NODE, remote) == BesideFacts(
+        NODE, Computer(0, "n", "m", "b", ("10.0.0.30", "10.1.5.1"), ("/etc/sysconfig",))
+    )
     assert remote.asked == [["machine", "lock", "flannel"]]
     assert surveyed(
         NODE, Told(Unreachable(NODE, expected="a way", found="no route to host", advice="is it on?"))
@@ -289,9 +292,21 @@ def test_a_master_that_cannot_be_read_is_an_error_and_no_silence(said: Output, w
     assert words in f"{error.value.found} {error.value.advice}"
 
 
-def test_no_answer_in_time_is_no_fact() -> None:
-    with pytest.raises(Unexpected, match="no whole answer in time"):
-        surveyed(NODE, Told(lock=Output(124, "", "")))
+@pytest.mark.parametrize("late", [Output(124, "", ""), Output(0, "", "", True)])
+def test_no_answer_in_time_is_silence_and_holds_nothing_up(late: Output) -> None:
+    found = surveyed(NODE, Told(lock=late))
+    assert isinstance(found, Silent)
+    assert (found.alive, found.reason) == (True, "no whole answer in time (lock)")
+
+
+def test_a_login_that_is_not_root_is_told_before_the_operator_is_asked() -> None:
+    """Where something is to be done; a healthy cluster can be looked at by anybody."""
+    beside = at_rest() | {M1: replace(a_master(M1, 1, 2, 0), machine=Computer(1000, M1, "m1", "b1"))}
+    found = seen(LOST, beside)
+    assert (found.verdict, found.path, found.acts) == (Verdict.LOST, False, False)
+    assert f"log in to {M1} as root, or set `sudo: true` under its ssh" in found.advice
+    assert seen(THREE, beside).verdict is Verdict.HEALTHY
+    assert seen(THREE, beside).path
 
 
 def test_a_machine_that_does_not_say_who_it_is_is_an_error() -> None:

@@ -52,6 +52,12 @@ def test_unfit(host: HostFacts, words: str) -> None:
     assert words in problem
 
 
+@pytest.mark.parametrize("backup", ["/var/lib/etcd", "/var/lib/etcd/backup"])
+def test_a_backup_plainly_in_what_it_is_to_keep(backup: str) -> None:
+    [problem] = unfit(FIT, PurePosixPath(backup))
+    assert f"the backup directory {backup} lies in" in problem
+
+
 def test_a_backup_in_what_it_is_to_keep() -> None:
     """The copy would grow while it is made, and be thrown out with what it is to save."""
     [problem] = unfit(replace(FIT, machine=machine(0, backup_inside="/srv/etcd")), BACKUP)

@@ -212,15 +212,15 @@ def test_a_peer_url_is_updated_only_where_it_differs() -> None:
 def test_marking() -> None:
     [change] = operations.marking.sign(facts(0), mark())
     assert change == WriteFile(ONE, marks.PATH, operations.marking.signed(facts(0), mark()).text(), mode="0600")
-    assert operations.marking.strike(facts(0), whole=True) == [RemoveFile(ONE, marks.PATH)]
+    assert operations.marking.strike(facts(0), whole=True, reached=()) == [RemoveFile(ONE, marks.PATH)]
 
 
 def test_that_a_survivor_was_forced_is_forgotten_when_nobody_is_missing() -> None:
     [change] = operations.marking.remember_force(facts(0), mark())
     remembering = change.after(facts(0))
     assert remembering.forced_by == mark()
-    assert operations.marking.strike(remembering, whole=False) == [RemoveFile(ONE, marks.PATH)]
-    both = operations.marking.strike(remembering, whole=True)
+    assert operations.marking.strike(remembering, whole=False, reached=()) == [RemoveFile(ONE, marks.PATH)]
+    both = operations.marking.strike(remembering, whole=True, reached=())
     assert both == [RemoveFile(ONE, marks.PATH), RemoveFile(ONE, marks.FORCED_PATH)]
     assert applied(both, remembering) == facts(0)
 
@@ -290,7 +290,7 @@ SEQUENCES: list[tuple[HostFacts, list[Change]]] = [
         operations.etcd.start(old),
         operations.etcd.move_data_aside(old, "r1"),
         operations.marking.sign(old, mark()),
-        operations.marking.strike(old, whole=True),
+        operations.marking.strike(old, whole=True, reached=()),
         operations.marking.remember_force(old, mark()),
         operations.etcd.never_force(old),
         operations.membership.add_learner(old, facts(4)),

@@ -163,7 +163,7 @@ def test_a_file_that_may_have_been_written_is_named(tmp_path: Path) -> None:
     assert step_words(journal, STEP) == f"it is not known whether this was done: edit {fence}"
 
 
-def test_a_host_that_is_back_and_lets_nobody_in_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_host_that_is_back_and_could_not_be_read_is_not_waited_for(tmp_path: Path) -> None:
     """A reinstalled host has another key: only its line in known_hosts is missing."""
     shut = Silent(
         name(1), "the ssh-ed25519 key SHA256:x, which is not known", "compare it; echo … >> known_hosts", True
@@ -173,7 +173,7 @@ def test_a_host_that_is_back_and_lets_nobody_in_is_not_waited_for(tmp_path: Path
     )
     said = outcome(here, here.diagnosis, stopped=False).answer
     assert said == (
-        "1 of 3 members; etcd-1 answers, and lets nobody in (the ssh-ed25519 key SHA256:x, which is not known): compare it; "
+        "1 of 3 members; etcd-1 answers, and could not be read (the ssh-ed25519 key SHA256:x, which is not known): compare it; "
         "echo … >> known_hosts; then run the same command again; run the same command when etcd-2 is back; nothing was "
         "changed"
     )

@@ -108,6 +108,10 @@ def test_member_lists_that_disagree_are_named() -> None:
     assert line.startswith("etcd-1.example.com: the member a2: the v2 API says nothing")
 
 
+PANIC, RANGE = (
+    "panic: missing log entry [last: 0, append at: 204]",
+    "panic: 5b state.commit 203 is out of range [204, 205]",
+)
 TOOK, IGNORED = "recovered store from snapshot at index 204", "starting member"
 
 
@@ -118,8 +122,11 @@ TOOK, IGNORED = "recovered store from snapshot at index 204", "starting member"
         (True, '{"msg":"recovered v2 store from snapshot"}', "", 0, None),
         (False, IGNORED, "", 0, None),
         (True, IGNORED, "", 0, "etcd starts without the Raft snapshot that is in it\n"),
-        (True, TOOK, "line 2: Killed\nthe scratch etcd ended:\npanic: x\n", 0, "the scratch etcd ended:\npanic: x\n"),
-        (False, IGNORED, "the scratch etcd ended:\npanic: x\n", 1, None),
+        (True, PANIC, f"line 2: Killed\nthe scratch etcd ended:\n{PANIC}\n", 0, f"the scratch etcd ended:\n{PANIC}\n"),
+        (True, RANGE, f"the scratch etcd ended:\n{RANGE}\n", 0, f"the scratch etcd ended:\n{RANGE}\n"),
+        (False, PANIC, f"the scratch etcd ended:\n{PANIC}\n", 1, None),
+        (True, TOOK, "the scratch etcd ended:\nreceived terminated signal\n", 1, None),
+        (True, "create wal error: no space left on device", "the scratch etcd ended:\nno space\n", 1, None),
         (True, TOOK, "no space left on device\n", 1, None),
     ],
 )

@@ -34,4 +34,4 @@ def test_a_member_that_is_back_should_not_stay_declared_lost() -> None:
 
 def test_a_lost_host_that_lets_nobody_in_is_told_how_it_would() -> None:
     why, _ = out_of_reach(silent(1, alive=True), lost=True)
-    assert why.endswith("it answers, and lets nobody in: compare it, then add it to known_hosts")
+    assert why.endswith("it answers, and could not be read: compare it, then add it to known_hosts")
