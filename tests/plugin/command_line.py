@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,6 +58,7 @@ def environment(**more: str) -> dict[str, str]:
 def _child(args: tuple[str, ...], folder: str, variables: Mapping[str, str], stdin: str, output: str) -> None:
     """Become that pytest. Runs in the forked process."""
     os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever the tests were started under
     out = os.open(output, os.O_WRONLY | os.O_APPEND)
     os.dup2(os.open(stdin, os.O_RDWR), 0)
     os.dup2(out, 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -231,6 +232,7 @@ class Project:
         pid, terminal = pty.fork()
         if pid == 0:
             os.chdir(self.folder)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever the tests were started under
             os.execve(words[0], words, variables)
         return pid, terminal
 

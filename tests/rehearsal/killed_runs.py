@@ -55,6 +55,8 @@ def started(
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # Tests that were started under nohup hand that on, and it would be kept.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
     try:
         yield process
