@@ -10,8 +10,8 @@ from requorum.facts.beside import BesideFacts
 from requorum.facts.host import HostFacts, Silent
 from requorum.inventory import Inventory, MasterHost
 from requorum.naming import hosts_of, owed_by, places
-from requorum.obstacles import owner_of
-from requorum.silence import Survey
+from requorum.obstacles import mistaken
+from requorum.silence import Survey, edited_later
 
 Beside = Mapping[str, BesideFacts | Silent]
 
@@ -28,10 +28,8 @@ def silence(inventory: Inventory, beside: Beside) -> list[str]:
         facts = beside.get(host.name)
         if not isinstance(facts, Silent):
             continue
-        is_master = isinstance(host, MasterHost)
-        kind, file = ("master", "its master-config.yaml") if is_master else ("node", "Flannel's configuration there")
-        later = f"{file} is edited when the host is back, by this command"
-        lines.append(f"the {kind} {host.name} is silent: {later} ({facts.reason}; {facts.advice})")
+        later = edited_later(host.name, is_master=isinstance(host, MasterHost))
+        lines.append(f"{later} ({facts.reason}; {facts.advice})")
     return lines
 
 
@@ -40,7 +38,9 @@ def seen_with(inventory: Inventory, survey: Survey, beside: Beside, found: Diagn
 
     A healthy cluster to which something is owed there is unfinished. Two names of one machine are refused.
     """
-    proof, advice = _mistaken(inventory, survey, beside)
+    members = [facts for facts in survey.values() if isinstance(facts, HostFacts)]
+    apart = [facts for facts in beside.values() if isinstance(facts, BesideFacts)]
+    proof, advice = mistaken(apart, members, inventory.all_names)
     if proof:
         whole = (*found.proof, *proof)
         return replace(found, verdict=Verdict.UNPROVEN, path=False, proof=whole, advice=(*found.advice, *advice))
@@ -67,8 +67,8 @@ def _owed(inventory: Inventory, survey: Survey, beside: Beside, found: Diagnosis
     return owed + [
         f"{name} was silent when {facts.name} was forced: what watches etcd there is to be restarted"
         for facts in survey.values()
-        if isinstance(facts, HostFacts) and facts.forced_by
-        for name in facts.forced_by.unseen
+        if isinstance(facts, HostFacts)
+        for name in facts.unseen_at_force
         if not isinstance(beside.get(name, survey.get(name)), Silent | None)
     ]
 
@@ -79,8 +79,8 @@ def _forgotten(inventory: Inventory, survey: Survey) -> list[str]:
         f"{name} was silent when {facts.name} was forced, and this inventory does not name it: restart there what watches "
         "etcd (API and controllers, or flanneld) by hand, or name it again"
         for facts in survey.values()
-        if isinstance(facts, HostFacts) and facts.forced_by
-        for name in facts.forced_by.unseen
+        if isinstance(facts, HostFacts)
+        for name in facts.unseen_at_force
         if name not in inventory.all_names
     ]
 
@@ -88,26 +88,3 @@ def _forgotten(inventory: Inventory, survey: Survey) -> list[str]:
 def _no_root(beside: Beside) -> tuple[str, ...]:
     """The hosts beside the cluster where the commands do not run as root."""
     return tuple(n for n, facts in beside.items() if isinstance(facts, BesideFacts) and facts.machine.uid != 0)
-
-
-def _mistaken(inventory: Inventory, survey: Survey, beside: Beside) -> tuple[list[str], list[str]]:
-    """Which hosts lead to a machine that is another's, and what to do."""
-    names = (*inventory.host_names, *inventory.beside_names)
-    proof, advice = [], []
-    earlier: list[HostFacts | BesideFacts] = [facts for facts in survey.values() if isinstance(facts, HostFacts)]
-    for facts in (facts for facts in beside.values() if isinstance(facts, BesideFacts)):
-        own = facts.machine
-        for other in earlier:
-            if (own.machine_id, own.boot_id) == (other.machine.machine_id, other.machine.boot_id):
-                proof.append(
-                    f"{other.name} and {facts.name} lead to the same machine, which calls itself {own.hostname}"
-                )
-                advice.append(
-                    f"correct the address of {facts.name} or of {other.name} in the inventory (or in ssh_config)"
-                )
-        owner = owner_of(own.hostname, names)
-        if owner not in ("", facts.name):
-            proof.append(f"the machine that {facts.name} leads to calls itself {own.hostname}")
-            advice.append(f"are the addresses of {facts.name} and {owner} exchanged? Correct them in the inventory")
-        earlier.append(facts)
-    return proof, advice

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from requorum.facts.beside import AnyFacts, BesideFacts
 from requorum.facts.host import MissingFact, Noun
+from requorum.fitness import NOT_ROOT
 from requorum.run import Run
 
 
@@ -31,13 +32,13 @@ class Client:
         if not isinstance(facts, BesideFacts):
             return []
         if facts.machine.uid != 0:
-            return ["the commands do not run as root: log in as root, or set `sudo: true` under ssh"]
+            return [NOT_ROOT]
         return [f"nothing can be written to {place}: mount it read-write" for place in facts.machine.unwritable]
 
     @property
     def was_unseen(self) -> bool:
         """It was silent when a recovery forced the cluster: what watches etcd here may have missed that."""
-        return any(facts.forced_by and self.name in facts.forced_by.unseen for facts in self._run.reached.values())
+        return any(self.name in facts.unseen_at_force for facts in self._run.reached.values())
 
     def now(self, noun: Noun) -> AnyFacts:
         """This host with `master` or `flannel` read now; in a plan, as the changes so far leave it."""

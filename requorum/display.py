@@ -42,15 +42,14 @@ def first_line(text: str, limit: int = 120) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-TITLE = "#: "
-"""How the first line of a script begins that says what the script is about."""
+_TITLE = re.compile(r"^#: (.+)$", re.MULTILINE)
+"""The line of a script that says what the script is about."""
 
 
 def first_words(command: str) -> str:
     """What a command is about: its title, or its first line that does something, without comments and functions."""
-    title, _, _ = command.lstrip().partition("\n")
-    if title.startswith(TITLE):
-        return first_line(title.removeprefix(TITLE))
+    if title := _TITLE.search(command):
+        return first_line(title[1])
     return first_line(_FUNCTIONS.sub("", command)) or first_line(command)
 
 

@@ -17,6 +17,7 @@ CLOCK_SECONDS = 5.0
 SCRATCH_ROOM = 128 << 20
 """What an etcd makes room for beside its data, in bytes: a new segment of its log, and the next one."""
 
+NOT_ROOT = "the commands do not run as root: log in as root, or set `sudo: true` under ssh"
 
 _TAKE_AWAY = (
     "At its next start it would throw every other member out; take it away, systemctl daemon-reload, restart etcd"
@@ -26,11 +27,11 @@ _TAKE_AWAY = (
 def unfit(facts: HostFacts, backup: PurePosixPath) -> list[str]:
     """Why nothing may be changed on this host; empty where it may. `backup` is the directory for backups."""
     found = []
-    plainly = [one for one in (facts.conf.data_dir, facts.conf.wal_dir) if one and backup.is_relative_to(one)]
-    if inside := facts.machine.backup_inside or "".join(plainly[:1]):
+    plainly = (one for one in (facts.conf.data_dir, facts.conf.wal_dir) if one and backup.is_relative_to(one))
+    if inside := facts.machine.backup_inside or next(plainly, ""):
         found.append(f"the backup directory {backup} lies in {inside}, which it is to keep: choose another one")
     if facts.machine.uid != 0:
-        found.append("the commands do not run as root: log in as root, or set `sudo: true` under ssh")
+        found.append(NOT_ROOT)
     if not facts.machine.etcdctl_version:
         found.append("etcdctl is not installed, or does not run: install etcd-client")
     if not facts.machine.etcd_version:

@@ -120,10 +120,8 @@ class FlannelHosts:
 
     def _leases(self, client: Client) -> tuple[Lease, ...]:
         """As the member on this host has them, or, where it is no member, the survivor. Raises MissingFact."""
-        here = self.now(client)
+        here = _of(client.name, self.facts(client).flannel)
         keys, leases = here.keys, here.leases
-        if isinstance(client.surveyed, BesideFacts):  # an etcd that answers there is another cluster's
-            keys = NO_API
         if keys != SERVED and client.name != self._cluster.diagnosis.survivor:
             keys, leases = self._told_by_survivor(here.config.prefix)
         if keys != SERVED:

@@ -18,6 +18,7 @@ from requorum.live import Cluster
 from requorum.naming import Places, disagreements, hosts_of, place_of, places, strangers
 from requorum.remote import RemoteError
 from requorum.run import Run
+from requorum.silence import edited_later
 from requorum.survey import Unexpected
 
 Found = TypeVar("Found")
@@ -69,8 +70,7 @@ class Masters:
     def silence(self) -> list[str]:
         """What becomes of the masters that are silent, in words; of those beside the cluster the verdict tells."""
         silent = [n for n in self._run.inventory.master_names if isinstance(self._run.survey.get(n), Silent)]
-        later = "its master-config.yaml is edited when the host is back, by this command"
-        return [f"the master {name} is silent: {later}" for name in silent]
+        return [edited_later(name, is_master=True) for name in silent]
 
     @property
     def urls(self) -> dict[str, str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 
 from requorum.facts import etcd_conf, mark
+from requorum.facts.beside import AnyFacts
 from requorum.facts.host import HostFacts, Silent
 from requorum.inventory import Inventory
 from requorum.silence import Survey, given_up, listening, places_of_host
@@ -27,18 +27,7 @@ def obstacles(reached: Sequence[HostFacts], names: Sequence[str]) -> tuple[list[
 
     `names` are those of every host of the inventory.
     """
-    proof, advice = [], []
-    for one, other in combinations(reached, 2):
-        if one.machine.same_as(other.machine):
-            proof.append(
-                f"{one.name} and {other.name} lead to the same machine, which calls itself {one.machine.hostname}"
-            )
-            advice.append(f"correct the address of {one.name} or of {other.name} in the inventory (or in ssh_config)")
-    for facts in reached:
-        owner = owner_of(facts.machine.hostname, names)
-        if owner not in ("", facts.name):
-            proof.append(f"the machine that {facts.name} leads to calls itself {facts.machine.hostname}")
-            advice.append(f"are the addresses of {facts.name} and {owner} exchanged? Correct them in the inventory")
+    proof, advice = mistaken(reached, (), names)
     for facts in reached:
         on_disk = facts.data is not None and facts.data.db is not None and facts.data.db.auth_enabled
         if on_disk or facts.api.denied:
@@ -54,6 +43,27 @@ def obstacles(reached: Sequence[HostFacts], names: Sequence[str]) -> tuple[list[
                 "`systemctl daemon-reload`; do not restart etcd for it"
             )
     return proof, list(dict.fromkeys(advice))
+
+
+def mistaken(
+    hosts: Sequence[AnyFacts], earlier: Sequence[AnyFacts], names: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Which hosts lead to a machine that is another's of them, or of the `earlier` ones, and what to do; `names`: of all."""
+    proof, advice = [], []
+    for number, facts in enumerate(hosts):
+        for other in (*earlier, *hosts[:number]):
+            if other.machine.identity == facts.machine.identity:
+                called = facts.machine.hostname
+                proof.append(f"{other.name} and {facts.name} lead to the same machine, which calls itself {called}")
+                advice.append(
+                    f"correct the address of {other.name} or of {facts.name} in the inventory (or in ssh_config)"
+                )
+    for facts in hosts:
+        owner = _owner(facts.machine.hostname, names)
+        if owner not in ("", facts.name):
+            proof.append(f"the machine that {facts.name} leads to calls itself {facts.machine.hostname}")
+            advice.append(f"are the addresses of {facts.name} and {owner} exchanged? Correct them in the inventory")
+    return proof, advice
 
 
 def _elsewhere(facts: HostFacts) -> list[str]:
@@ -119,7 +129,7 @@ def _heard(name: str, inventory: Inventory, survey: Survey) -> str:
     return listening(places_of_host(name, inventory, survey), survey)
 
 
-def owner_of(hostname: str, names: Sequence[str]) -> str:
+def _owner(hostname: str, names: Sequence[str]) -> str:
     """The host of the inventory that has this name, with or without its domain; empty where none has."""
     if hostname in names:
         return hostname

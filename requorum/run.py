@@ -107,10 +107,14 @@ class Run:
         return {name: facts for name, facts in self.survey.items() if isinstance(facts, HostFacts)}
 
     @property
+    def everybody(self) -> dict[str, AnyFacts | Silent]:
+        """What the survey found of every host, those beside the cluster last."""
+        return {**self.survey, **self.beside}
+
+    @property
     def all_reached(self) -> dict[str, AnyFacts]:
-        """The same, and of those beside the cluster."""
-        everybody = {**self.survey, **self.beside}
-        return {name: facts for name, facts in everybody.items() if not isinstance(facts, Silent)}
+        """The facts of every host that the survey reached, those beside the cluster too."""
+        return {name: facts for name, facts in self.everybody.items() if not isinstance(facts, Silent)}
 
     @property
     def unseen(self) -> tuple[str, ...]:
@@ -120,7 +124,7 @@ class Run:
     @property
     def _unseen_since_force(self) -> tuple[str, ...]:
         """They, and those that were silent at an earlier force and were not reached since."""
-        before = (name for facts in self.reached.values() if facts.forced_by for name in facts.forced_by.unseen)
+        before = (name for facts in self.reached.values() for name in facts.unseen_at_force)
         return tuple(dict.fromkeys((*self.unseen, *(name for name in before if name not in self.all_reached))))
 
     @property
@@ -211,7 +215,7 @@ class Run:
 
     def tell(self) -> None:
         """Write down what was surveyed and the verdict."""
-        for name, facts in {**self.survey, **self.beside}.items():
+        for name, facts in self.everybody.items():
             self.journal.add(HostSurveyed(name, not isinstance(facts, Silent), told(facts)))
         found = self.proven
         self.journal.add(

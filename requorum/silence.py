@@ -18,6 +18,12 @@ def reasons(survey: Survey) -> tuple[str, ...]:
     return tuple(f"{s.name}: {s.reason}; {s.advice}" for s in survey.values() if isinstance(s, Silent))
 
 
+def edited_later(name: str, *, is_master: bool) -> str:
+    """What becomes of a silent master, or of a silent node with Flannel, in words."""
+    kind, file = ("master", "its master-config.yaml") if is_master else ("node", "Flannel's configuration there")
+    return f"the {kind} {name} is silent: {file} is edited when the host is back, by this command"
+
+
 def listening(places: Collection[str], survey: Survey) -> str:
     """At which URLs of these hosts (names and addresses) a member listens, and who saw it; empty where none does."""
     seen = [

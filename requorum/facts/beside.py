@@ -37,6 +37,11 @@ class Computer:
     addresses: tuple[str, ...] = ()
     unwritable: tuple[str, ...] = ()
 
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Which machine it is, as of a host of etcd."""
+        return self.machine_id, self.boot_id
+
 
 def parse(output: str) -> Computer:
     """The computer from the output of COMMAND. Raises ValueError where a value is missing or no number."""

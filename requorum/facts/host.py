@@ -102,9 +102,14 @@ class HostFacts:
         return self.unit.fenced and not self.processes
 
     @property
+    def unseen_at_force(self) -> tuple[str, ...]:
+        """The hosts beside the cluster that were silent when it was forced, and were not seen since."""
+        return self.forced_by.unseen if self.forced_by else ()
+
+    @property
     def remembers_force(self) -> bool:
         """It was forced, and nothing beside the cluster waits for what follows from that."""
-        return self.forced_by is not None and not self.forced_by.unseen
+        return self.forced_by is not None and not self.unseen_at_force
 
     @property
     def has_data(self) -> bool:

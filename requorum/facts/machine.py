@@ -186,9 +186,10 @@ class Machine:
             return f"no file system is mounted at {', '.join(self.unmounted)}, and one should be: `mount {self.unmounted[0]}`"
         return self.data_error
 
-    def same_as(self, other: Machine) -> bool:
-        """The same machine: a clone may have the machine-id, and containers of one kernel the boot ID, but not both."""
-        return (self.machine_id, self.boot_id) == (other.machine_id, other.boot_id)
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Which machine it is: a clone may have the machine-id, and containers of one kernel the boot ID, but not both."""
+        return self.machine_id, self.boot_id
 
 
 def parse(output: str, known: Machine | None = None) -> Machine:

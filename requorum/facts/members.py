@@ -37,7 +37,7 @@ wait
 """
 )
 """All of it in one, without a question that a member without a leader would let time out."""
-API_AND_HEALTH_COMMAND = API_COMMAND.replace("\n", "\nwith_health=yes\n", 1)
+API_AND_HEALTH_COMMAND = f"with_health=yes\n{API_COMMAND}"
 """And what `endpoint health` says, as the chapter asks, for a reader; nothing is taken from it."""
 
 

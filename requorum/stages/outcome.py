@@ -193,8 +193,7 @@ def _absence(run: Run, missing: tuple[str, ...]) -> str:
     rejoin = run.inventory.etcd.rejoin
     left_out = [name for name in missing if rejoin is not None and name not in rejoin]
     away = [*(name for name in missing if name not in left_out), *run.unseen]
-    everybody = {**run.survey, **run.beside}
-    shut = [host for name in away if isinstance(host := everybody.get(name), Silent) and host.alive]
+    shut = [host for name in away if isinstance(host := run.everybody.get(name), Silent) and host.alive]
     away = [name for name in away if name not in {host.name for host in shut}]
     words = "".join(
         f"; {_short(host.name, run)} answers, and could not be read ({host.reason}): {host.advice}; then run the same command "

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lab import Lab, saved, wait, writer
+from lab import Lab, checksums, saved, wait, writer
 from lab.parallel import in_parallel
 from lab.spec import Host
 from lab.writer import Write
@@ -163,6 +163,14 @@ def assert_told(done: Done, *, exit: int, outcome: str, verdict: str, says: Iter
     page = done.report.read_text(encoding="utf-8")
     assert verdict in page
     assert str(done.report) in done.output, done.output
+
+
+def assert_undone(lab: Lab, before: dict[str, dict[str, str]]) -> Done:
+    """`--abort` puts every host back as it was `before`, by its checksums; the backups stay."""
+    done = run(lab, "--abort")
+    assert_told(done, exit=0, outcome="aborted", verdict=str(done.summary["verdict"]), says=["as it was found"])
+    assert [line for line in checksums.changes(before, lab.checksums()) if ": /backup" not in line] == []
+    return done
 
 
 def assert_whole(lab: Lab, writes: Iterable[Write], hosts: Sequence[str | Host] | None = None) -> None:

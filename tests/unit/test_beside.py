@@ -18,9 +18,9 @@ from requorum.clients import Client
 from requorum.diagnosis import Diagnosis, Verdict, diagnose
 from requorum.facts import flanneld_conf, master_config
 from requorum.facts import mark as marks
-from requorum.facts.beside import COMMAND, BesideFacts, Computer, parse
+from requorum.facts.beside import BesideFacts, Computer
 from requorum.facts.flannel import SERVED, UNKNOWN, Flannel
-from requorum.facts.host import HostFacts, MissingFact, Noun, Silent
+from requorum.facts.host import HostFacts, MissingFact, Silent
 from requorum.facts.mark import Mark
 from requorum.facts.master import Master
 from requorum.flannel import FlannelHosts
@@ -33,9 +33,9 @@ from requorum.masters import Masters as MastersNow
 from requorum.operations import flannel as flannel_operations
 from requorum.operations import masters as master_operations
 from requorum.operations.marking import remember_force, strike
-from requorum.remote import Output, RemoteError, Unreachable
+from requorum.remote import Output
 from requorum.run import Run
-from requorum.survey import BesideSurveyor, Unexpected
+from requorum.survey import BesideSurveyor
 from requorum.told import told
 from requorum.undoing import undoing_of
 from requorum.wellness import owed_here
@@ -158,6 +158,16 @@ def test_a_name_that_leads_to_another_hosts_machine_is_refused(machine: dict[str
     assert M0 in found.advice[-1]
 
 
+def test_a_login_that_is_not_root_is_told_before_the_operator_is_asked() -> None:
+    """Where something is to be done; a healthy cluster can be looked at by anybody."""
+    beside = at_rest() | {M1: replace(a_master(M1, 1, 2, 0), machine=Computer(1000, M1, "m1", "b1"))}
+    found = seen(LOST, beside)
+    assert (found.verdict, found.path, found.acts) == (Verdict.LOST, False, False)
+    assert f"log in to {M1} as root, or set `sudo: true` under its ssh" in found.advice
+    assert seen(THREE, beside).verdict is Verdict.HEALTHY
+    assert seen(THREE, beside).path
+
+
 # Silent when the cluster was forced
 
 
@@ -243,76 +253,6 @@ def test_what_was_surveyed_is_told() -> None:
     )
     assert len(owed_here(a_master(M0, 0, owes=("api", "controllers")))) == 2
     assert len(owed_here(a_node(0, owes=True))) == 1
-
-
-# The survey
-
-
-class Told:
-    """A remote that answers a batch with what it is told, or cannot be reached."""
-
-    def __init__(self, error: RemoteError | None = None, **said: Output) -> None:
-        self.error, self.said, self.asked = error, said, list[list[str]]()
-
-    def batch(self, commands: dict[Noun, str], **_: object) -> dict[Noun, Output]:
-        self.asked.append(list(commands))
-        if self.error:
-            raise self.error
-        usual = "uid=0\nhostname=n\nmachine=m\nboot=b\naddresses=10.0.0.30 10.1.5.1 \nunwritable= /etc/sysconfig\n"
-        said = {"machine": Output(0, usual, "")} | self.said
-        return {noun: said.get(noun, Output(0, "", "")) for noun in commands}
-
-
-def surveyed(host: str, remote: Told) -> BesideFacts | Silent:
-    return BesideSurveyor({host: remote}, frozenset({M0, M1})).all()[host]  # type: ignore[dict-item]
-
-
-def test_one_batch_reads_what_concerns_a_host_beside_the_cluster() -> None:
-    remote = Told()
-    assert surveyed(NODE, remote) == BesideFacts(
-        NODE, Computer(0, "n", "m", "b", ("10.0.0.30", "10.1.5.1"), ("/etc/sysconfig",))
-    )
-    assert remote.asked == [["machine", "lock", "flannel"]]
-    assert surveyed(
-        NODE, Told(Unreachable(NODE, expected="a way", found="no route to host", advice="is it on?"))
-    ) == Silent(NODE, "no route to host", "is it on?")
-
-
-@pytest.mark.parametrize(
-    ("said", "words"),
-    [
-        (Output(1, "", "cat: …/master-config.yaml: No such file or directory"), "remove it from `masters`"),
-        (Output(1, "", "bash: …/master-config.yaml: Permission denied"), "log in as root"),
-        (Output(0, "", ""), "expected a master's configuration"),
-    ],
-)
-def test_a_master_that_cannot_be_read_is_an_error_and_no_silence(said: Output, words: str) -> None:
-    with pytest.raises(Unexpected) as error:
-        surveyed(M0, Told(master=said))
-    assert words in f"{error.value.found} {error.value.advice}"
-
-
-@pytest.mark.parametrize("late", [Output(124, "", ""), Output(0, "", "", True)])
-def test_no_answer_in_time_is_silence_and_holds_nothing_up(late: Output) -> None:
-    found = surveyed(NODE, Told(lock=late))
-    assert isinstance(found, Silent)
-    assert (found.alive, found.reason) == (True, "no whole answer in time (lock)")
-
-
-def test_a_login_that_is_not_root_is_told_before_the_operator_is_asked() -> None:
-    """Where something is to be done; a healthy cluster can be looked at by anybody."""
-    beside = at_rest() | {M1: replace(a_master(M1, 1, 2, 0), machine=Computer(1000, M1, "m1", "b1"))}
-    found = seen(LOST, beside)
-    assert (found.verdict, found.path, found.acts) == (Verdict.LOST, False, False)
-    assert f"log in to {M1} as root, or set `sudo: true` under its ssh" in found.advice
-    assert seen(THREE, beside).verdict is Verdict.HEALTHY
-    assert seen(THREE, beside).path
-
-
-def test_a_machine_that_does_not_say_who_it_is_is_an_error() -> None:
-    with pytest.raises(ValueError, match="facts of a machine"):
-        parse("uid=0\n")
-    assert "$EUID" in COMMAND
 
 
 # Changes
