@@ -45,7 +45,7 @@ class Diagnosis:
     elect a leader by themselves, and may be about to. `removals` are members that a living quorum is to remove. The
     other tuples name hosts, in the inventory's order: `members` those in the cluster, `others` those to keep stopped
     meanwhile, `old_peers` those of them whose member was removed and whose data is still there, `joiners` those to take
-    in, `missing` those that cannot be had now.
+    in, `missing` those that cannot be had now. `strangers` are members by name, whose hosts the inventory does not have.
     """
 
     verdict: Verdict
@@ -58,6 +58,7 @@ class Diagnosis:
     old_peers: tuple[str, ...] = ()
     joiners: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    strangers: tuple[str, ...] = ()
     removals: tuple[Member, ...] = ()
     path: bool = True
     settling: bool = False
@@ -147,9 +148,7 @@ def _with_quorum(
         return _unproven((*proof, *doubted), tuple(cure))
     proof += tuple(f"{f.name}: {words}" for f in answering for words in f.v2.unlike(f.api.members))
     written = anchor.api.status is None or anchor.api.status.revision > 1
-    if not written:
-        proof += (NEVER_WRITTEN,)
-
+    proof += () if written else (NEVER_WRITTEN,)
     marked = any(f.mark for f in reached)
     removals: list[Member] = []
     joining: set[str] = set()
@@ -197,6 +196,7 @@ def _with_quorum(
         others=_ordered(inventory, absent),
         joiners=_ordered(inventory, joining),
         missing=_ordered(inventory, missing),
+        strangers=tuple(m.name or m.hex_id for m in failed if not places[m.id]),
         removals=tuple(removals),
         path=not advice,
     )

@@ -13,7 +13,7 @@ from requorum.facts.beside import AnyFacts, BesideFacts
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.mark import Mark
 from requorum.inventory import Inventory
-from requorum.obstacles import obstacles
+from requorum.obstacles import mistaken, obstacles
 
 NOBODY: Mapping[str, BesideFacts | Silent] = {}
 
@@ -78,7 +78,11 @@ def undoing_of(
     ]
     if not marks:
         return Undoing(left=tuple(left))
-    problems, advice = obstacles(reached, inventory.host_names)
+    problems, advice = obstacles(reached, inventory.all_names)
+    apart = [facts for facts in beside.values() if isinstance(facts, BesideFacts)]
+    exchanged, correction = mistaken(apart, reached, inventory.all_names)
+    problems += exchanged
+    advice += correction
     for found in sorted({replace(mark, found=None) for mark in marks.values()}, key=lambda m: m.recovery):
         problem, next_ = _passed(found, survey)
         problems += problem
@@ -90,12 +94,10 @@ def undoing_of(
                 f"bring up {one.name}, and abort again; or, if it will not come back, write `lost: true` for it under "
                 "etcd.hosts: it is left as it is, and can be undone with --abort when it is back"
             )
-    for apart in (facts for facts in beside.values() if isinstance(facts, Silent)):
-        problems.append(
-            f"{apart.name} is silent ({apart.reason}): this recovery may have edited what names members there"
-        )
+    for one in (facts for facts in beside.values() if isinstance(facts, Silent)):
+        problems.append(f"{one.name} is silent ({one.reason}): this recovery may have edited what names members there")
         advice.append(
-            f"bring up {apart.name}, and abort again; or, if it will not come back, remove it from the inventory: it is "
+            f"bring up {one.name}, and abort again; or, if it will not come back, remove it from the inventory: it is "
             "left as it is"
         )
     for facts in reached:

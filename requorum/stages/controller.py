@@ -274,7 +274,7 @@ class Controller(Steps):
         self._write(f"verdict   {ended.verdict}{' (at the start)' if acted and ended.verdict else ''}", "")
         if ended.survivor and self.run.acts:
             self._write(f"survivor  {ended.survivor}", "")
-        members = f"{len(ended.healthy)} of {len(self.run.inventory.host_names)} healthy"
+        members = f"{len(ended.healthy)} of {len(ended.healthy) + len(ended.missing)} healthy"
         self._write(f"members   {members if ended.healthy or ended.missing else 'not looked at'}", "")
         if ended.writable_at:
             self._write(f"writable  since {ended.writable_at[:19]}Z", "")

@@ -129,7 +129,10 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
     first = run.diagnosis
     answers = final is not None and final.verdict in (Verdict.HEALTHY, Verdict.UNFINISHED, Verdict.DEGRADED)
     healthy = final.members if final is not None and answers else ()
-    missing = tuple(name for name in run.inventory.host_names if name not in healthy) if final is not None else ()
+    missing: tuple[str, ...] = ()
+    if final is not None:
+        missing = (*(name for name in run.inventory.host_names if name not in healthy), *final.strangers)
+    count = f"{len(healthy)} of {len(healthy) + len(missing)} members"
     if refused:
         result, code = ("interrupted", INTERRUPTED) if stopped else ("refused", REFUSED)
         answer = refused
@@ -146,10 +149,7 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
         result, code, answer = "refused", REFUSED, "stopped; nothing was changed"
     elif failed and run.mode == "recovery" and not found.blocked and final is not None:
         result, code = "failed", FAILED
-        answer = (
-            f"{len(healthy)} of {len(run.inventory.host_names)} members; a step failed and the others went on: see it, "
-            "mend it, and run the same command again"
-        )
+        answer = f"{count}; a step failed and the others went on: see it, mend it, and run the same command again"
     elif failed:
         result, code, answer = "failed", FAILED, "stopped; see the failed step, mend it, and run the same command again"
     elif found.left_out:
@@ -165,7 +165,7 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
         result, code, answer = run.mode, DONE, f"{said}; nothing was changed"
     else:
         result, code = ("recovered" if found.changed else "healthy"), DONE
-        answer = f"{len(healthy)} of {len(run.inventory.host_names)} members"
+        answer = count
         if final is None:
             answer = "every step passed; the last look at the members failed: run the same command again"
         elif back := [_short(name, run) for name in missing if name in final.joiners]:

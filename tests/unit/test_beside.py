@@ -353,3 +353,6 @@ def test_an_abort_tells_what_it_puts_back_and_is_refused_beside_a_silent_host() 
     assert f"{M1} is silent (no route to host)" in refused.problems[-1]
     assert f"bring up {M1}, and abort again" in refused.advice[-1]
     assert not refused.acts
+    exchanged = undoing_of(apart(), hosts, there | {M0: replace(a_master(M0, 0), machine=computer(M0, hostname=M1))})
+    assert f"the machine that {M0} leads to calls itself {M1}" in exchanged.problems
+    assert not exchanged.acts

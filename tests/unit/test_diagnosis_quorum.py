@@ -127,6 +127,7 @@ def test_degraded_by_a_member_that_the_inventory_does_not_have() -> None:
     found = diagnose(inventory(2), survey(healthy(0, listed), healthy(1, listed)))
     assert (found.verdict, found.path, found.removals) == (Verdict.DEGRADED, False, ())
     assert f"the member m7 ({peer(7)}) has no host in the inventory: add it" in found.advice
+    assert (found.members, found.missing, found.strangers) == (names(0, 1), (), ("m7",))
 
 
 def test_members_that_disagree_prove_nothing() -> None:

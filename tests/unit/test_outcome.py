@@ -68,6 +68,13 @@ def test_a_last_look_that_failed_is_no_count_of_members(tmp_path: Path) -> None:
     assert "the last look at the members failed" in ended.answer
 
 
+def test_a_member_that_the_inventory_does_not_have_is_missing_too(tmp_path: Path) -> None:
+    """Else one of three members would be called *1 of 1*."""
+    final = Diagnosis(Verdict.DEGRADED, (), survivor=name(0), members=names(0), strangers=("m7",))
+    ended = outcome(run(tmp_path, Verdict.DEGRADED), final, stopped=False)
+    assert (ended.healthy, ended.missing) == (names(0), (*names(1, 2), "m7"))
+
+
 @pytest.mark.parametrize(
     ("rejoin", "said"),
     [
