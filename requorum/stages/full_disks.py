@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from requorum.facts import disk
@@ -27,12 +28,15 @@ class FullDisks:
 
 
 def look(run: Run, host: str, said: str) -> FullDisks:
-    """Ask every host that the survey reached, and look here; `said` is what the failure says of `host`."""
-    full = {name: found for name, places in _places(run).items() if (found := _full_on(run, name, places))}
+    """Ask every host that the survey reached, all at once, and look here; `said` is what the failure says of `host`."""
+    places = _places(run)
+    with ThreadPoolExecutor(max_workers=max(1, len(places))) as pool:
+        found = pool.map(lambda name: _full_on(run, name, places[name]), places)
+        full = {name: full for name, full in zip(places, found, strict=True) if full}
     if _full_here(run):
         full[HERE] = [str(run.folder)]
     if full:
-        lines = [f"the disk of {', '.join(places)} on {name} is full" for name, places in full.items()]
+        lines = [f"the disk of {', '.join(paths)} on {name} is full" for name, paths in full.items()]
         return FullDisks("\n".join(lines), _advice(full))
     if any(words in said for words in disk.SAID):
         return FullDisks(f"a disk on {host} was full", _advice([host]))

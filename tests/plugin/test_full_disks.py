@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -23,12 +24,14 @@ class Answer:
 
 
 class Host:
-    """Stands in for a connection: what `stat` says."""
+    """Stands in for a connection: what `stat` says, once every host is asked."""
 
-    def __init__(self, said: str) -> None:
+    def __init__(self, said: str, asked: Barrier) -> None:
         self.said = said
+        self.asked = asked
 
     def run(self, script: str, *, seconds: float) -> Answer:
+        self.asked.wait(seconds)
         return Answer(self.said)
 
 
@@ -38,7 +41,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     file.write_text("cluster: small\netcd: {hosts: {a: {address: 127.0.0.1}, b: {address: 127.0.0.2}}}\n")
     found = Run("recovery", load(file), tmp_path, "run", "op@here", os.getpid(), ())
     monkeypatch.setattr(full_disks, "_places", lambda run: {"a": ["/backup"], "b": ["/backup", "/etc"]})
-    found.remotes = {"a": Host("9000 4096 9 9 /backup\n"), "b": Host("0 4096 9 9 /backup\n0 4096 9 9 /etc\n")}  # type: ignore[dict-item]
+    both = Barrier(2)
+    said = {"a": "9000 4096 9 9 /backup\n", "b": "0 4096 9 9 /backup\n0 4096 9 9 /etc\n"}
+    found.remotes = {name: Host(words, both) for name, words in said.items()}  # type: ignore[misc]
     return found
 
 
