@@ -32,14 +32,6 @@ def test_verdict(cluster: Cluster, masters: Masters, authority: Authority) -> No
             note(line)
 
 
-@step(14, "Compare the members that answer", on="bastion", when=ANSWERS)
-def test_same_data(cluster: Cluster) -> None:
-    """A quorum that answers is not believed: an emptied member may have rejoined under its old identity (etcd 10254)."""
-    advice = "do not go on by hand either: find out which members hold your data, and stop the others"
-    with precondition("one hash on all members that answer", otherwise=advice):
-        assert eventually(cluster.differing_members, within=15) == []
-
-
 @step(11, "Fence the host of a removed member", on="old_peers", when=ACTS, parallel=True)
 def test_fence_old_peer(etcd: EtcdMember) -> None:
     """38.1.2: its member was removed. Where it does not reach the survivor, it makes the old quorum with its like."""
@@ -74,6 +66,14 @@ def test_can_join(etcd: EtcdMember, cluster: Cluster, authority: Authority) -> N
         there, here = etcd.unreached(survivor), survivor.unreached(etcd)
         assert not there, f"{', '.join(there)} (of {survivor.name}) cannot be reached from {etcd.name}"
         assert not here, f"{', '.join(here)} (of {etcd.name}) cannot be reached from {survivor.name}"
+
+
+@step(14, "Compare the members that answer", on="bastion", when=ANSWERS)
+def test_same_data(cluster: Cluster) -> None:
+    """A quorum that answers is not believed: an emptied member may have rejoined under its old identity (etcd 10254)."""
+    advice = "do not go on by hand either: find out which members hold your data, and stop the others"
+    with precondition("one hash on all members that answer", otherwise=advice):
+        assert eventually(cluster.differing_members, within=15) == []
 
 
 @step(15, "Check that the master may be changed", on="masters", when=ACTS, parallel=True)

@@ -60,6 +60,19 @@ def test_save_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
         proven(cluster.backup.snapshot("before"), copy, f"revision {revision}")
 
 
+@step(24, "Keep the Ansible inventory", on="ansible", when=ACTS)
+def test_keep_ansible_inventory(ansible: AnsibleGroup) -> None:
+    """On the machine that runs this, in the run's folder, with its owner and mode."""
+    with action(
+        "copy the Ansible inventory", otherwise="look at it on this machine, then run the same command again"
+    ) as hand:
+        hand.make(ansible.keep())
+    with postcondition("the copy holds every byte of it"):
+        assert ansible.aside or ansible.kept()
+        if not ansible.aside:
+            proven(PurePosixPath(ansible.surveyed.path), ansible.copy, "the Ansible inventory as found")
+
+
 @step(25, "Back up the CA", on="authority", when=ACTS)
 def test_back_up_ca(etcd: EtcdMember, cluster: Cluster) -> None:
     """It may lie on a member that nothing else is done to; its database changes where certificates are made."""
@@ -69,19 +82,6 @@ def test_back_up_ca(etcd: EtcdMember, cluster: Cluster) -> None:
         assert etcd.damaged_in(cluster.backup.configuration) == []
         copy = cluster.backup.fetched_copy(etcd.name, "config")
         proven(cluster.backup.configuration, copy, "the configuration and the CA as surveyed")
-
-
-@step(27, "Back up the data that is taken out", on="newcomers", when=QUORUM, parallel=True)
-def test_back_up_old_data(etcd: EtcdMember, cluster: Cluster) -> None:
-    """38.1.1.2: of a host that joins anew, what it still holds; step 50 moves it aside, and this is another copy."""
-    with action("copy the data directory, where it holds any, and fetch the copy") as hand:
-        hand.make(operations.backup.keep_data(etcd.surveyed, cluster.backup))
-    with postcondition("etcd's own tool reads the copy, where the survey could read the data"):
-        # It may be an earlier copy: of what the host held before it joined, and was taken out again.
-        copied = cluster.copied_revision(etcd)
-        assert copied >= min(1, cluster.surveyed_revision(etcd))
-        if copied:
-            proven(cluster.backup.data, cluster.backup.fetched_copy(etcd.name, "data"), f"revision {copied}")
 
 
 @step(26, "Back up the v2 data", on="v2", when=ACTS)
@@ -98,14 +98,14 @@ def test_back_up_v2(etcd: EtcdMember, cluster: Cluster, v2: V2Store) -> None:
         note(line)
 
 
-@step(24, "Keep the Ansible inventory", on="ansible", when=ACTS)
-def test_keep_ansible_inventory(ansible: AnsibleGroup) -> None:
-    """On the machine that runs this, in the run's folder, with its owner and mode."""
-    with action(
-        "copy the Ansible inventory", otherwise="look at it on this machine, then run the same command again"
-    ) as hand:
-        hand.make(ansible.keep())
-    with postcondition("the copy holds every byte of it"):
-        assert ansible.aside or ansible.kept()
-        if not ansible.aside:
-            proven(PurePosixPath(ansible.surveyed.path), ansible.copy, "the Ansible inventory as found")
+@step(27, "Back up the data that is taken out", on="newcomers", when=QUORUM, parallel=True)
+def test_back_up_old_data(etcd: EtcdMember, cluster: Cluster) -> None:
+    """38.1.1.2: of a host that joins anew, what it still holds; step 50 moves it aside, and this is another copy."""
+    with action("copy the data directory, where it holds any, and fetch the copy") as hand:
+        hand.make(operations.backup.keep_data(etcd.surveyed, cluster.backup))
+    with postcondition("etcd's own tool reads the copy, where the survey could read the data"):
+        # It may be an earlier copy: of what the host held before it joined, and was taken out again.
+        copied = cluster.copied_revision(etcd)
+        assert copied >= min(1, cluster.surveyed_revision(etcd))
+        if copied:
+            proven(cluster.backup.data, cluster.backup.fetched_copy(etcd.name, "data"), f"revision {copied}")

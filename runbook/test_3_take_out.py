@@ -43,21 +43,6 @@ def test_drop_others(etcd: EtcdMember) -> None:
         assert conf.initial_cluster == ((conf.name, conf.peer_urls[0]),)
 
 
-@step(39, "Make the host's certificates", on="uncertified", when=ACTS)
-def test_make_certificates(etcd: EtcdMember, cluster: Cluster, authority: Authority) -> None:
-    """For a new host, as the installer does it; but the keys are made here, and do not leave this host."""
-    with precondition("no etcd runs here", after=30):
-        assert etcd.processes == ()
-    with action("make keys and requests, have them signed by the CA, put the certificates in place") as hand:
-        order, signer = authority.order(etcd), authority.signer(etcd)
-        hand.make(operations.certificates.request(etcd.surveyed, order))
-        hand.make(operations.certificates.sign(signer.surveyed, etcd.now("issuing"), order))
-        hand.make(operations.certificates.bring(etcd.surveyed, order, authority.signed(etcd)))
-        hand.make(operations.certificates.place(etcd.surveyed, order, cluster.recovery))
-    with postcondition("they name this host, are trusted here and by the survivor, and their keys are beside them"):
-        assert eventually(lambda: authority.problems_now(etcd), within=30) == []
-
-
 @step(33, "Name the remaining members in master-config.yaml", on="masters", when=ACTS, parallel=True)
 def test_name_remaining(client: Client, cluster: Cluster, masters: Masters) -> None:
     """38.1.2: etcdClientInfo.urls, and etcd-servers where that is set. The restart follows when there is a quorum."""
@@ -98,3 +83,18 @@ def test_flannel_names_remaining(client: Client, cluster: Cluster, flannel: Flan
         )
     with postcondition("it names the remaining members, and nobody else"):
         assert flannel.named(client) == set(flannel.remaining)
+
+
+@step(39, "Make the host's certificates", on="uncertified", when=ACTS)
+def test_make_certificates(etcd: EtcdMember, cluster: Cluster, authority: Authority) -> None:
+    """For a new host, as the installer does it; but the keys are made here, and do not leave this host."""
+    with precondition("no etcd runs here", after=30):
+        assert etcd.processes == ()
+    with action("make keys and requests, have them signed by the CA, put the certificates in place") as hand:
+        order, signer = authority.order(etcd), authority.signer(etcd)
+        hand.make(operations.certificates.request(etcd.surveyed, order))
+        hand.make(operations.certificates.sign(signer.surveyed, etcd.now("issuing"), order))
+        hand.make(operations.certificates.bring(etcd.surveyed, order, authority.signed(etcd)))
+        hand.make(operations.certificates.place(etcd.surveyed, order, cluster.recovery))
+    with postcondition("they name this host, are trusted here and by the survivor, and their keys are beside them"):
+        assert eventually(lambda: authority.problems_now(etcd), within=30) == []
