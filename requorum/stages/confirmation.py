@@ -16,6 +16,7 @@ from requorum.naming import disagreements, hosts_of, places
 from requorum.records import Confirmed
 from requorum.run import Run
 from requorum.stages.signals import WORDS
+from requorum.stages.uncaptured import uncaptured
 from requorum.undoing import listed
 
 
@@ -183,11 +184,8 @@ def confirm(run: Run, config: pytest.Config, write: Callable[[str, str], None]) 
 
 def _typed(question: str, config: pytest.Config) -> str | None:
     """What the operator typed, empty at the end of the input; None without a terminal to ask on."""
-    capture = config.pluginmanager.getplugin("capturemanager")
-    capture.suspend_global_capture(in_=True)  # first: what pytest puts in the place of a terminal is none
-    try:
-        return input(question) if sys.stdin.isatty() else None
-    except EOFError:
-        return ""
-    finally:
-        capture.resume_global_capture()
+    with uncaptured(config):  # first: what pytest puts in the place of a terminal is none
+        try:
+            return input(question) if sys.stdin.isatty() else None
+        except EOFError:
+            return ""

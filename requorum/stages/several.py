@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from types import FrameType
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from requorum.inventory import Inventory
 from requorum.stages import options
 from requorum.stages.outcome import DONE, FAILED, INTERRUPTED, NONE_CHOSEN
+from requorum.stages.uncaptured import uncaptured
 
 OPTION = "--inventory"
 _SAID = {DONE: "all is well", FAILED: "a check failed", INTERRUPTED: "interrupted", NONE_CHOSEN: "no check was chosen"}
@@ -33,7 +33,7 @@ def check_each(config: pytest.Config) -> int | None:
     if len(given) != len(inventories):
         raise pytest.UsageError(f"several {OPTION}: write them all on the command line itself, not in PYTEST_ADDOPTS")
     codes: dict[str, int] = {}
-    with _uncaptured(config):
+    with uncaptured(config):
         for path, inventory in zip(given, inventories, strict=True):
             codes[inventory.cluster] = _run([*words, OPTION, path])
             if codes[inventory.cluster] == INTERRUPTED:
@@ -53,17 +53,6 @@ def _without_inventories(args: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             given.append(value if has_value else next(left))
     return words, given
-
-
-@contextmanager
-def _uncaptured(config: pytest.Config) -> Iterator[None]:
-    """What is printed meanwhile goes where the operator reads it."""
-    capture = config.pluginmanager.getplugin("capturemanager")
-    capture.suspend_global_capture(in_=True)
-    try:
-        yield
-    finally:
-        capture.resume_global_capture()
 
 
 def _run(args: Sequence[str]) -> int:

@@ -42,6 +42,17 @@ def test_the_operator_types_the_cluster_s_name(project: Project, typed: str, exi
     assert [record.exit for record in project.records(Ended)] == [exit]
 
 
+@pytest.mark.parametrize("args", [(), ("-n2",)], ids=["plain", "n2"])
+def test_what_is_told_after_the_question_comes_in_its_order(project: Project, args: tuple[str, ...]) -> None:
+    with project.asked(*args) as (started, types):
+        types(b"small\n")
+        answer = started.finish()
+    words = ("Type the", "test session starts", "ok       10", "result    3 of 3 members", "report    ", "6 passed")
+    answer.assert_told(0, *words)
+    places = [answer.output.index(word) for word in words]
+    assert places == sorted(places), answer.output
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_stopped_while_it_asks_has_not_begun(project: Project, number: int) -> None:
     with project.asked() as (started, _):
