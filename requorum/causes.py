@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
@@ -21,6 +21,27 @@ NOSPACE_CURE = (
     "on one member: compact (etcdctl compact REVISION), on every member: etcdctl defrag; raise ETCD_QUOTA_BACKEND_BYTES "
     "if it is too small; then etcdctl alarm disarm"
 )
+
+
+def starts(intact: Sequence[HostFacts], owners: Mapping[str, str], quorum: int) -> tuple[str, ...]:
+    """What is to be started, the easiest first. Members that run are named only where they should be enough.
+
+    `owners`: on which host the member belongs whose data each host has, as its peer URL says.
+    """
+    down = sorted((f for f in intact if not f.unit.is_running), key=lambda f: (f.unit.fenced, f.unit.masked))
+    running = [f for f in intact if f.unit.is_running]
+    named = [*down, *(running if len(running) >= quorum or not down else [])]
+    lines = [line for f in named for line in _start(f, owners.get(f.name, ""))]
+    return (*lines, "then run the same command again: it says whether the cluster is whole")
+
+
+def _start(facts: HostFacts, owner: str) -> list[str]:
+    if owner in ("", facts.name):
+        return [*why_down(facts), f"{facts.name}: {how_to_start(facts)}"]
+    return [
+        f"{facts.name} has the data of {owner}'s member in {facts.conf.data_dir}: with etcd stopped on both, keep what "
+        f"{owner} has now, move it there (owner, modes and SELinux labels kept), and start etcd on {owner} then"
+    ]
 
 
 def how_to_start(facts: HostFacts) -> str:

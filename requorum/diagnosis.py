@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from urllib.parse import urlsplit
 
-from requorum.causes import GONE, NOSPACE_CURE, alarms, how_to_start, why_down, worth_of
+from requorum.causes import GONE, NOSPACE_CURE, alarms, how_to_start, starts, why_down, worth_of
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.members import Member, MemberList
 from requorum.facts.v2 import V2_ONLY
@@ -23,7 +23,8 @@ from requorum.other_clusters import beside_a_quorum, on_disk
 from requorum.ranking import Candidate, best, candidates, loss_of, tail_of
 from requorum.records import NEVER_WRITTEN
 from requorum.runtimes import contradictions, probes_to_return
-from requorum.silence import Survey, declare, given_up, listening, places_of, reasons
+from requorum.silence import Survey, declare, given_up, listening, places_of, reasons, sought_at
+from requorum.twins import twins
 
 
 class Verdict(str, Enum):
@@ -74,10 +75,12 @@ def diagnose(inventory: Inventory, survey: Survey) -> Diagnosis:
     reached = [facts for facts in survey.values() if isinstance(facts, HostFacts)]
     if not reached:
         return _unproven(("no host of the inventory could be reached",), reasons(survey))
-    for proof, advice in (contradictions(reached, inventory.etcd.runtime), obstacles(reached, inventory.all_names)):
+    old = outlived(reached)
+    copies = twins([facts for facts in reached if facts.name not in old])
+    standing = contradictions(reached, inventory.etcd.runtime), obstacles(reached, inventory.all_names), copies
+    for proof, advice in standing:
         if proof:
             return _unproven(tuple(proof), tuple(advice))
-    old = outlived(reached)
     answering = [facts for facts in reached if facts.api.answers and facts.name not in old]
     if answering:
         found = _with_quorum(inventory, survey, reached, answering, old)
@@ -294,7 +297,8 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
         return _lost(inventory, survey, ranked, intact, [*proof, why])
     sound = intact - half
     if len(sound) >= quorum:
-        return _enough_data(inventory, survey, newest, sound, quorum, proof)
+        owners = {by_id[m.id].name: sought_at(m, inventory) for m in voters if m.id in by_id}
+        return _enough_data(inventory, survey, newest, sound, owners, quorum, proof)
     if len(sound) + len(open_) >= quorum:
         proof.append(f"{len(sound)} intact and {len(open_)} possibly alive could still be a quorum of {quorum}")
         return _unproven(tuple(proof), tuple(open_))
@@ -303,8 +307,9 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
 
 
 def _enough_data(
-    inventory: Inventory, survey: Survey, newest: Candidate, intact: set[str], quorum: int, proof: list[str]
-) -> Diagnosis:
+    inventory: Inventory, survey: Survey, newest: Candidate, intact: set[str], owners: Mapping[str, str], quorum: int,
+    proof: list[str],
+) -> Diagnosis:  # fmt: skip
     facts = survey[newest.name]
     if isinstance(facts, HostFacts) and intact == {newest.name} and (forced := forced_here(facts, survey)):
         proof.append(f"{newest.name} was forced by recovery {forced} and is to be started again")
@@ -313,18 +318,8 @@ def _enough_data(
     proof.append(f"{have} data, enough for a quorum once they run; never force")
     found = [f for name in _ordered(inventory, intact) if isinstance(f := survey[name], HostFacts)]
     settling = len([f for f in found if f.processes and not f.forced]) >= quorum
-    advice = _starts(found, quorum)
+    advice = starts(found, owners, quorum)
     return Diagnosis(Verdict.RESTARTABLE, tuple(proof), advice, path=False, settling=settling)
-
-
-def _starts(intact: list[HostFacts], quorum: int) -> tuple[str, ...]:
-    """What is to be started, the easiest first. Members that run are named only where they should be enough."""
-    down = sorted((f for f in intact if not f.unit.is_running), key=lambda f: (f.unit.fenced, f.unit.masked))
-    running = [f for f in intact if f.unit.is_running]
-    lines = [line for f in down for line in (*why_down(f), f"{f.name}: {how_to_start(f)}")]
-    if len(running) >= quorum or not down:
-        lines += [line for f in running for line in (*why_down(f), f"{f.name}: {how_to_start(f)}")]
-    return (*lines, "then run the same command again: it says whether the cluster is whole")
 
 
 def _lost(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from requorum.facts import etcd_conf, mark
 from requorum.facts.beside import AnyFacts
 from requorum.facts.host import HostFacts, Silent
+from requorum.facts.process import Process
 from requorum.inventory import Inventory
 from requorum.silence import Survey, given_up, listening, places_of_host
 
@@ -35,12 +36,24 @@ def obstacles(reached: Sequence[HostFacts], names: Sequence[str]) -> tuple[list[
                 f"{facts.name}: etcd's users and roles are switched on: {facts.api.error or 'in its database'}"
             )
             advice.append(_NO_USERS)
-        elsewhere = _elsewhere(facts)
+        members = [process for process in facts.processes if process.data_dir in ("", facts.conf.data_dir)]
+        apart = [process for process in facts.processes if process not in members]
+        if members and apart:
+            said = ", ".join(f"{process.pid} (data directory {process.data_dir})" for process in apart)
+            proof.append(f"{facts.name}: beside the member another etcd lives: process {said}")
+            advice.append(
+                f"{facts.name}: is that another cluster's, or a test's? `systemctl status {apart[0].pid}` says what started "
+                "it; end it until the recovery has ended"
+            )
+            apart = []
+        elsewhere = _elsewhere(facts, apart)
         if elsewhere:
             proof.append(f"{facts.name}: etcd is not started with what {etcd_conf.PATH} says: {'; '.join(elsewhere)}")
             advice.append(
                 f"{facts.name}: write these values into {etcd_conf.PATH}, take them away where they are, and run "
                 "`systemctl daemon-reload`; do not restart etcd for it"
+                + "; or, if that process is no member of this cluster, end it"
+                * bool(apart)
             )
     return proof, list(dict.fromkeys(advice))
 
@@ -66,16 +79,17 @@ def mistaken(
     return proof, advice
 
 
-def _elsewhere(facts: HostFacts) -> list[str]:
-    """What says otherwise than etcd.conf where a member's data, names and certificates are; empty where nothing does."""
-    found = [*facts.unit.overrides, *(f"{flag} in ExecStart" for flag in facts.unit.overriding_flags)]
-    for process in facts.processes:
-        if process.data_dir and process.data_dir != facts.conf.data_dir:
-            said = facts.conf.data_dir or "nothing"
-            found.append(
-                f"the living etcd {process.pid} has the data directory {process.data_dir}, the file says {said}"
-            )
-    return found
+def _elsewhere(facts: HostFacts, apart: Sequence[Process]) -> list[str]:
+    """What says otherwise than etcd.conf where a member's data, names and certificates are; empty where nothing does.
+
+    `apart`: the processes with another data directory, where none has the one of etcd.conf.
+    """
+    said = facts.conf.data_dir or "nothing"
+    return [
+        *facts.unit.overrides,
+        *(f"{flag} in ExecStart" for flag in facts.unit.overriding_flags),
+        *(f"the living etcd {p.pid} has the data directory {p.data_dir}, the file says {said}" for p in apart),
+    ]
 
 
 def other_recovery(inventory: Inventory, survey: Survey) -> tuple[list[str], list[str]]:

@@ -41,6 +41,11 @@ def places_of(member: Member | DbMember) -> set[str]:
     return {urlsplit(url).hostname or "" for url in (*member.peer_urls, *member.client_urls)}
 
 
+def sought_at(member: Member | DbMember, inventory: Inventory) -> str:
+    """The host where the others look for a member; empty where its URLs name none of the inventory."""
+    return next((host.name for host in inventory.etcd.hosts if places_of(member) & {host.name, host.address}), "")
+
+
 def places_of_host(name: str, inventory: Inventory, survey: Survey) -> set[str]:
     """Names and addresses of a host: the inventory's, and those at which the data of others knows its member."""
     found = {name, inventory.host(name).address}

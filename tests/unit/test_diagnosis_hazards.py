@@ -48,6 +48,34 @@ def refused(found: Diagnosis, verdict: Verdict, *words: str) -> None:
         assert said in "\n".join((*found.proof, *found.advice))
 
 
+def test_data_of_one_member_on_two_hosts_counts_for_none() -> None:
+    """Somebody restored an old backup of member 0 on another host: the copy was taken for the member (it lost writes)."""
+    copy = data(0, last=(2, 60), commit=60, consistent=60, revision=30)
+    found = diagnose(inventory(), survey(stopped(0), stopped(1, copy), emptied(2)))
+    refused(
+        found, Verdict.UNPROVEN, f"{name(0)} and {name(1)} hold data of one member ({node(0):x})", "at revision 50",
+        "at revision 30", "find out which is the member's own",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "copy", [replace(healthy(2), api=healthy(0).api), stopped(2, data(0))], ids=["lives", "stopped"]
+)
+def test_one_member_on_two_hosts_beside_a_quorum(copy: HostFacts) -> None:
+    """A copy that is started writes its own name and URL into the member list, and dies and comes by turns."""
+    found = diagnose(inventory(), survey(healthy(0), healthy(1), copy))
+    refused(found, Verdict.UNPROVEN, f"{name(0)} and {name(2)} hold data of one member", f"{name(0)}: it answers")
+
+
+def test_exchanged_data_is_to_be_moved_back() -> None:
+    found = diagnose(inventory(), survey(stopped(0), stopped(1, data(2)), stopped(2, data(1))))
+    refused(
+        found, Verdict.RESTARTABLE, f"{name(0)}: systemctl start etcd", f"{name(1)} has the data of {name(2)}'s member",
+        f"{name(2)} has the data of {name(1)}'s member",
+    )  # fmt: skip
+    assert "ETCD_LISTEN_PEER_URLS" not in "\n".join(found.advice)
+
+
 OLD, NEW = {32: (2, 111), 64: (2, 222)}, {32: (2, 999)}
 
 

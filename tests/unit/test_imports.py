@@ -19,6 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "runtimes",
         "ranking fitness silence causes other_clusters fetched naming",
         "obstacles lineage certifying",
+        "twins",
         "bastion survey diagnosis changes wellness undoing told",
         "operations hand enlisted beside",
         "run",
@@ -35,8 +36,8 @@ The parts of requorum go by their own names here.
 """
 
 PURE = (
-    "facts", "ranking", "fitness", "silence", "causes", "other_clusters", "obstacles", "lineage", "wellness", "diagnosis",
-    "operations", "runtimes", "undoing", "enlisted", "naming", "certifying", "beside", "told", "display",
+    "facts", "ranking", "fitness", "silence", "causes", "other_clusters", "twins", "obstacles", "lineage", "wellness",
+    "diagnosis", "operations", "runtimes", "undoing", "enlisted", "naming", "certifying", "beside", "told", "display",
 )  # fmt: skip
 """No I/O in these: facts come in, values go out."""
 

@@ -28,6 +28,7 @@ from requorum.diagnosis import Diagnosis, Verdict, diagnose
 from requorum.facts.data_dir import unreadable
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.mark import Mark
+from requorum.facts.process import Process
 
 DENIED = replace(DEAF, error="Error: etcdserver: permission denied")
 
@@ -85,6 +86,16 @@ def test_etcd_is_started_with_something_else_than_its_configuration(more: dict[s
     found = refused(healthy(0), replace(emptied(1), **more), emptied(2))
     assert said in found.proof[0]
     assert "etcd.conf" in found.advice[0]
+
+
+def test_another_etcd_beside_the_member_is_not_to_be_written_into_its_configuration() -> None:
+    other = Process(200, 1, ("etcd", "--data-dir", "/tmp/dev.etcd"), {})
+    found = refused(replace(healthy(0), processes=(process(), other)), emptied(1), emptied(2))
+    assert found.proof == (
+        f"{name(0)}: beside the member another etcd lives: process 200 (data directory /tmp/dev.etcd)",
+    )
+    assert "systemctl status 200" in found.advice[0]
+    assert "etcd.conf" not in found.advice[0]
 
 
 def test_a_disk_that_is_not_mounted_is_no_lost_data() -> None:
