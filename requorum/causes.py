@@ -100,6 +100,41 @@ def worth_of(facts: HostFacts) -> str:
     return facts.data.error or "it holds another member's data"
 
 
+def masked(facts: HostFacts) -> list[str]:
+    """That systemd does not start etcd's unit, and the cure; empty where it does. Requorum's own fence is no mask."""
+    runtime = facts.unit.runtime
+    return [f"{runtime.unit} is masked, and not by Requorum: systemctl unmask {runtime.short}"] * facts.unit.masked
+
+
+def taken_ports(facts: HostFacts) -> list[str]:
+    """That somebody listens on etcd's ports while no etcd lives, and the cure; empty where nobody does."""
+    taken = sorted({CLIENT_PORT, PEER_PORT} & facts.machine.ports) if not facts.processes else []
+    ports = " and ".join(map(str, taken))
+    return [f"another process listens on port {ports}: find it (ss -ltnp) and stop it"] if taken else []
+
+
+def cannot_start(facts: HostFacts) -> list[str]:
+    """What would keep etcd's unit from starting with the data and certificates that are here, each with its cure.
+
+    Beside what keeps any host from being changed (`requorum.fitness.unfit`). Whether etcd runs now does not matter: it
+    may have started before that, and is to be started again.
+    """
+    return [*masked(facts), *_foreign(facts), *taken_ports(facts), *_untrusted(facts)]
+
+
+def _foreign(facts: HostFacts) -> list[str]:
+    loaded, path = facts.unit.load == "loaded", facts.machine.data_foreign
+    if not path or (loaded and facts.unit.user in ("", "root")):  # root may read whatever there is
+        return []
+    user = facts.unit.user if loaded else "its owner"
+    return [f"{path} is not {user}'s to read and write: give it back (chown, chmod)"]
+
+
+def _untrusted(facts: HostFacts) -> list[str]:
+    now = datetime.fromtimestamp(facts.machine.clock, timezone.utc)
+    return list(facts.certificates.problems(facts.conf, now))
+
+
 def why_down(facts: HostFacts) -> list[str]:
     """What keeps etcd from running well here, each with its cure; empty where the facts do not say."""
     machine, conf, name = facts.machine, facts.conf, facts.name
@@ -111,16 +146,8 @@ def why_down(facts: HostFacts) -> list[str]:
             f"{name}: the file system of {conf.data_dir} has {machine.data_free} bytes free: make room, without touching "
             "what etcd wrote there"
         )
-    if machine.data_foreign:
-        user = (facts.unit.user or "root") if facts.unit.load == "loaded" else "its owner"
-        found.append(f"{name}: {machine.data_foreign} is not {user}'s to read and write: give it back (chown, chmod)")
-    found += [f"{name}: {problem}" for problem in quoted(facts)]
-    taken = sorted({CLIENT_PORT, PEER_PORT} & machine.ports) if not facts.processes else []
-    if taken:
-        ports = " and ".join(map(str, taken))
-        found.append(f"{name}: another process listens on port {ports}: find it (ss -ltnp) and stop it")
-    now = datetime.fromtimestamp(machine.clock, timezone.utc)
-    found += [f"{name}: {problem}" for problem in facts.certificates.problems(conf, now)]
+    here = (*_foreign(facts), *quoted(facts), *taken_ports(facts), *_untrusted(facts))
+    found += [f"{name}: {problem}" for problem in here]
     return found + _peer_url_problems(facts)
 
 

@@ -148,7 +148,9 @@ def _authority(reached: Mapping[str, HostFacts], survivor: HostFacts) -> tuple[s
         if not facts.ca.has_key:
             continue
         faults = facts.ca.faults(clock(facts))
-        if not faults and facts.ca.own not in trusted:
+        if not trusted:
+            faults += (f"which CA {survivor.name} trusts is not known: {PAIRS['peer'].ca} there names no readable one",)
+        elif not faults and facts.ca.own not in trusted:
             faults = (f"its CA is not the one that {survivor.name} trusts",)
         if not faults:
             return facts.name, []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
 
+from requorum.causes import cannot_start, masked, taken_ports
 from requorum.facts import etcd_conf
 from requorum.facts.certificates import distrust
 from requorum.facts.host import HostFacts
@@ -24,8 +25,12 @@ _TAKE_AWAY = (
 )
 
 
-def unfit(facts: HostFacts, backup: PurePosixPath) -> list[str]:
-    """Why nothing may be changed on this host; empty where it may. `backup` is the directory for backups."""
+def unfit(facts: HostFacts, backup: PurePosixPath, *, survivor: str = "") -> list[str]:
+    """Why nothing may be changed on this host; empty where it may. `backup` is the directory for backups.
+
+    On the `survivor`, unless it answers and does not force, etcd is to be started again with the data that it has.
+    """
+    starts = facts.name == survivor and (facts.forced or not facts.api.answers)
     found = []
     plainly = (one for one in (facts.conf.data_dir, facts.conf.wal_dir) if one and backup.is_relative_to(one))
     if inside := facts.machine.backup_inside or next(plainly, ""):
@@ -43,7 +48,8 @@ def unfit(facts: HostFacts, backup: PurePosixPath) -> list[str]:
         found.append(f"etcd is {facts.machine.etcd_version}; this version of Requorum knows 3.3 and later{only}")
     elif facts.enables_v2 and facts.v2.there and not facts.v2.speaks:
         found.append("etcd serves the v2 API, and the etcdctl here does not speak it: install the one of this etcd")
-    found += unworkable(facts)
+    found += [*unworkable(facts), *_strays(facts, starts=starts)]
+    found += cannot_start(facts) if starts else [] if facts.unit.is_running else taken_ports(facts)
     yaml = _yaml_files(facts)
     if yaml:
         found.append(f"etcd is started from a YAML file ({yaml}): it would ignore the force, and this is refused")
@@ -63,6 +69,23 @@ def unfit(facts: HostFacts, backup: PurePosixPath) -> list[str]:
     if facts.machine.data_hidden:
         found.append(facts.machine.data_hidden)
     return found + _no_room(facts)
+
+
+def _strays(facts: HostFacts, *, starts: bool) -> list[str]:
+    """The etcds that the unit of a service did not start, and does not stop; empty where there is none.
+
+    While the unit has a process of its own, another one may have been put elsewhere by a wrapper (su, runuser).
+    """
+    runtime = facts.unit.runtime
+    if runtime.kind != "service" or facts.unit.main_pid:
+        return []
+    again = f", see that `systemctl start --no-block {runtime.short}` brings it back" * starts
+    return [
+        f"expected etcd below {runtime.unit}, found its process {process.pid} below {process.unit or process.group}, "
+        f"which stopping the unit does not end: end it by hand{again}, and run the same command again"
+        for process in facts.processes
+        if not process.belongs_to(runtime.unit)
+    ]
 
 
 def _other_log(facts: HostFacts, process: Process) -> bool:
@@ -103,12 +126,22 @@ def forced_by_hand(facts: HostFacts) -> list[str]:
 
     Requorum forces by a variable of its own file, and only on a host that bears its mark.
     """
-    found = [f"in {path}" for path in facts.unit.forces]
-    for process in facts.processes:
-        if process.forced and (process.forced_by_flag or not facts.mark):
-            how = "--force-new-cluster" if process.forced_by_flag else "ETCD_FORCE_NEW_CLUSTER"
-            found.append(f"{how} in the living process {process.pid}")
-    return found
+    living = (p for p in facts.processes if p.forced_by_flag or not facts.mark)
+    return [*(f"in {where}" for where in facts.unit.forces), *_living_forces(living)]
+
+
+def forces(facts: HostFacts) -> list[str]:
+    """Where a new cluster is forced, by whomever: on the start path, and in living processes; empty where it is not."""
+    ours = ["by Requorum's own force on the start path"] * facts.unit.forced
+    return [*ours, *(f"in {where}" for where in facts.unit.forces), *_living_forces(facts.processes)]
+
+
+def _living_forces(processes: Iterable[Process]) -> list[str]:
+    return [
+        f"{'--force-new-cluster' if one.forced_by_flag else 'ETCD_FORCE_NEW_CLUSTER'} in the living process {one.pid}"
+        for one in processes
+        if one.forced
+    ]
 
 
 def _yaml_files(facts: HostFacts) -> str:
@@ -126,9 +159,7 @@ def cannot_join(
     found = list(certificate_problems)
     if "peer" not in made:
         found += distrust(joiner.certificates, joiner.name, survivor.certificates, survivor.name)
-    if joiner.unit.masked:
-        runtime = joiner.unit.runtime
-        found.append(f"{runtime.unit} is masked, and not by Requorum: systemctl unmask {runtime.short}")
+    found += masked(joiner)
     if _release(joiner.machine.etcd_version) != _release(survivor.machine.etcd_version):
         found.append(f"etcd {joiner.machine.etcd_version} here, {survivor.machine.etcd_version} on {survivor.name}")
     if joiner.conf.name == survivor.conf.name:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from requorum import operations
 from requorum.clients import Client
 from requorum.diagnosis import Verdict
+from requorum.fitness import forces
 from requorum.lineage import led_since
 from requorum.live import WITHOUT_TAIL, Cluster, EtcdMember
 from requorum.masters import MEND, Masters
@@ -102,8 +103,7 @@ def test_take_force_away(etcd: EtcdMember) -> None:
     with action("remove the force, start etcd without it") as hand:
         hand.make(operations.etcd.take_force_away(etcd.now("process")))
     with postcondition("no start path and no live process forces"):
-        assert not etcd.forced()
-        assert not etcd.unit.forced
+        assert forces(etcd.now("unit", "process")) == []
     with postcondition("the survivor writes"):
         assert eventually(etcd.writes, within=30) == etcd.surveyed.machine.hostname
         note(WRITABLE)

@@ -109,7 +109,8 @@ shopt -u nullglob dotglob
 echo "data_entries=$entries"
 echo "data_wal=${#segments[@]}"
 # A unit that is masked, or not there, says nothing of its user: whose the data should be is not known.
-foreign() { find "$@" \( $whose ! -perm -u=rw \) -print -quit 2>/dev/null; }
+# What a cut-off change of ours left beside the log (requorum.tmp) is no file of etcd's.
+foreign() { find "$@" ! -name requorum.tmp \( $whose ! -perm -u=rw \) -print -quit 2>/dev/null; }
 whose="! -user ${user:-root} -o"; [[ $shown == *$'\n'LoadState=loaded* ]] || whose=
 at=$(foreign "$data" -maxdepth 0)
 echo "data_foreign=${at:-$(foreign "$data/member" "$wal")}"

@@ -14,7 +14,11 @@ for folder in /proc/[0-9]*; do
   set -- ${stat##*) }
   [ "$1" = Z ] && continue
   argv=$(base64 -w0 < "$folder/cmdline") && environ=$(base64 -w0 < "$folder/environ") || continue
-  printf '%s %s %s %s\\n' "${folder#/proc/}" "${20}" "$argv" "$environ"
+  group=
+  while IFS=: read -r _ controller path; do  # that of systemd, in whichever of the two hierarchies it has one
+    case $controller in ''|name=systemd) [ "$path" = / ] || group=$path;; esac
+  done 2>/dev/null < "$folder/cgroup"
+  printf '%s %s %s %s %s\\n' "${folder#/proc/}" "${20}" "$argv" "$environ" "${group// /_}"
 done
 """
 _ASKED = frozenset({"--version", "-version", "--help", "-help", "-h"})
@@ -38,12 +42,16 @@ etcd_lives() {
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One living etcd: process id, start time (clock ticks since boot), arguments and its ETCD_ variables."""
+    """One living etcd: process id, start time (clock ticks since boot), arguments and its ETCD_ variables.
+
+    `group`: its control group, as a path whose parts name what systemd runs it for; empty where the kernel did not tell.
+    """
 
     pid: int
     started: int
     argv: tuple[str, ...]
     environ: Mapping[str, str]
+    group: str = ""
 
     @property
     def told(self) -> bool:
@@ -63,6 +71,15 @@ class Process:
     def _flags(self) -> list[bool]:
         words = [word.lstrip("-").partition("=") for word in self.argv if word.startswith("-")]
         return [not equals or value in _TRUE for name, equals, value in words if name == _FLAG]
+
+    def belongs_to(self, unit: str) -> bool:
+        """A unit of systemd runs it; so may one of which the kernel did not tell."""
+        return not self.group or unit in self.group.split("/")
+
+    @property
+    def unit(self) -> str:
+        """What systemd runs it for, a service or a scope; empty where that is not known."""
+        return next((part for part in reversed(self.group.split("/")) if part.endswith((".service", ".scope"))), "")
 
     @property
     def data_dir(self) -> str:
@@ -90,15 +107,17 @@ def parse(output: str) -> tuple[Process, ...]:
     found = []
     for line in output.splitlines():
         words = line.split(" ")
-        if len(words) != 4 or not words[0].isdigit() or not words[1].isdigit():
-            raise ValueError(f"expected pid, start time, arguments and environment of an etcd process, found {line!r}")
+        if not 4 <= len(words) <= 5 or not words[0].isdigit() or not words[1].isdigit():
+            raise ValueError(
+                f"expected pid, start time, arguments, environment and group of an etcd process, found {line!r}"
+            )
         try:
-            argv, pairs = (base64.b64decode(w, validate=True).decode(errors="replace").split("\0") for w in words[2:])
+            argv, pairs = (base64.b64decode(w, validate=True).decode(errors="replace").split("\0") for w in words[2:4])
         except ValueError as error:
             raise ValueError(f"expected arguments and environment in base64, found {line!r} ({error})") from None
         argv = argv[:-1] if argv[-1] == "" else argv  # each argument ends with a NUL
         if not _ASKED.isdisjoint(argv[1:]):
             continue
         environ = dict(pair.partition("=")[::2] for pair in pairs if pair.startswith("ETCD_"))
-        found.append(Process(int(words[0]), int(words[1]), tuple(argv), environ))
+        found.append(Process(int(words[0]), int(words[1]), tuple(argv), environ, "".join(words[4:])))
     return tuple(found)

@@ -18,6 +18,8 @@ FENCE = _SERVICE.fence
 FORCE = f"/run/systemd/system/{NAME}.d/requorum-force.conf"
 """The force of a service: a drop-in under /run, so that a reboot takes it away by itself."""
 FORCE_ENVIRONMENT = "/run/requorum-force.env"
+MANAGER = "systemd's own environment (systemctl unset-environment ETCD_FORCE_NEW_CLUSTER)"
+"""What forces every etcd that systemd starts, and how to take that away."""
 
 _PLACES = "NAME|DATA_DIR|WAL_DIR|INITIAL_[A-Z_]*|[A-Z_]*URLS|[A-Z_]*FILE"
 _FLAG = re.compile(r"--?(name|data-dir|wal-dir|initial-[a-z-]+|[a-z-]*urls|[a-z-]*file)(?:=| +)(\S*)")
@@ -66,7 +68,8 @@ shown=$(systemctl show "$unit" --no-pager -p {_PROPERTIES}) || exit
     + r"""
 printf '%s\n' "$shown"
 files=$(sed -n 's/^FragmentPath=//p; s/^DropInPaths=//p; s/^EnvironmentFiles=\(.*\) (.*/\1/p' <<< "$shown")
-folders=$(printf '%s ' {/etc,/run,/usr/lib}/systemd/system/"$unit"{,.d/*.conf})  # the next daemon-reload reads them
+# The next daemon-reload reads them.
+folders=$(printf '%s ' {/etc,/run,/usr/lib}/systemd/{system/"$unit"{,.d/*.conf},system.conf{,.d/*.conf}})
 words='force[-_]new[-_]cluster|config[-_]file'  # what says neither needs no closer look
 told $(grep -lsiE "$words" $(readlink -e $files $folders | sort -u) < /dev/null)
 after=
@@ -76,6 +79,8 @@ for file in $(sed -n 's/^EnvironmentFiles=\(.*\) (.*/\1/p' <<< "$shown"); do  # 
   [[ -n $after && -f $file && " $ours " != *" $file "* ]] || continue
   sed -nE "s!^[[:space:]]*ETCD_({_PLACES})=.*!Overrides=ETCD_\\1 in $file!p" "$file"
 done
+systemctl show-environment |
+  sed -nE "/^ETCD_FORCE_NEW_CLUSTER=(0|f|F|false|FALSE|False)?\\$/d; s/^ETCD_FORCE_NEW_CLUSTER=.*/Forces={MANAGER}/p"
 [[ -e ${{ours%% *}} ]] && echo OurForce=yes
 }}
 """
@@ -109,7 +114,7 @@ class Unit:
     environment_files: tuple[str, ...]
     user: str
     forces: tuple[str, ...] = ()
-    """Files that force a new cluster at every start: somebody else's, our own is `forced`."""
+    """What forces a new cluster at every start, files or MANAGER: somebody else's, our own is `forced`."""
     config_file: tuple[str, ...] = ()
     """Files that have etcd read a YAML file, and ignore flags and variables."""
     overrides: tuple[str, ...] = ()

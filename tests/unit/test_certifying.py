@@ -118,6 +118,7 @@ def test_a_ca_that_is_there_and_another_one_stays() -> None:
         (host(0, leaf(0), ca=replace(SIGNS, certificate=certificate("ca", days=-1))), "the CA is valid from"),
         (host(0, leaf(0), ca=replace(SIGNS, sections=frozenset({"etcd_ca"}))), "no section [etcd_v3_ca_peer]"),
         (host(0, leaf(0), ca=replace(SIGNS, settings=())), "/openssl.cnf says"),
+        (host(0, leaf(0), None, ca=SIGNS), "ETCD_PEER_TRUSTED_CA_FILE there names no readable one"),
         (host(0, leaf(0, "other"), OTHER, ca=SIGNS), "its CA is not the one that etcd-0.example.com trusts"),
     ],
 )

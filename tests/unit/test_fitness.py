@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import PurePosixPath
 
 import pytest
-from builders import conf, emptied, facts, healthy, machine, mark, process, unit
+from builders import STOPPED, conf, deaf, emptied, facts, healthy, machine, mark, process, stopped, unit
+from made_certificates import CONF, NOW, certificate, files
 
+from requorum.causes import why_down
 from requorum.facts.host import HostFacts
-from requorum.fitness import cannot_join, unfit
+from requorum.facts.unit import MANAGER
+from requorum.fitness import cannot_join, forces, unfit
 
 FIT = facts(0)
 BACKUP = PurePosixPath("/backup")
@@ -50,6 +54,88 @@ def test_a_good_host_is_fit() -> None:
 def test_unfit(host: HostFacts, words: str) -> None:
     [problem] = unfit(host, BACKUP)
     assert words in problem
+
+
+TLS = {
+    "ETCD_INITIAL_ADVERTISE_PEER_URLS": "https://10.0.0.10:2380",
+    "ETCD_ADVERTISE_CLIENT_URLS": "https://10.0.0.10:2379",
+}
+EXPIRED = files(certificate("leaf", names=["10.0.0.10"], begins=NOW - timedelta(days=9), days=8))
+BY_HAND = replace(process(), group="/system.slice/handmade.service")
+
+
+@pytest.mark.parametrize(
+    ("survivor", "words"),
+    [
+        (replace(deaf(0), conf=conf(0, **CONF, **TLS), certificates=EXPIRED), "/etc/etcd/peer.crt is valid from"),
+        (replace(stopped(0), conf=conf(0, **TLS)), "etcd.conf does not set ETCD_CERT_FILE, ETCD_KEY_FILE"),
+        (replace(stopped(0), machine=machine(0, ports=frozenset(), data_foreign="/d/m")), "/d/m is not etcd's to read"),
+        (stopped(0, masked=True), "etcd.service is masked, and not by Requorum: systemctl unmask etcd"),
+        (replace(deaf(0), unit=replace(deaf(0).unit, load="masked")), "systemctl unmask etcd"),
+        (replace(stopped(0), machine=machine(0, ports=frozenset({2380}))), "another process listens on port 2380"),
+        (replace(stopped(0), processes=(BY_HAND,)), "its process 100 below handmade.service"),
+    ],
+)
+def test_a_survivor_that_could_not_start_again(survivor: HostFacts, words: str) -> None:
+    assert words in "\n".join(unfit(survivor, BACKUP, survivor=survivor.name))
+    known = [line for line in why_down(survivor) if words in line]
+    assert known == [] or known[0].removeprefix(f"{survivor.name}: ") in unfit(survivor, BACKUP, survivor=survivor.name)
+
+
+@pytest.mark.parametrize(
+    "survivor",
+    [
+        stopped(0),
+        deaf(0),
+        stopped(0, fenced=True, mark=mark()),
+        replace(deaf(0), processes=(replace(process(), group="/system.slice/etcd.service"),)),
+        # As root etcd reads what anybody owns: in a container, or where the unit names no user.
+        replace(
+            stopped(0), machine=machine(0, ports=frozenset(), data_foreign="/d/m"), unit=replace(unit(STOPPED), user="")
+        ),
+        # It answers, and is not started again.
+        replace(healthy(0), conf=conf(0, **TLS)),
+    ],
+)
+def test_a_survivor_that_can_start_again(survivor: HostFacts) -> None:
+    assert unfit(survivor, BACKUP, survivor=survivor.name) == []
+
+
+def test_what_keeps_another_host_than_the_survivor_from_starting_is_not_asked() -> None:
+    other = replace(stopped(1), conf=conf(1, **TLS), machine=machine(1, ports=frozenset(), data_foreign="/d/m"))
+    assert unfit(other, BACKUP, survivor=FIT.name) == []
+
+
+def test_a_port_of_another_process_keeps_any_host_from_being_fenced() -> None:
+    """A host without data whose etcd comes and goes has its ports for itself, whenever they were looked at."""
+    taken = replace(emptied(1), machine=machine(1, has_wal=False, ports=frozenset({2379})))
+    [problem] = unfit(taken, BACKUP)
+    assert "another process listens on port 2379" in problem
+    assert unfit(replace(taken, unit=unit("activating/auto-restart")), BACKUP) == []
+
+
+def test_an_etcd_outside_of_its_unit() -> None:
+    by_hand = replace(stopped(0), processes=(BY_HAND,))
+    [problem] = unfit(by_hand, BACKUP, survivor=by_hand.name)
+    assert "end it by hand, see that `systemctl start --no-block etcd` brings it back" in problem
+    [problem] = unfit(by_hand, BACKUP)
+    assert "systemctl start" not in problem
+    in_login = replace(BY_HAND, group="/user.slice/user-0.slice/session-3.scope")
+    assert "below session-3.scope" in unfit(replace(by_hand, processes=(in_login,)), BACKUP)[0]
+    # A unit with a process of its own may have a wrapper that takes etcd elsewhere.
+    assert unfit(replace(deaf(0), processes=(in_login,), unit=unit()), BACKUP) == []
+
+
+def test_where_a_new_cluster_is_forced() -> None:
+    assert forces(FIT) == []
+    ours = replace(FIT, unit=unit(forced=True), processes=(process(forced=True),), mark=mark())
+    assert forces(ours) == [
+        "by Requorum's own force on the start path",
+        "ETCD_FORCE_NEW_CLUSTER in the living process 100",
+    ]
+    everywhere = replace(FIT, unit=replace(unit(), forces=(MANAGER,)))
+    assert forces(everywhere) == [f"in {MANAGER}"]
+    assert "systemctl unset-environment ETCD_FORCE_NEW_CLUSTER" in unfit(everywhere, BACKUP)[0]
 
 
 @pytest.mark.parametrize("backup", ["/var/lib/etcd", "/var/lib/etcd/backup"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import getpass
 import os
 import subprocess
 from pathlib import Path
@@ -30,6 +31,22 @@ def test_a_process_that_begins_or_ends_tells_nothing_and_is_there() -> None:
     assert (ending.pid, ending.told, ending.forced) == (7, False, False)
 
 
+@pytest.mark.parametrize(
+    ("group", "unit", "belongs"),
+    [
+        ("/system.slice/etcd.service", "etcd.service", True),
+        ("/lab/machine.scope/system.slice/etcd.service/deeper", "etcd.service", True),
+        ("/system.slice/handmade.service", "handmade.service", False),
+        ("/user.slice/user-0.slice/session-3.scope", "session-3.scope", False),
+        ("/system.slice/not-etcd.service", "not-etcd.service", False),
+        ("", "", True),
+    ],
+)
+def test_what_systemd_runs_a_process_for(group: str, unit: str, belongs: bool) -> None:
+    [found] = process.parse(f"{line_of(8, 'etcd')} {group}\n")
+    assert (found.unit, found.belongs_to("etcd.service")) == (unit, belongs)
+
+
 def test_the_command_sees_processes_by_their_name(tmp_path: Path) -> None:
     """A living process called etcd, started here; others of the machine may be there as well."""
     fake = tmp_path / "etcd"
@@ -39,6 +56,8 @@ def test_the_command_sees_processes_by_their_name(tmp_path: Path) -> None:
         found = {p.pid: p for p in process.parse(said.stdout)}
         assert found[living.pid].environ == {"ETCD_NAME": "here"}
         assert found[living.pid].argv == (str(fake),)
+        groups = Path(f"/proc/{living.pid}/cgroup").read_text(encoding="utf-8").splitlines()
+        assert found[living.pid].group in {"", *(line.split(":", 2)[2] for line in groups)}
 
 
 @pytest.mark.parametrize(
@@ -60,6 +79,22 @@ def test_a_backup_directory_that_lies_in_what_it_is_to_keep(tmp_path: Path, back
     said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False).stdout
     real = {"data": f"{tmp_path}/disk", "wal": f"{tmp_path}/wal", "": ""}[inside]
     assert machine.parse(f"etcd=\netcdctl=\n{said}").backup_inside == real
+
+
+def test_what_a_cut_off_change_left_beside_the_log_is_not_foreign(tmp_path: Path) -> None:
+    """It is made by root, and given to etcd's user at its end; the next run makes it anew."""
+    (tmp_path / "data/member/wal").mkdir(parents=True)
+    conf = tmp_path / "etcd.conf"
+    conf.write_text(f"ETCD_DATA_DIR={tmp_path}/data\n", encoding="utf-8")
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f"#!/bin/bash\necho User={getpass.getuser()}; echo LoadState=loaded\n", encoding="utf-8")
+    systemctl.chmod(0o755)
+    script = machine.command("/backup", versions=False).replace(etcd_conf.PATH, str(conf))
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    for left, foreign in (("requorum.tmp", False), ("0.wal", True)):
+        (tmp_path / "data/member/wal" / left).touch(mode=0o000)
+        said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, env=path).stdout
+        assert bool(machine.parse(f"etcd=\netcdctl=\n{said}").data_foreign) == foreign
 
 
 @pytest.mark.parametrize(("load", "foreign"), [("loaded", True), ("masked", False), ("not-found", False)])

@@ -15,7 +15,7 @@ from requorum.facts.etcd_conf import FORCE_LINES
 from requorum.facts.etcd_conf import PATH as CONF
 from requorum.facts.manifest import KEPT
 from requorum.facts.runtime import ASIDE, MANIFEST, PARKED, PODS
-from requorum.facts.unit import Unit
+from requorum.facts.unit import MANAGER, Unit
 
 TEXT = pods.etcd_manifest(Host(0, "etcd-0.example.com", "etcd-0", "10.0.0.10", "m0"))
 CONTAINER = "/etc/systemd/system/etcd_container.service"
@@ -23,6 +23,7 @@ SYSTEMCTL = r"""
 cd %s
 case "$*" in
   "is-enabled"*) exit 0;;
+  show-environment) printf 'LANG=C.UTF-8\n'; cat environment 2>/dev/null;;
   "show etcd.service --no-pager -p LoadState -p ActiveState -p UnitFileState")
     printf '%%s\n' LoadState=loaded ActiveState=$(cat etcd 2>/dev/null || echo inactive) UnitFileState=disabled;;
   *node*) echo ActiveState=$(cat node 2>/dev/null || echo active);;
@@ -65,6 +66,7 @@ class Asked:
     @property
     def unit(self) -> Unit:
         script = unit.COMMAND.replace("$folder/systemd", f"{self.root}$folder/systemd")
+        script = script.replace("{/etc,/run,/usr/lib}", f"{self.root}{{/etc,/run,/usr/lib}}")
         for path in ("/etc/etcd", "/etc/origin", "/var/lib/requorum"):
             script = script.replace(path, f"{self.root}{path}")
         script = script.replace(
@@ -160,3 +162,30 @@ def test_our_force_is_told_from_somebody_elses(host: Asked, of: str) -> None:
 def test_a_force_in_the_manifest_is_somebody_elses(host: Asked) -> None:
     host.put(MANIFEST, TEXT.replace("exec etcd\n", "exec etcd --force-new-cluster\n", 1))
     assert host.unit.forces == (MANIFEST,)
+
+
+@pytest.mark.parametrize(
+    ("said", "forces"),
+    [
+        ("ETCD_FORCE_NEW_CLUSTER=true\n", (MANAGER,)),
+        ("ETCD_FORCE_NEW_CLUSTER=1\nETCD_NAME=m0\n", (MANAGER,)),
+        ("ETCD_FORCE_NEW_CLUSTER=false\n", ()),
+        ("ETCD_FORCE_NEW_CLUSTER=\n", ()),
+        ("NO_ETCD_FORCE_NEW_CLUSTER=true\n", ()),
+        ("", ()),
+    ],
+)
+def test_a_force_in_the_environment_that_systemd_gives_to_all(host: Asked, said: str, forces: tuple[str, ...]) -> None:
+    host.say("environment", said)
+    assert host.unit.forces == forces
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/systemd/system.conf", "/etc/systemd/system.conf.d/x.conf", "/run/systemd/system.conf.d/x.conf"]
+)
+def test_a_force_in_the_configuration_of_systemd(host: Asked, path: str) -> None:
+    """The next daemon-reload reads it."""
+    host.put(path, "[Manager]\nDefaultEnvironment=A=b ETCD_FORCE_NEW_CLUSTER=true\n")
+    assert host.unit.forces == (path,)
+    host.put(path, "[Manager]\n#DefaultEnvironment=ETCD_FORCE_NEW_CLUSTER=true\n")
+    assert host.unit.forces == ()
