@@ -3,11 +3,11 @@
 For each host: mode, owner and SHA-256 of every file under /etc, /root, /home, /backup, /var/lib/requorum, of etcd's
 unit files and of units made at run time; the names in /var/lib; the boot id; process number and start time of sshd.
 
-Left out, because it changes by itself: the content of the data directory while etcd runs or is being restarted (its
-log grows with every election), and the process of an etcd that is not `active`, since systemd restarts it. While etcd
-is active, its process and the revision of its store stand for it. A member that systemd starts again and again is
-given 20 seconds to end that. Units of containers, and the process of an etcd in one that is not healthy: the node service
-and docker's unit start it again.
+Left out, because it changes by itself: the content of the data directory while etcd runs (outside of its unit, too) or
+is being restarted (its log grows with every election), and the process of an etcd that is not `active`, since systemd
+restarts it. While etcd is active, its process and the revision of its store stand for it. A member that systemd starts
+again and again is given 20 seconds to end that. Units of containers, and the process of an etcd in one that is not
+healthy: the node service and docker's unit start it again.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _SCRIPT = r"""
 export LC_ALL=C
 {look}
 places=({places})
-case $active in inactive|failed) live=(); places+=({data}) ;; *) live=({data}/member) ;; esac
+case $active$(pgrep -x etcd) in inactive|failed) live=(); places+=({data}) ;; *) live=({data}/member) ;; esac
 found=()
 for place in "${{places[@]}}"; do [ -e "$place" ] && found+=("$place"); done
 # What was moved aside in a live data directory counts; the member's own files do not.
