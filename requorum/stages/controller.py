@@ -115,7 +115,8 @@ class Controller(Steps):
             self._refuse(session, str(error))
         self._write("", "")
         if not self._config.option.collectonly:  # no step runs, and the journal goes away under a reader's hands
-            self._follower = Follower(run.journal, self._write, self.mode)
+            workers = getattr(self._config.option, "dist", "no") != "no"
+            self._follower = Follower(run.journal, self._write, self.mode, refusals=workers)
             self._follower.start()
 
     def _tell_undoing(self) -> None:

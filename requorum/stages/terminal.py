@@ -48,10 +48,16 @@ class _Open:
 
 
 class Follower:
-    """Prints the journal of a run in this mode from the first entry on; `write` gets each line and its outcome."""
+    """Prints the journal of a run in this mode from the first entry on; `write` gets each line and its outcome.
 
-    def __init__(self, journal: Journal, write: Callable[[str, str], None], mode: Mode) -> None:
+    `refusals`: also why the steps were not begun, which pytest prints by itself unless a worker found it.
+    """
+
+    def __init__(
+        self, journal: Journal, write: Callable[[str, str], None], mode: Mode, *, refusals: bool = False
+    ) -> None:
         self._tail, self._write, self._plan = Tail(journal.path), write, mode == "plan"
+        self._refusals = refusals
         self._ok = _LOOKED.get(mode, _WORDS["passed"])
         self._steps: dict[str, PlannedStep] = {}
         self._began: dict[str, str] = {}
@@ -106,8 +112,10 @@ class Follower:
             self._write(
                 self._line("waiting", entry, record.step, f"{record.what} (at most {record.seconds:.0f} s)"), ""
             )
-        elif isinstance(record, Noted):
+        elif isinstance(record, Noted) and record.step:
             self._write(self._line("note", entry, record.step, record.text), "")
+        elif isinstance(record, Noted) and self._refusals:
+            self._write(f"refused   {record.text}", "failed")
         elif isinstance(record, ChangeIntended):
             self._open[record.step, record.change] = _Open(entry, record, time.monotonic())
         elif isinstance(record, ChangeEnded):

@@ -8,6 +8,8 @@ import pytest
 from command_line import ROOT, RUNBOOK, run
 from small_project import ORDER, STEPS, Project
 
+from requorum.records import Noted
+
 GOOD = "cluster: prod\nssh: {port: 1}\netcd: {hosts: {a.example.com: {address: 127.0.0.1}}}\n"
 HOST = "import pytest\n\n@pytest.fixture\ndef host():\n    return 'this machine'\n"
 LEAVER = "def pytest_collection_modifyitems(items):\n    del items[2]\n"
@@ -81,7 +83,10 @@ def test_a_plugin_that_leaves_a_step_out_stops_everything(project: Project, args
     (project.folder / "runbook" / "conftest.py").write_text(LEAVER)
     answer = project.run(*args)
     assert_nothing_began(project, answer.exit, answer.output)
-    assert "a recovery runs whole and in order, and 1 steps would be left out, first" in answer.output
+    words = "a recovery runs whole and in order, and 1 steps would be left out, first"
+    told = [line for line in answer.output.splitlines() if words in line]
+    assert [line.split()[0] for line in told] == ["refused" if args else "ERROR:"], answer.output
+    assert [record.text.startswith(words) for record in project.records(Noted)] == [True]
 
 
 def test_a_test_that_is_no_step_stops_everything(project: Project) -> None:
