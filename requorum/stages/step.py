@@ -116,6 +116,7 @@ class Now:
     run: Run
     id: str
     host: str
+    destructive: bool = False
     text: str = ""
     word: Word | None = None
     acted: bool = False
@@ -310,6 +311,8 @@ class action(_Word):  # noqa: N801
         if at.run.mode in ("preconditions", "checks"):
             raise NotToday(self.text)
         self._begin()
+        if at.destructive:  # not before: the preconditions may wait, and refuse
+            note(f"the point of no return: the old cluster {'ends' if at.run.mode == 'recovery' else 'would end'} here")
         at.acted, at.way_back = True, self.way_back
         self._hand = at.run.hand(at.id)
         return self._hand

@@ -135,14 +135,11 @@ class Steps:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
         """Run a step between its two records; whatever ends it is written down."""
-        at = Now(self.run, pyfuncitem.name, host_of(pyfuncitem))
+        at = Now(self.run, pyfuncitem.name, host_of(pyfuncitem), step_of(pyfuncitem).destructive)
         self.run.step = pyfuncitem.name
         enter(at)
         try:
             self.run.journal.add(StepBegan(at.id, at.host))
-            if step_of(pyfuncitem).destructive:
-                ends = "ends" if self.mode == "recovery" else "would end"
-                self.run.journal.add(Noted(at.id, at.host, f"the point of no return: the old cluster {ends} here"))
             try:
                 result = yield
             except NotToday:

@@ -252,6 +252,28 @@ def test_a_failing_precondition_says_what_where_and_what_next(project: Project) 
     assert [record.outcome for record in project.records(StepEnded)] == ["failed", *["blocked"] * 5]
 
 
+END = "the point of no return: the old cluster ends here"
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"), [("precondition", []), ("cut before", []), ("failed", [END]), ("postcondition", [END])]
+)
+def test_the_point_of_no_return_is_told_when_its_action_begins(project: Project, fault: str, said: list[str]) -> None:
+    """Not before: the preconditions may wait for a minute, and refuse."""
+    answer = project.run(at_30_a=fault)
+    assert answer.exit in (1, 2), answer.output
+    assert [record.text for record in project.records(Noted)] == said
+    assert (END in answer.output) == bool(said)
+
+
+@pytest.mark.parametrize(("mode", "said"), [("--plan", 1), ("--preconditions", 0)])
+def test_the_plan_tells_the_point_of_no_return_and_the_preconditions_do_not_come_to_it(
+    project: Project, mode: str, said: int
+) -> None:
+    answer = project.run(mode)
+    assert answer.output.count("the point of no return: the old cluster would end here") == said, answer.output
+
+
 def test_a_precondition_that_fails_on_one_host_lets_its_siblings_finish(project: Project) -> None:
     answer = project.run(at_20_b="precondition")
     answer.assert_told(
