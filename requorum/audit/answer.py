@@ -84,12 +84,23 @@ def _stopped_state(story: Story, stopped_by: tuple[StepStory, ...]) -> str:
     return f"{_count(len(story.touched), 'change')} made before"
 
 
+def _is_empty(story: Story) -> bool:
+    """The cluster is healthy, and was never written to."""
+    last = story.verdicts[-1].verdict if story.verdicts else None
+    return last is not None and last.verdict == "healthy" and NEVER_WRITTEN in last.proof
+
+
 def _finished(story: Story) -> tuple[Tone, str, str, str]:
     """Tone, headline, state and sentence of a run that ended with exit 0."""
     mode = story.run.mode if story.run else "recovery"
     ended = story.ended
     missing = ended.missing if ended else ()
     members = len(missing) + (len(ended.healthy) if ended else 0)
+    if mode != "abort" and not missing and not story.touched and _is_empty(story):
+        sentence = (
+            "Nothing was ever written to this cluster. If it held data, its members were emptied: restore a snapshot."
+        )
+        return "warn", "HEALTHY, AND EMPTY", _state(story), sentence
     if mode == "checks":
         return "good", "CHECKS PASSED", _state(story), "The cluster is as the checks want it."
     if mode == "preconditions":
@@ -111,11 +122,6 @@ def _finished(story: Story) -> tuple[Tone, str, str, str]:
         return "warn", headline, state, f"The cluster takes writes. Run the same command when {names} {verb} back."
     if story.touched:
         return "good", "RECOVERED", f"{members} of {members} members", "You may go on: all is done."
-    if story.verdicts and NEVER_WRITTEN in story.verdicts[-1].verdict.proof:
-        sentence = (
-            "Nothing was ever written to this cluster. If it held data, its members were emptied: restore a snapshot."
-        )
-        return "warn", "HEALTHY, AND EMPTY", _state(story), sentence
     return "good", "HEALTHY", "nothing to do, nothing was changed", "You may go on: nothing is owed."
 
 

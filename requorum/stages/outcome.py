@@ -162,7 +162,7 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
         answer = "none of the steps that are chosen is due on this cluster as it is; nothing was changed"
     elif run.mode != "recovery":
         said = _LOOKED[run.mode] if run.acts or run.mode == "checks" else "there is nothing to do"
-        result, code, answer = run.mode, DONE, f"{said}; nothing was changed"
+        result, code, answer = run.mode, DONE, f"{said}; nothing was changed{_emptiness(first)}"
     else:
         result, code = ("recovered" if found.changed else "healthy"), DONE
         answer = count
@@ -174,8 +174,7 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
             answer += _absence(run, missing)
         if final is not None and not found.changed:
             answer += "; nothing was changed" if missing or run.unseen else "; nothing to do, nothing was changed"
-            if final.verdict is Verdict.HEALTHY and NEVER_WRITTEN in final.proof:
-                answer += f"; {NEVER_WRITTEN}; if it held data, restore a snapshot"
+            answer += _emptiness(final)
     return Ended(
         result=result,
         exit=code,
@@ -186,6 +185,13 @@ def outcome(run: Run, final: Diagnosis | None, *, stopped: bool, refused: str = 
         writable_at=found.writable_at,
         answer=answer,
     )
+
+
+def _emptiness(found: Diagnosis | None) -> str:
+    """What is to be said of a cluster that is healthy and was never written to: its members may have been emptied."""
+    if found is None or found.verdict is not Verdict.HEALTHY or NEVER_WRITTEN not in found.proof:
+        return ""
+    return f"; {NEVER_WRITTEN}; if it held data, restore a snapshot"
 
 
 def _absence(run: Run, missing: tuple[str, ...]) -> str:

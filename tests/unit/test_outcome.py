@@ -90,14 +90,25 @@ def test_what_missing_members_wait_for(tmp_path: Path, rejoin: tuple[str, ...] |
     assert outcome(here, here.diagnosis, stopped=False).answer == said
 
 
-def test_a_cluster_that_was_never_written_to_is_healthy_and_may_have_lost_everything(tmp_path: Path) -> None:
-    here = run(tmp_path, Verdict.HEALTHY)
+@pytest.mark.parametrize(
+    ("mode", "result", "said"),
+    [
+        ("recovery", "healthy", "3 of 3 members; nothing to do, nothing was changed"),
+        ("preconditions", "preconditions", "there is nothing to do; nothing was changed"),
+        ("plan", "plan", "there is nothing to do; nothing was changed"),
+        ("checks", "checks", "every check passed; nothing was changed"),
+    ],
+)
+def test_a_cluster_that_was_never_written_to_is_healthy_and_may_have_lost_everything(
+    tmp_path: Path, mode: Mode, result: str, said: str
+) -> None:
+    here = replace(run(tmp_path, Verdict.HEALTHY), mode=mode)
     whole = replace(here.diagnosis, members=here.inventory.host_names)  # type: ignore[type-var]
-    assert outcome(here, whole, stopped=False).answer == "3 of 3 members; nothing to do, nothing was changed"
-    empty = replace(whole, proof=(NEVER_WRITTEN,))  # type: ignore[type-var]
-    ended = outcome(here, empty, stopped=False)
-    assert (ended.result, ended.exit) == ("healthy", 0)
-    assert ended.answer.endswith("if it held data, restore a snapshot")
+    assert outcome(here, whole, stopped=False).answer == said
+    empty = replace(here, diagnosis=replace(whole, proof=(NEVER_WRITTEN,)))  # type: ignore[type-var]
+    ended = outcome(empty, empty.diagnosis, stopped=False)
+    assert (ended.result, ended.exit) == (result, 0)
+    assert ended.answer == f"{said}; {NEVER_WRITTEN}; if it held data, restore a snapshot"
 
 
 @pytest.mark.parametrize(

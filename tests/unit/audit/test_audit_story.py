@@ -182,13 +182,14 @@ def test_a_healthy_cluster_has_nothing_to_do(told: Told) -> None:
     assert (result.tone, result.headline, result.next_command) == ("good", "HEALTHY", "")
 
 
-def test_a_healthy_cluster_that_was_never_written_to_may_have_lost_everything(told: Told) -> None:
+@pytest.mark.parametrize("mode", ["recovery", "preconditions", "plan", "checks"])
+def test_a_healthy_cluster_that_was_never_written_to_may_have_lost_everything(told: Told, mode: Mode) -> None:
     events: list[Timed] = [
         (0, VerdictGiven("healthy", (NEVER_WRITTEN,), (), "", "", HOSTS)),
         (0, planned()),
         (0, Ended("healthy", 0, "healthy", "", HOSTS, (), "", "")),
     ]
-    result = answer(told(opening(verdict="healthy"), events))
+    result = answer(told(opening(mode, verdict="healthy"), events))
     assert (result.tone, result.headline) == ("warn", "HEALTHY, AND EMPTY")
     assert "restore a snapshot" in result.sentence
 
