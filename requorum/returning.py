@@ -60,10 +60,11 @@ def _over_ssh(host: EtcdHost) -> list[str]:
     remote = Remote(host, connect_seconds=LOOK_SECONDS)
     try:
         remote.connect()
-    except Unreachable as error:
-        return [f"{host.name} answers SSH: {error.found}"] if isinstance(error, NotAdmitted) else []
     except RemoteError as error:
-        return [f"{host.name} answers SSH: {error.found}"]
+        if isinstance(error, Unreachable) and not isinstance(error, NotAdmitted):
+            return []
+        behind = "is behind a jump host that " if error.jump else ""
+        return [f"{host.name} {behind}answers SSH: {error.found}"]
     finally:
         remote.close()
     return [f"{host.name} is reached by SSH"]

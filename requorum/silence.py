@@ -75,7 +75,7 @@ def declare(member: Member, name: str, survey: Survey) -> str:
         cure = facts.advice if facts.alive else f"mend SSH ({facts.advice}), or take the host's power"
         return f"the etcd of {name} lives ({listens}), and SSH does not reach it ({facts.reason}): {cure}"
     if facts.alive:
-        return f"{name} answers and lets nobody in ({facts.reason}): {facts.advice}"
+        return f"{name} {facts.answers} and lets nobody in ({facts.reason}): {facts.advice}"
     return (
         f"{name} is silent ({facts.reason}): bring it up, or, if it will not come back by itself, "
         f"write under etcd.hosts in the inventory: `{name}: {{…, lost: true}}`"

@@ -219,7 +219,7 @@ def _or_silent(name: str, read: Callable[[], Found]) -> Found | Silent:
         raise
     except RemoteError as error:
         alive = isinstance(error, NotAdmitted) or not isinstance(error, Unreachable)
-        return Silent(name, error.found, error.advice, alive)
+        return Silent(name, error.found, error.advice, alive, jump=error.jump)
 
 
 def foreign_urls(reached: Sequence[HostFacts]) -> list[str]:

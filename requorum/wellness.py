@@ -21,7 +21,7 @@ def out_of_reach(facts: AnyFacts | Silent, *, lost: bool) -> tuple[str, str]:
         return f"{facts.reason}; {facts.advice}", "bring it up, or mend its line in the inventory"
     return (
         f"it is declared lost in the inventory (`lost: true`), and silent: {facts.reason}"
-        + (f"; it answers, and could not be read: {facts.advice}" if facts.alive else ""),
+        + (f"; it {facts.answers}, and could not be read: {facts.advice}" if facts.alive else ""),
         "the cluster does without it, and so with less redundancy: bring the host up, empty or as a new one under its name, "
         "and run `pytest runbook/` with this inventory, which takes it in; or, if it is to be no member any more, remove "
         "it from etcd.hosts",

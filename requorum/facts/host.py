@@ -47,13 +47,20 @@ class MissingFact(Exception):
 class Silent:
     """A host of the inventory that could not be asked, and why.
 
-    `alive`: it answered SSH, and did not let us in; so it cannot be given up as lost.
+    `alive`: it answered SSH, and did not let us in; so it cannot be given up as lost. `jump`: a jump host on the way
+    to it did, and as little is known of the host itself.
     """
 
     name: str
     reason: str
     advice: str
     alive: bool = False
+    jump: bool = False
+
+    @property
+    def answers(self) -> str:
+        """Who answered, as the words that follow the host's name."""
+        return "is behind a jump host that answers" if self.jump else "answers"
 
 
 @final

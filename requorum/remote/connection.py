@@ -8,6 +8,8 @@ import shlex
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,7 +123,8 @@ def _check_key(endpoint: Endpoint, key: paramiko.PKey, known: KnownKeys | None) 
     own = next((file for file in endpoint.known_hosts), Path("~/.ssh/known_hosts"))
     names = ",".join(dict.fromkeys(with_port(name, endpoint.port) for name in endpoint.names))
     trust = f"echo {shlex.quote(f'{names} {kind} {base64.b64encode(blob).decode()}')} >> {own}"
-    check = "compare it on the host's console with `for k in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $k; done`"
+    keys = "`for k in /etc/ssh/ssh_host_*_key.pub; do ssh-keygen -lf $k; done`"
+    check = f"compare it on the console of {endpoint.host} with {keys}"
     if same:
         entry = same[0]
         raise ChangedHostKey(
@@ -205,6 +208,23 @@ def _open_one(endpoint: Endpoint, through: Connection | None, seconds: float) ->
     return connection
 
 
+@contextmanager
+def _telling_whose(jump: Endpoint, endpoint: Endpoint) -> Iterator[None]:
+    """What goes wrong at a jump host is told of it, and not of the host to which it leads."""
+    try:
+        yield
+    except RemoteError as error:
+        says = ", shows" if isinstance(error, (UnknownHostKey, ChangedHostKey)) else ":"
+        whose = f"the jump host {jump.host} ({jump.address} port {jump.port}), on the way to {endpoint.host}"
+        raise type(error)(
+            endpoint.host,
+            expected=error.expected,
+            found=f"{whose}{says} {error.found}",
+            advice=error.advice,
+            jump=True,
+        ) from None
+
+
 def connect(endpoint: Endpoint, seconds: float) -> Connection:
     """A connection to the endpoint, through its jump hosts, logged in.
 
@@ -215,7 +235,8 @@ def connect(endpoint: Endpoint, seconds: float) -> Connection:
     through: Connection | None = None
     try:
         for jump in endpoint.jumps:
-            through = _open_one(jump, through, seconds)
+            with _telling_whose(jump, endpoint):
+                through = _open_one(jump, through, seconds)
         return _open_one(endpoint, through, seconds)
     except BaseException:
         if through is not None:

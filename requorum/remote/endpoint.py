@@ -42,7 +42,7 @@ class Host(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One sshd, and all that is needed to log in to it.
+    """One sshd, and all that is needed to log in to it; `host` is its name in the inventory, or in ssh_config.
 
     `names` are what its key may be known under, in the order in which they are looked up. `identities` are key files
     to try before the agent's; with `only_identities` nothing else is tried. `jumps` are passed through first.
@@ -132,14 +132,14 @@ def _split_jump(jump: str) -> tuple[str | None, str, int | None]:
     return user, bracketed or plain, None if port is None else int(port)
 
 
-def _jump(config: paramiko.SSHConfig, host: str, jump: str, depth: int) -> tuple[Endpoint, ...]:
+def _jump(config: paramiko.SSHConfig, jump: str, depth: int) -> tuple[Endpoint, ...]:
     user, name, port = _split_jump(jump)
     if depth >= MAX_JUMPS:
         raise ValueError(f"ProxyJump leads through more than {MAX_JUMPS} hosts: {name} may lead to itself")
     settings = _Settings((config.lookup(name),))
     address = settings.get("hostname") or name
     endpoint = Endpoint(
-        host=f"{host} (through {name})",
+        host=name,
         address=address,
         port=port or settings.port() or 22,
         user=user or settings.get("user") or getpass.getuser(),
@@ -149,18 +149,18 @@ def _jump(config: paramiko.SSHConfig, host: str, jump: str, depth: int) -> tuple
         only_identities=settings.get("identitiesonly") == "yes",
         proxy_command=settings.get("proxycommand"),
     )
-    return (*_jumps(config, host, settings, depth + 1), endpoint)
+    return (*_jumps(config, settings, depth + 1), endpoint)
 
 
-def _jumps(config: paramiko.SSHConfig, host: str, settings: _Settings, depth: int) -> tuple[Endpoint, ...]:
+def _jumps(config: paramiko.SSHConfig, settings: _Settings, depth: int) -> tuple[Endpoint, ...]:
     value = settings.get("proxyjump")
     if value is None or value.lower() == "none":
         return ()
     first, *rest = value.split(",")
     # Only the first of a chain may itself need a jump: the others are reached from the one before.
-    chain = list(_jump(config, host, first, depth))
+    chain = list(_jump(config, first, depth))
     for jump in rest:
-        chain.append(_jump(config, host, jump, depth)[-1])
+        chain.append(_jump(config, jump, depth)[-1])
     return tuple(chain)
 
 
@@ -188,7 +188,7 @@ def resolve(host: Host) -> Endpoint:
             identities=settings.identities() if identity is None else (identity.expanduser(),),
             only_identities=identity is not None or settings.get("identitiesonly") == "yes",
             proxy_command=settings.get("proxycommand"),
-            jumps=_jumps(config, host.name, settings, 0),
+            jumps=_jumps(config, settings, 0),
         )
     except (OSError, ValueError, KeyError, ImportError, paramiko.SSHException) as error:
         # ImportError: `Match exec` needs a package (invoke) that we do without

@@ -6,29 +6,31 @@ from __future__ import annotations
 class RemoteError(Exception):
     """A command on a host did not give an answer that can be used.
 
-    `host` is its name in the inventory; `expected`, `found` and `advice` are for a reader at 3 a.m.
+    `host` is its name in the inventory; `expected`, `found` and `advice` are for a reader at 3 a.m. `jump`: what was
+    found is of a jump host on the way to it.
     Where it is not one of the subclasses, the command did not begin on the host; or it ended with an exit code that
     `fetch` cannot use.
     """
 
-    def __init__(self, host: str, *, expected: str, found: str, advice: str) -> None:
+    def __init__(self, host: str, *, expected: str, found: str, advice: str, jump: bool = False) -> None:
         super().__init__(host, expected, found, advice)
         self.host = host
         self.expected = expected
         self.found = found
         self.advice = advice
+        self.jump = jump
 
     def __str__(self) -> str:
         return f"{self.host}: expected {self.expected}; found {self.found}. Next: {self.advice}"
 
-    def __reduce__(self) -> tuple[object, tuple[type[RemoteError], tuple[str, str, str, str]]]:
+    def __reduce__(self) -> tuple[object, tuple[type[RemoteError], tuple[str, str, str, str], bool]]:
         # Exceptions cross process borders under xdist; the keyword-only arguments need help with that.
-        return _rebuild, (type(self), (self.host, self.expected, self.found, self.advice))
+        return _rebuild, (type(self), (self.host, self.expected, self.found, self.advice), self.jump)
 
 
-def _rebuild(kind: type[RemoteError], fields: tuple[str, str, str, str]) -> RemoteError:
+def _rebuild(kind: type[RemoteError], fields: tuple[str, str, str, str], jump: bool) -> RemoteError:
     host, expected, found, advice = fields
-    return kind(host, expected=expected, found=found, advice=advice)
+    return kind(host, expected=expected, found=found, advice=advice, jump=jump)
 
 
 class Unreachable(RemoteError):

@@ -202,8 +202,8 @@ def _absence(run: Run, missing: tuple[str, ...]) -> str:
     shut = [host for name in away if isinstance(host := run.everybody.get(name), Silent) and host.alive]
     away = [name for name in away if name not in {host.name for host in shut}]
     words = "".join(
-        f"; {_short(host.name, run)} answers, and could not be read ({host.reason}): {host.advice}; then run the same command "
-        "again"
+        f"; {_short(host.name, run)} {host.answers}, and could not be read ({host.reason}): {host.advice}; then run the same "
+        "command again"
         for host in shut
     )
     for names, one, more, what in (

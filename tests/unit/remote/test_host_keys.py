@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import pytest
 from loopback_sshd import NAME, Sshd, Start, fingerprint, keygen, public
 
+from requorum.facts.host import Silent
 from requorum.inventory import EtcdHost
 from requorum.remote import ChangedHostKey, Remote, UnknownHostKey
 from requorum.remote.known_hosts import lookup
+from requorum.survey import Surveyor
 
 Connect = Callable[[EtcdHost], Remote]
 
@@ -45,6 +48,58 @@ def test_changed_key_stops_and_the_command_given_replaces_it(sshd: Sshd, connect
     assert fingerprint(sshd.host_key) in error.found
     trust(error.advice)
     connect_to(sshd.host(known_hosts=known)).connect()
+
+
+def through_jump(home: Path, jump: Sshd, known: Path) -> None:
+    """The host is reached through a jump host, whose key is looked for in `known`."""
+    (home / ".ssh/config").write_text(
+        f"Host {NAME}\n  ProxyJump jump\nHost jump\n  HostName 127.0.0.1\n  Port {jump.port}\n"
+        f"  IdentityFile {jump.user_key}\n  UserKnownHostsFile {known}\n"
+    )
+
+
+@pytest.mark.parametrize("changed", [False, True], ids=["unknown", "changed"])
+def test_the_key_of_a_jump_host_is_told_as_its_own(
+    sshd: Sshd, start_sshd: Start, connect_to: Connect, operator_home: Path, tmp_path: Path, changed: bool
+) -> None:
+    """Compared on the host's console, it would never be the same."""
+    known, jump = tmp_path / "known", start_sshd()
+    known.write_text(f"[127.0.0.1]:{jump.port} {public(keygen(tmp_path / 'other'))}\n" if changed else "")
+    through_jump(operator_home, jump, known)
+    with pytest.raises(ChangedHostKey if changed else UnknownHostKey) as caught:
+        connect_to(sshd.host()).run("true")
+    error = caught.value
+    whose = f"the jump host jump (127.0.0.1 port {jump.port}), on the way to {NAME}, shows the ssh-ed25519 key "
+    assert (error.host, error.jump) == (NAME, True)
+    assert error.found.startswith(f"{whose}{fingerprint(jump.host_key)}")
+    assert "compare it on the console of jump with" in error.advice
+    assert pickle.loads(pickle.dumps(error)).jump  # under xdist it comes from a worker
+    trust(error.advice)
+    assert connect_to(sshd.host()).run("echo in").stdout == "in\n"
+
+
+def test_a_host_behind_a_jump_host_of_another_key_is_said_to_be_behind_it(
+    sshd: Sshd, start_sshd: Start, operator_home: Path, tmp_path: Path
+) -> None:
+    """Nothing is known of the host: neither that it answers, nor that it is lost."""
+    known, jump = tmp_path / "known", start_sshd()
+    known.touch()
+    through_jump(operator_home, jump, known)
+    found = Surveyor({NAME: Remote(sshd.host(), connect_seconds=5)}, "/backup").one_or_silent(NAME)
+    assert isinstance(found, Silent)
+    assert (found.alive, found.answers) == (True, "is behind a jump host that answers")
+    assert found.reason.startswith("the jump host jump (")
+
+
+def test_the_key_of_a_host_behind_a_jump_host_is_its_own(
+    sshd: Sshd, start_sshd: Start, connect_to: Connect, operator_home: Path, tmp_path: Path
+) -> None:
+    known, jump = tmp_path / "known", start_sshd()
+    known.touch()
+    through_jump(operator_home, jump, jump.known_hosts)
+    with pytest.raises(UnknownHostKey) as caught:
+        connect_to(sshd.host(known_hosts=known)).run("true")
+    assert (caught.value.jump, caught.value.found.startswith("the ssh-ed25519 key")) == (False, True)
 
 
 def test_revoked_key_stops(sshd: Sshd, connect_to: Connect, tmp_path: Path) -> None:
