@@ -22,11 +22,17 @@ Labs = Callable[..., Lab]
 pytest.register_assert_rewrite("runbook_runs", "hazards")  # what differs is in the message
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Before `-m` is looked at; a test that a row of docs/hazards.md links to is a `hazard`."""
     here = Path(__file__).parent
+    rows = (here.parents[1] / "docs/hazards.md").read_text(encoding="utf-8")
     for item in items:
-        if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.rehearsal)
+        if not item.path.is_relative_to(here):
+            continue
+        item.add_marker(pytest.mark.rehearsal)
+        if isinstance(item, pytest.Function) and f"[{item.originalname}](../tests/rehearsal/{item.path.name})" in rows:
+            item.add_marker(pytest.mark.hazard)
 
 
 def _remove_leftovers() -> None:

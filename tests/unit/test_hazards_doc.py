@@ -12,9 +12,9 @@ DOC = PROJECT / "docs/hazards.md"
 LINK = re.compile(r"\[(test_\w+)\]\(\.\./(tests/rehearsal/\w+\.py)\)")
 
 
-def collected() -> set[str]:
-    """The test functions of all rehearsals, each with its file."""
-    words = ("-m", "pytest", "tests/rehearsal", "--collect-only", "-q", "-p", "no:xdist")
+def collected(*chosen: str) -> set[str]:
+    """The test functions of all rehearsals (or those chosen), each with its file."""
+    words = ("-m", "pytest", "tests/rehearsal", *chosen, "--collect-only", "-q", "-p", "no:xdist")
     done = subprocess.run(
         [sys.executable, *words], cwd=PROJECT, capture_output=True, text=True, check=True, timeout=120
     )
@@ -28,3 +28,5 @@ def test_every_row_has_its_test_and_every_hazard_test_its_row() -> None:
     there = collected()
     assert sorted(told - there) == []
     assert sorted(one for one in there - told if one.startswith("tests/rehearsal/test_hazards_")) == []
+    assert "`pytest tests/rehearsal -m hazard`" in DOC.read_text(encoding="utf-8")
+    assert sorted(collected("-m", "hazard") ^ told) == []
