@@ -56,6 +56,11 @@ def healthy(lab: Lab, says: Iterable[str], *, inventory: Path | None = None) -> 
     return done
 
 
+def assert_never_forced(done: Done) -> None:
+    """The run recovered with the quorum: nothing was forced."""
+    assert "test_force_new_cluster" not in done.journal.read_text(encoding="utf-8")
+
+
 def holding(lab: Lab, name: str, then: Callable[[], None]) -> list[Write]:
     """200 keys are written, all acknowledged; then `then` makes the state called `name`. Returns the writes."""
 

@@ -74,16 +74,20 @@ def _no_binary(lab: Lab) -> None:
     lab.run("etcd-1", "mv /usr/bin/etcd /root/; systemctl start etcd || true")
 
 
-CAUSES: dict[str, tuple[Callable[[Lab], None], str]] = {
-    "disabled": (_disabled, "systemctl start etcd"),
-    "foreign-data": (_foreign, "/member is not etcd's to read and write"),
-    "full-disk": (_full_disk, "bytes free: make room"),
-    "expired-server-certificate": (_expired_server, "/etc/etcd/server.crt is valid from"),
-    "expired-peer-certificate": (_expired_peer, "/etc/etcd/peer.crt is valid from"),
-    "expired-ca": (_expired_ca, "the CA in /etc/etcd/ca.crt expired on"),
-    "clock-an-hour-behind": (_an_hour_behind, "/etc/etcd/peer.crt is valid from"),
-    "port-taken": (_port_taken, "another process listens on port 2380"),
-    "wrong-peer-url": (_wrong_peer_url, "correct ETCD_INITIAL_ADVERTISE_PEER_URLS"),
-    "no-binary": (_no_binary, "etcd is not installed, or does not run"),
+HOST = "etcd-1.example.com"
+CAUSES: dict[str, tuple[Callable[[Lab], None], list[str]]] = {
+    "disabled": (_disabled, [f"{HOST}: systemctl start etcd"]),
+    "foreign-data": (_foreign, [f"{HOST}: /var/lib/etcd/member is not etcd's to read and write"]),
+    "full-disk": (_full_disk, [f"{HOST}: the file system of /var/lib/etcd has 0 bytes free: make room"]),
+    "expired-server-certificate": (_expired_server, [f"{HOST}: /etc/etcd/server.crt is valid from"]),
+    "expired-peer-certificate": (_expired_peer, [f"{HOST}: /etc/etcd/peer.crt is valid from"]),
+    "expired-ca": (_expired_ca, [f"{HOST}: the CA in /etc/etcd/ca.crt expired on"]),
+    "clock-an-hour-behind": (_an_hour_behind, [f"{HOST}: /etc/etcd/peer.crt is valid from"]),
+    "port-taken": (_port_taken, [f"{HOST}: another process listens on port 2380"]),
+    "wrong-peer-url": (
+        _wrong_peer_url,
+        [f"{HOST}: /etc/etcd/etcd.conf advertises https://10.9.9.9:2380", "correct ETCD_INITIAL_"],
+    ),
+    "no-binary": (_no_binary, [f"{HOST}: etcd is not installed, or does not run"]),
 }
 """Why etcd-1 does not run although it has its data; etcd-2 is stopped. Name → how, and the words that name the cause."""

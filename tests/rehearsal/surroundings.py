@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +40,12 @@ def users_on(lab: Lab) -> list[Write]:
     for words in ("user add root:secret", "role add root", "user grant-role root root", "auth enable"):
         lab.etcdctl("etcd-0", words)
     return writes
+
+
+def fingerprint(lab: Lab, host: str) -> str:
+    """The fingerprint of a host's key, as `ssh-keygen -lf` shows it."""
+    blob = base64.b64decode((lab.secrets / host / "ssh_host_ed25519_key.pub").read_text(encoding="ascii").split()[1])
+    return f"SHA256:{base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip('=')}"
 
 
 def known_as(lab: Lab, to: Path, pairs: dict[str, str]) -> Path:

@@ -149,7 +149,8 @@ def test_with_a_quorum_a_removal_is_the_point_of_no_return(lab3: Lab) -> None:
     killed(lab3, "test_fence[etcd-2.example.com] change 3")
     assert_undone(run(lab3, "--abort"), before, lab3)
     killed(lab3, "test_remove_failed[etcd-0.example.com] change 1")
-    assert_refused(lab3, "the point of no return has passed", "no longer in it")
+    gone = "no longer in it: etcd-2.example.com"
+    assert_refused(lab3, "the point of no return has passed", gone, "finish the recovery")
     assert run(lab3).exit == 0
     assert_whole(lab3, writes)
 
@@ -159,7 +160,7 @@ def test_what_somebody_else_edited_is_not_overwritten(lab3: Lab) -> None:
     lost(lab3)
     killed(lab3, STOPPED)
     lab3.run("etcd-0", "echo '# mine' >> /etc/etcd/etcd.conf")
-    assert_refused(lab3, "somebody else has edited it", "abort again")
+    assert_refused(lab3, "/etc/etcd/etcd.conf", "somebody else has edited it (backup: /backup/", "abort again")
 
 
 @full

@@ -250,7 +250,8 @@ def test_a_new_host_and_no_ca(lab3: Lab, tmp_path: Path) -> None:
     lab3.boot(CA_HOST, new=True, certificates=False)
     lab3.destroy_data(NEW)
     lab3.boot(NEW)
-    assert_refused(lab3, "it needs certificates (server, peer), and no reached host holds the CA's key", "`rejoin:`")
+    needs = "it needs certificates (server, peer), and no reached host holds the CA's key"
+    assert_refused(lab3, needs, "Bring its host back", "`rejoin:`")
     inventory = edited(lab3, tmp_path / "inventory.yaml", ("  hosts:\n", f"  rejoin: [{NEW}.example.com]\n  hosts:\n"))
     done = run(lab3, inventory=inventory)
     assert_told(done, exit=0, outcome="recovered", verdict="lost", says=["2 of 3 members"])

@@ -200,6 +200,7 @@ def test_a_stopped_member_that_was_given_up(labs: Labs, tmp_path: Path) -> None:
         clients.load.wait_for(20)
         done = run(lab, inventory=inventory)
         assert_told(done, exit=6, outcome="refused", verdict="degraded", says=["has its data", "systemctl start etcd"])
+        assert done.summary["changes_made"] == 0
         start(lab, gone)
         lab.wait_healthy()
     assert errors(clients.load.puts) == []

@@ -209,7 +209,8 @@ def test_the_v2_data_is_gone(flannel3: Lab) -> None:
     lab.break_hosts(lost, "destroyed")
     done = run(lab)
     assert done.exit == 1, done.output
-    says = ["etcd here has no network of Flannel below /openshift.com/network", "flanneld was not restarted"]
+    why = "etcd here has no network of Flannel below /openshift.com/network"
+    says = ["FAILED   71", why, "flanneld was not restarted"]
     assert_told(done, exit=1, outcome="failed", verdict="lost", says=says)
     lab.wait_healthy(within=15)
     assert confs(lab) == before

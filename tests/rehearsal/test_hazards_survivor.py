@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import re
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,7 +59,11 @@ def _named(lab: Lab, to: Path, survivor: str, more: str = "") -> Path:
 def test_the_freshest_is_stopped_and_a_stale_one_runs(labs: Labs) -> None:
     lab5 = labs(members=5)
     _stale_runs(lab5)
-    says = ["candidate etcd-4.example.com", "the survivor is etcd-0.example.com: no candidate holds more"]
+    says = [
+        "candidate etcd-4.example.com",
+        "candidate etcd-0.example.com",
+        "the survivor is etcd-0.example.com: no candidate holds more",
+    ]
     may_go_on(lab5, says)
 
 
@@ -67,7 +72,10 @@ def test_the_inventory_names_a_stale_one(labs: Labs, tmp_path: Path) -> None:
     lab5 = labs(members=5)
     _stale_runs(lab5)
     says = [f"it lacks {LATER} revisions", "etcd-0.example.com holds more", "accept_loss: true", "survivor: auto"]
-    refused(lab5, "unproven", says, inventory=_named(lab5, tmp_path / "i.yaml", "etcd-4"))
+    done = refused(lab5, "unproven", says, inventory=_named(lab5, tmp_path / "i.yaml", "etcd-4"))
+    entries = re.search(r"and (\d+) log entries of etcd-0\.example\.com", done.output)
+    assert entries, done.output
+    assert int(entries[1]) >= LATER
 
 
 @full
@@ -126,12 +134,26 @@ def _flipped(log: bytes) -> bytes:
     return log[:at] + bytes([log[at] ^ 1]) + log[at + 1 :]
 
 
+AHEAD = "its database (member/snap/db) is ahead of its log: expected entry "
+
 DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes], list[str]]] = {
-    "corrupt-database": ("db", lambda db: bytes(8192) + db[8192:], ["the database cannot be read"]),
-    "truncated-database": ("db", lambda db: db[: len(db) // 2], ["the database cannot be read"]),
-    "corrupt-log": ("log", _flipped, ["the write-ahead log cannot be read"]),
-    "truncated-log": ("log", lambda log: log[:4096], ["etcd-0.example.com"]),
-    "database-ahead-of-log": ("log", lambda log: _cut_behind_entry(log, 20), ["etcd-0.example.com"]),
+    "corrupt-database": (
+        "db",
+        lambda db: bytes(8192) + db[8192:],
+        ["the database cannot be read: expected a bbolt meta page, found none"],
+    ),
+    "truncated-database": (
+        "db",
+        lambda db: db[: len(db) // 2],
+        ["the database cannot be read: expected page ", ", found the end of the file"],
+    ),
+    "corrupt-log": (
+        "log",
+        _flipped,
+        [".wal: at byte ", ": expected a whole record, found a record with the checksum "],
+    ),
+    "truncated-log": ("log", lambda log: log[:4096], [AHEAD]),
+    "database-ahead-of-log": ("log", lambda log: _cut_behind_entry(log, 20), [AHEAD]),
 }
 """What is wrong with the only data there is. Name → file, what becomes of it, what is said of it."""
 
@@ -143,7 +165,7 @@ def test_the_only_data_is_damaged(lab3: Lab, damage: str) -> None:
     kind, change, says = DAMAGES[damage]
     broken(lab3, LOST, "destroyed")
     _change(lab3, kind, change)
-    refused(lab3, "unproven", says)
+    refused(lab3, "unproven", ["etcd-0.example.com", *says])
 
 
 @full
@@ -153,6 +175,9 @@ def test_the_database_is_ahead_of_the_commit_index(lab3: Lab) -> None:
     _change(lab3, "log", lambda log: _cut_behind_entry(log, 1))
     done = run(lab3)
     assert_told(done, exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members"])
+    ahead = re.search(r"is ahead of its commit index on disk \((\d+) to (\d+)\)", done.output)
+    assert ahead, done.output
+    assert int(ahead[1]) > int(ahead[2])
     assert_whole(lab3, writes)
 
 
@@ -209,6 +234,7 @@ def test_a_learner_outlives_the_force(lab3: Lab) -> None:
     empty(lab3, ["etcd-1"])
     done = run(lab3)
     assert_told(done, exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members"])
+    assert "etcdctl member remove" in done.journal.read_text(encoding="utf-8"), "of the learner"
     assert_whole(lab3, writes)
     assert left_behind(lab3) == []
 
@@ -219,4 +245,5 @@ def test_only_a_removed_member_has_data(lab3: Lab) -> None:
     show = "systemctl show --property=ActiveState --value etcd"
     wait.until(lambda: lab3.run("etcd-2", show).stdout.strip() == "inactive", "etcd-2 has ended", 30)
     empty(lab3, ["etcd-0", "etcd-1"])
-    refused(lab3, "unproven", ["etcd-2.example.com", "restore"])
+    says = ["etcd-2.example.com cannot be the survivor: it is not in its own member list (it was removed)"]
+    refused(lab3, "unproven", [*says, "restore from a snapshot"])

@@ -77,4 +77,5 @@ def test_a_run_that_was_killed_has_marked_hosts_that_founded_a_cluster_since(lab
     written(lab3, 100, LOST)
     stop(lab3, LOST)
     says = ["two clusters under the same IDs", "hold different entries under the number", "do not start etcd on both"]
-    refused(lab3, "unproven", says)
+    done = refused(lab3, "unproven", says)
+    assert "systemctl start etcd" not in done.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from sabotage import lost
 
 from lab import Lab, checksums, wait
 from requorum.journal import Journal
-from requorum.records import ChangeIntended
+from requorum.records import ChangeIntended, StepBegan
 
 LOCK = "/run/lock/requorum.lock"
 OTHERS = ["another run is under way on etcd-0.example.com, etcd-1.example.com, etcd-2.example.com: run ", "since 20"]
@@ -62,6 +63,34 @@ def _at_rest(lab: Lab) -> dict[str, dict[str, str]]:
 
     wait.until(still, "the hosts are at rest", 30)
     return seen[-1]
+
+
+@pytest.mark.full
+def test_another_run_is_under_way(lab3: Lab, tmp_path: Path) -> None:
+    """On this machine, with this folder of reports; the first one stands still in its first step."""
+    lost(lab3)
+    before = folders(lab3)
+    with started(lab3, output=tmp_path / "first") as first:
+
+        def began() -> bool:
+            new = folders(lab3) - before
+            return any(isinstance(e.record, StepBegan) for f in new for e in Journal(f / "journal.jsonl").entries())
+
+        wait.until(began, "the first run has begun a step", 60)
+        os.killpg(first.pid, signal.SIGSTOP)
+        try:
+            at_rest = lab3.checksums()
+            second = run(lab3)
+            assert checksums.changes(at_rest, lab3.checksums()) == []
+        finally:
+            os.killpg(first.pid, signal.SIGCONT)
+        assert (second.exit, second.summary["class"]) == (6, "refused"), second.output
+        (folder,) = folders(lab3) - before - {second.folder}
+        words = f"another run is under way: run {folder.name} by {getpass.getuser()}@"
+        assert words in second.output, second.output
+        assert f"process {first.pid}" in second.output, second.output
+        assert "nothing was changed" in second.output
+        assert first.wait(120) == 0, (tmp_path / "first").read_text(encoding="utf-8")
 
 
 def test_a_second_operator_is_refused_by_name(lab3: Lab, tmp_path: Path) -> None:
