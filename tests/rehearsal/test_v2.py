@@ -178,7 +178,6 @@ for word; do case $word in --backup-dir=*) to=${{word#*=}};; esac; done
     )
     done = run(lab)
     assert done.exit == 1, done.output
-    print(done.output)
     assert "FAILED   2" in done.output, done.output
     assert "the point of no return: the old cluster ends here" not in done.output
     lab.run(SURVIVOR, "rm /usr/local/bin/etcdctl; rm -rf /backup/etcd-v2-*")
