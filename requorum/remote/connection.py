@@ -145,9 +145,8 @@ def _check_key(endpoint: Endpoint, key: paramiko.PKey, known: KnownKeys | None) 
     entry = next(entry for entry in known.keys if entry.type == kind)
     raise ChangedHostKey(
         endpoint.host,
-        expected=f"the {kind} key {fingerprint(entry.blob)}, known for {known.name}"
-        f" from {entry.file} line {entry.line}",
-        found=shown,
+        expected=f"the {kind} key known for {known.name} from {entry.file} line {entry.line}",
+        found=f"{shown}, where {fingerprint(entry.blob)} is known",
         advice=f"was the host reinstalled, or is its address another machine's now? If not, somebody may be listening."
         f" {check}; only if it is the same: ssh-keygen -R {shlex.quote(known.name)} -f {entry.file} && {trust}",
     )
