@@ -231,7 +231,7 @@ def test_a_firewall_between_the_peers(lost: Lab, behind: str, verdict: str) -> N
     """SSH goes through, port 2380 does not."""
     firewall(lost, behind, verdict)
     other = {"etcd-0": "etcd-1", "etcd-2": "etcd-0"}[behind]
-    url = f"https://{lost.host(behind).address}:2380 (of {lost.host(behind).name})"
+    url = f"{lost.host(behind).address}:2380 (of {lost.host(behind).name})"
     refused(lost, "lost", [f"{url} cannot be reached from {lost.host(other).name}", "open port 2380"])
 
 
