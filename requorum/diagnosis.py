@@ -77,7 +77,7 @@ def diagnose(inventory: Inventory, survey: Survey) -> Diagnosis:
         return _unproven(("no host of the inventory could be reached",), reasons(survey))
     old = outlived(reached)
     copies = twins([facts for facts in reached if facts.name not in old])
-    standing = contradictions(reached, inventory.etcd.runtime), obstacles(reached, inventory.all_names), copies
+    standing = contradictions(reached, inventory.etcd.runtime), obstacles(reached, inventory), copies
     for proof, advice in standing:
         if proof:
             return _unproven(tuple(proof), tuple(advice))

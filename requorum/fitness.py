@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import PurePosixPath
 
 from requorum.causes import cannot_start, masked, taken_ports
@@ -20,6 +21,12 @@ SCRATCH_ROOM = 128 << 20
 
 NOT_ROOT = "the commands do not run as root: log in as root, or set `sudo: true` under ssh"
 
+_NAMED = 3
+"""How many of the things are named that are not etcd's."""
+_OF_DATA = re.compile(r"(member|snap|wal|proxy|etcd|backup|openshift-backup|lost\+found).*|.*\.(db|bak|old|tar|gz|tgz)")
+_OF_LOG = re.compile(r".*\.(wal|tmp|broken|bak|old)|(openshift-backup|lost\+found).*")
+"""Names in an emptied directory that etcd, Requorum, or somebody who put etcd's files aside would give."""
+
 _TAKE_AWAY = (
     "At its next start it would throw every other member out; take it away, systemctl daemon-reload, restart etcd"
 )
@@ -31,9 +38,9 @@ def unfit(facts: HostFacts, backup: PurePosixPath, *, survivor: str = "") -> lis
     On the `survivor`, unless it answers and does not force, etcd is to be started again with the data that it has.
     """
     starts = facts.name == survivor and (facts.forced or not facts.api.answers)
-    found = []
+    found = _of_the_system(facts)
     plainly = (one for one in (facts.conf.data_dir, facts.conf.wal_dir) if one and backup.is_relative_to(one))
-    if inside := facts.machine.backup_inside or next(plainly, ""):
+    if not found and (inside := facts.machine.backup_inside or next(plainly, "")):
         found.append(f"the backup directory {backup} lies in {inside}, which it is to keep: choose another one")
     if facts.machine.uid != 0:
         found.append(NOT_ROOT)
@@ -86,6 +93,54 @@ def _strays(facts: HostFacts, *, starts: bool) -> list[str]:
         for process in facts.processes
         if not process.belongs_to(runtime.unit)
     ]
+
+
+def _of_the_system(facts: HostFacts) -> list[str]:
+    """Why a data directory cannot be etcd's own, whatever lies in it: folders that the host needs are it, or in it.
+
+    All that it holds is backed up, and moved aside where the host joins: with ``/var/lib`` that is the end of the host.
+    Whatever else lies beside etcd's data in a directory of etcd's own is no reason: it is moved aside with it, and kept.
+    """
+    directories = (
+        ("data directory", "ETCD_DATA_DIR", facts.conf.data_dir, facts.machine.data_needed),
+        ("directory of the log", "ETCD_WAL_DIR", facts.conf.own_wal_dir, facts.machine.wal_needed),
+    )
+    return [
+        f"the {what} {path} is to be etcd's own, and is, or holds, {_some(needed)}, which must stay where it is: "
+        f"correct {key} in {etcd_conf.PATH}; if etcd's data lies there, move it into a directory of its own"
+        for what, key, path, needed in directories
+        if needed
+    ]
+
+
+def _of_others(facts: HostFacts) -> list[str]:
+    """Why an emptied data directory is perhaps not etcd's, though no folder of the system: what it holds looks otherwise.
+
+    Asked of a joiner, where all of it would be moved aside. What a user of etcd's own owns is etcd's; where etcd is root,
+    as in a container, that says nothing.
+    """
+    machine, found = facts.machine, []
+    owned = facts.unit.user not in ("", "root") and machine.data_foreign != facts.conf.data_dir
+    others = [name for name in machine.data_entries if not _OF_DATA.fullmatch(name)]
+    if others and not owned and "member" not in machine.data_entries and not machine.data_needed:
+        found.append(_not_etcds(f"the data directory {facts.conf.data_dir}", "ETCD_DATA_DIR", others))
+    others = [name for name in machine.wal_entries if not _OF_LOG.fullmatch(name)]
+    if others and not machine.data_has_wal and not machine.wal_needed:
+        found.append(_not_etcds(f"the directory of the log {facts.conf.wal_dir}", "ETCD_WAL_DIR", others))
+    return found
+
+
+def _not_etcds(where: str, key: str, others: Sequence[str]) -> str:
+    return (
+        f"{where} holds no data of etcd, and things that are not etcd's: {_some(others)}: is it etcd's own? Correct {key} "
+        f"in {etcd_conf.PATH}, or move them away"
+    )
+
+
+def _some(found: Sequence[str]) -> str:
+    names = list(dict.fromkeys(found))
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _other_log(facts: HostFacts, process: Process) -> bool:
@@ -170,7 +225,7 @@ def cannot_join(
         )
     if not joiner.machine.data_there:
         found.append(f"the data directory {joiner.conf.data_dir} is not there: make it, owned by etcd's user")
-    return found
+    return found + _of_others(joiner)
 
 
 def _release(version: str) -> tuple[int, ...]:

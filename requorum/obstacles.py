@@ -23,13 +23,14 @@ def answered_by_v2(reached: Sequence[HostFacts]) -> str:
     return f"no host answers the v3 API, and the v2 API of {spoken} says that a member is healthy" if spoken else ""
 
 
-def obstacles(reached: Sequence[HostFacts], names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What stands in the way of any verdict on these hosts, and what to do about it; empty where nothing does.
-
-    `names` are those of every host of the inventory.
-    """
-    proof, advice = mistaken(reached, (), names)
+def obstacles(reached: Sequence[HostFacts], inventory: Inventory) -> tuple[list[str], list[str]]:
+    """What stands in the way of any verdict on these hosts, and what to do about it; empty where nothing does."""
+    proof, advice = mistaken(reached, (), inventory.all_names)
     for facts in reached:
+        if facts.mark is not None and facts.mark.cluster != inventory.cluster:
+            of = facts.mark.cluster
+            proof.append(f"the mark on {facts.name} is of the cluster {of}, and the inventory of {inventory.cluster}")
+            advice.append(f"use the inventory of {of}; if this one has another name for it, write `cluster: {of}`")
         on_disk = facts.data is not None and facts.data.db is not None and facts.data.db.auth_enabled
         if on_disk or facts.api.denied:
             proof.append(

@@ -12,7 +12,10 @@ from dataclasses import dataclass, replace
 from requorum.facts.beside import AnyFacts, BesideFacts
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.mark import Mark
+from requorum.facts.master_config import host_of
 from requorum.inventory import Inventory
+from requorum.lineage import own_id
+from requorum.naming import places
 from requorum.obstacles import mistaken, obstacles
 
 NOBODY: Mapping[str, BesideFacts | Silent] = {}
@@ -78,15 +81,15 @@ def undoing_of(
     ]
     if not marks:
         return Undoing(left=tuple(left))
-    problems, advice = obstacles(reached, inventory.all_names)
+    problems, advice = obstacles(reached, inventory)
     apart = [facts for facts in beside.values() if isinstance(facts, BesideFacts)]
     exchanged, correction = mistaken(apart, reached, inventory.all_names)
     problems += exchanged
     advice += correction
     for found in sorted({replace(mark, found=None) for mark in marks.values()}, key=lambda m: m.recovery):
-        problem, next_ = _passed(found, survey)
-        problems += problem
-        advice += next_
+        for problem, next_ in (_passed(found, survey), _unlisted(found, inventory, survey)):
+            problems += problem
+            advice += next_
     for one in silent:
         if one.alive or not inventory.host(one.name).lost:
             problems.append(f"{one.name} is silent ({one.reason}): it may be fenced by this recovery")
@@ -101,7 +104,7 @@ def undoing_of(
             "left as it is"
         )
     for facts in reached:
-        problem, next_ = _unknown(facts, inventory.cluster)
+        problem, next_ = _unknown(facts)
         problems += problem
         advice += next_
     newest = max(marks.values(), key=lambda m: m.recovery)
@@ -189,14 +192,38 @@ def _passed(mark: Mark, survey: Mapping[str, HostFacts | Silent]) -> tuple[list[
     )
 
 
-def _unknown(facts: HostFacts, cluster: str) -> tuple[list[str], list[str]]:
+def _unlisted(
+    mark: Mark, inventory: Inventory, survey: Mapping[str, HostFacts | Silent]
+) -> tuple[list[str], list[str]]:
+    """Members that the recovery found, and whose hosts the inventory does not have (any more); empty where there are none.
+
+    A mark does not say which hosts were fenced. A host that never was in the inventory was not; it is named too, since
+    that cannot be told from here, and `lost: true` lets the abort pass.
+    """
+    known = places(inventory, survey)
+    here = {own_id(facts) for facts in survey.values() if isinstance(facts, HostFacts)}
+    problems, advice = [], []
+    for line in mark.members:
+        number, _, rest = line.partition(" ")
+        urls = rest.removesuffix(" learner").split(",")
+        if int(number, 16) in here or any(host_of(url) in known for url in urls):
+            continue
+        problems.append(
+            f"no host of the inventory has the member {number} ({', '.join(urls)}) that recovery {mark.recovery} found: it "
+            "may be fenced by this recovery"
+        )
+        advice.append(
+            f"put the host of {', '.join(urls)} back under etcd.hosts in the inventory (with `lost: true` if it will not "
+            "come back), and abort again"
+        )
+    return problems, advice
+
+
+def _unknown(facts: HostFacts) -> tuple[list[str], list[str]]:
     """What on a marked host would have to be guessed, and what to do; empty where nothing would."""
     if facts.mark is None:
         return [], []
     found = facts.mark.found
-    if facts.mark.cluster != cluster:
-        said = f"the mark on {facts.name} is of the cluster {facts.mark.cluster}, and the inventory of {cluster}"
-        return [said], [f"use the inventory of {facts.mark.cluster}"]
     if found is None:
         said = f"the mark on {facts.name} does not say what was found there: it is of an older version"
         return [said], [f"{FINISH}; or undo by hand, with the backups of recovery {facts.mark.recovery}"]

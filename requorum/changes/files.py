@@ -12,6 +12,7 @@ from requorum.changes.change import LABELLED, UNFINISHED, Change, ClientChange, 
 from requorum.facts import etcd_conf, flannel, manifest, mark, master, master_config, unit
 from requorum.facts.beside import Facts
 from requorum.facts.host import HostFacts
+from requorum.facts.shell import NEEDED
 
 
 def replaced(written: str, *, mode: str = "0644", beside: str = '"$path"') -> str:
@@ -167,7 +168,8 @@ class RemoveUnfinished(ClientChange):
 class MoveAside(Change):
     """Move the contents of a data directory into a folder beside them; nothing is deleted.
 
-    A directory that is not `needed` may be missing. One of the log's own may lie on another file system than `to`.
+    What a file system keeps at its root stays (`lost+found`). A folder that the system needs is refused, whatever was
+    surveyed. A directory that is not `needed` may be missing. One of the log's own may lie on another file system than `to`.
     """
 
     data_dir: str
@@ -175,18 +177,21 @@ class MoveAside(Change):
     needed: bool = True
 
     def shown(self) -> str:
-        return f"mv {quote(self.data_dir)}/* {quote(self.to)}/    (all but openshift-backup*)"
+        return f"mv {quote(self.data_dir)}/* {quote(self.to)}/    (all but openshift-backup*, lost+found)"
 
     def test(self) -> str:
         emptied = f'left=$({self._left()}) && [ -z "$left" ]'
         return emptied if self.needed else f"[ ! -e {quote(self.data_dir)} ] || {{ {emptied}; }}"
 
     def _left(self) -> str:
-        return f"find {quote(self.data_dir)} -mindepth 1 -maxdepth 1 ! -name 'openshift-backup*'"
+        return f"find -H {quote(self.data_dir)} -mindepth 1 -maxdepth 1 ! -name 'openshift-backup*' ! -name lost+found"
 
     def act(self) -> str:
         data_dir, to = quote(self.data_dir), quote(self.to)
         return f"""[ -d {data_dir} ] || {{ echo {data_dir}" is not there" >&2; return 1; }}
+{NEEDED}
+needed=$(needed_in {data_dir})
+[ -z "$needed" ] || {{ echo {data_dir}" is, or holds, what the system needs:" $needed >&2; return 1; }}
 mkdir -p {to} && chown --reference={data_dir} {to} && chmod --reference={data_dir} {to} || return 1
 # A second start of a new member may have left files again: each pass gets a folder of its own.
 pass={to}/$(($(ls {to} | wc -l) + 1))

@@ -54,8 +54,9 @@ class EtcdConf:
 
     @property
     def data_dir(self) -> str:
-        """ETCD_DATA_DIR without a trailing slash; empty where it is not set."""
-        return self.get("ETCD_DATA_DIR").rstrip("/")
+        """ETCD_DATA_DIR without a trailing slash (but for ``/`` itself); empty where it is not set."""
+        said = self.get("ETCD_DATA_DIR")
+        return said.rstrip("/") or said[:1]
 
     @property
     def wal_dir(self) -> str:

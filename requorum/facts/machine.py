@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from requorum.facts.runtime import LOG, TOOL
-from requorum.facts.shell import CONF
+from requorum.facts.shell import CONF, NEEDED
 
 CLIENT_PORT = 2379
 PEER_PORT = 2380
@@ -52,12 +52,13 @@ def command(backup_directory: str, *, versions: bool = True) -> str:
     return (
         "#: the machine: room, folders, ports, clock, tools\n"
         + CONF
+        + NEEDED
         + LOG
         + TOOL
         + (
             f"find_runtime\nbackup={shlex.quote(backup_directory)}\n"
             + r"""
-data=$(conf ETCD_DATA_DIR); data=${data%/}
+data=$(conf ETCD_DATA_DIR); root=${data:+/}; data=${data%/}
 wal=$(conf ETCD_WAL_DIR); wal=${wal%/}; wal=${wal:-$data/member/wal}
 # What can be done without another process is done without: a busy host has little to spare for a look.
 nearest() {  # the folder itself, or its nearest parent that is there
@@ -98,15 +99,22 @@ user=
             + (_VERSIONS if versions else "")
             + r"""
 free data_free "${data:-/var/lib/etcd}"
-used=0
-while read -r size _; do used=$((used + size)); done < <(du -s -B1 --exclude='openshift-backup*' "$data" "$wal" 2>/dev/null)
+needed= wal_needed= used=0
+[ -z "${data:-$root}" ] || needed=$(needed_in "${data:-$root}")
+[[ $wal/ == "$data"/* ]] || wal_needed=$(needed_in "$wal" ${data:+"$data"})
+echo "data_needed=${needed//$'\n'/\/\/}"
+echo "wal_needed=${wal_needed//$'\n'/\/\/}"
+[ -n "$needed$wal_needed" ] || while read -r size _; do used=$((used + size)); done \
+  < <(du -s -B1 --exclude='openshift-backup*' "$data" "$wal" 2>/dev/null)
 echo "data_used=$used"
-[ -d "$data" ] && echo data_there=yes || echo data_there=
+[ -d "${data:-$root}" ] && echo data_there=yes || echo data_there=
 shopt -s nullglob dotglob
-entries= segments=("$wal"/*wal)
+entries= wal_entries= segments=("$wal"/*wal)
 [ -z "$data" ] || for path in "$data"/*; do entries+=${path##*/}/; done
+[[ $wal/ == "$data"/* ]] || for path in "$wal"/*; do wal_entries+=${path##*/}/; done
 shopt -u nullglob dotglob
 echo "data_entries=$entries"
+echo "wal_entries=$wal_entries"
 echo "data_wal=${#segments[@]}"
 # A unit that is masked, or not there, says nothing of its user: whose the data should be is not known.
 # What a cut-off change of ours left beside the log (requorum.tmp) is no file of etcd's.
@@ -156,6 +164,8 @@ class Machine:
     has not run since.
     `data_foreign`: a path in the data directory that etcd's user does not own, or may not read and write; else empty.
     `backup_inside`: the folder of etcd's, links followed, in which the directory for backups lies; else empty.
+    `data_needed`: folders of the system that the data directory is, or holds, links followed; `data_used` is 0 then.
+    `wal_needed`, `wal_entries`: the same, and the names in it, of a directory of the log outside of the data directory.
     """
 
     uid: int
@@ -179,6 +189,9 @@ class Machine:
     data_error: str = ""
     data_foreign: str = ""
     backup_inside: str = ""
+    data_needed: tuple[str, ...] = ()
+    wal_needed: tuple[str, ...] = ()
+    wal_entries: tuple[str, ...] = ()
 
     @property
     def data_hidden(self) -> str:
@@ -225,6 +238,9 @@ def parse(output: str, known: Machine | None = None) -> Machine:
             unmounted=tuple(place for place in values["unmounted"].split("//") if place),
             data_foreign=values["data_foreign"],
             backup_inside=values.get("backup_inside", ""),
+            data_needed=tuple(place for place in values.get("data_needed", "").split("//") if place),
+            wal_needed=tuple(place for place in values.get("wal_needed", "").split("//") if place),
+            wal_entries=tuple(name for name in values.get("wal_entries", "").split("/") if name),
         )
     except (KeyError, ValueError) as error:
         raise ValueError(f"expected the facts of a machine, found {output[:300]!r} ({error!r})") from None

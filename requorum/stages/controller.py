@@ -15,6 +15,7 @@ from _pytest._io import TerminalWriter
 from _pytest.config import create_terminal_writer
 
 from requorum.diagnosis import Diagnosis
+from requorum.display import visible
 from requorum.inventory import Inventory
 from requorum.journal import JournalError
 from requorum.live import Cluster
@@ -164,9 +165,9 @@ class Controller(Steps):
         return create_terminal_writer(self._config, stream)
 
     def _write(self, line: str, tone: str) -> None:
-        """One line, at once: the follower's thread writes too."""
+        """One line, at once: the follower's thread writes too. What hosts said is in it."""
         colours = {"failed": "red", "interrupted": "red", "blocked": "yellow", "passed": "green", "bold": "bold"}
-        marked = self._terminal.markup(line, **({colours[tone]: True} if tone in colours else {}))
+        marked = self._terminal.markup(visible(line), **({colours[tone]: True} if tone in colours else {}))
         self._terminal.write(f"{marked}\n", flush=True)
 
     @pytest.hookimpl(optionalhook=True)

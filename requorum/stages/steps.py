@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from requorum.display import visible
 from requorum.hand import Orphaned
 from requorum.journal import JournalError
 from requorum.records import Mode, Noted, Planned, PlannedStep, StepBegan, StepEnded, StepOutcome
@@ -182,9 +183,9 @@ class Steps:
         report = yield
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, StepFailed):
-            report.longrepr = error.told(changed_words(self.run.journal))
+            report.longrepr = visible(error.told(changed_words(self.run.journal)))
         elif isinstance(error, (RemoteError, pytest.UsageError)):
-            report.longrepr = f"{error}\n  changed:  {changed_words(self.run.journal)}"
+            report.longrepr = visible(f"{error}\n  changed:  {changed_words(self.run.journal)}")
         return report
 
     def pytest_unconfigure(self) -> None:

@@ -93,6 +93,23 @@ def test_what_was_found_is_told_whole(project: Project, args: tuple[str, ...]) -
     assert "..." not in answer.output
 
 
+@both
+def test_what_a_host_said_moves_no_cursor(project: Project, args: tuple[str, ...]) -> None:
+    """etcd's own errors name buckets with NUL bytes in them; a log with one is binary to grep."""
+    steps = project.folder / "runbook" / "test_1_all.py"
+    said = (
+        '    note("bucket \\0\\x1b[2J\\x07")\n    with precondition("a bucket"):\n'
+        '        assert not "found \\0\\x1b[2J", "found \\0\\x1b[2J"\n    go_through(20, etcd.name)'
+    )
+    text = STEPS.replace("    go_through(20, etcd.name)", said).replace("LOST, action,", "LOST, action, note,")
+    steps.write_text(text)
+    answer = project.run(*args)
+    answer.assert_told(6, "bucket ⟨U+0000⟩⟨U+001B⟩[2J⟨U+0007⟩", "found:    found ⟨U+0000⟩⟨U+001B⟩[2J")
+    (journal,) = project.reports.glob("small/*/journal.jsonl")
+    for written in (answer.output.encode(), journal.read_bytes()):
+        assert set(written) & (set(range(32)) - set(b"\n\r\t")) <= set(), written
+
+
 def test_the_plan_is_there_before_any_worker_begins(project: Project) -> None:
     """The worker that writes it may be the last to go on after the collection."""
     (project.folder / "runbook" / "conftest.py").write_text(SLOW)

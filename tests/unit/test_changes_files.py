@@ -7,11 +7,12 @@ import os
 import shlex
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from builders import conf, facts, mark, name
-from local_shell import LocalShell, stand_in
+from local_shell import LocalShell, Said, stand_in
 
 from requorum.changes import ChangeFailed, MoveAside, MoveBack, RemoveFile, RemoveUnfinished, RestoreFile, WriteFile
 from requorum.facts import etcd_conf
@@ -273,6 +274,47 @@ def test_move_aside_of_a_folder_that_is_not_there_is_told(tmp_path: Path, shell:
     gone = tmp_path / "gone"
     with pytest.raises(ChangeFailed, match="is not there"):
         MoveAside(HOST, str(gone), f"{gone}/openshift-backup-requorum-r1").do(shell)
+
+
+def test_move_aside_leaves_what_the_file_system_keeps(tmp_path: Path, shell: LocalShell) -> None:
+    folder = data_dir(tmp_path)
+    (folder / "lost+found").mkdir()
+    change = MoveAside(HOST, str(folder), f"{folder}/openshift-backup-requorum-r1")
+    assert change.do(shell)
+    assert sorted(os.listdir(folder)) == ["lost+found", "openshift-backup-20261105", "openshift-backup-requorum-r1"]
+    assert not change.do(shell)
+
+
+def test_move_aside_follows_a_link_to_the_data(tmp_path: Path, shell: LocalShell) -> None:
+    """As where etcd's disk is mounted elsewhere; it was taken for empty."""
+    folder, link = data_dir(tmp_path), tmp_path / "link"
+    link.symlink_to(folder)
+    assert MoveAside(HOST, str(link), f"{link}/openshift-backup-requorum-r1").do(shell)
+    assert (folder / "openshift-backup-requorum-r1" / "1" / "member" / "wal" / "0.wal").read_text() == "log"
+    assert sorted(os.listdir(folder)) == ["openshift-backup-20261105", "openshift-backup-requorum-r1"]
+
+
+@dataclass
+class OtherSystem(LocalShell):
+    """A host whose /var/lib is this folder."""
+
+    var_lib: Path = Path()
+
+    def run(self, script: str, *, seconds: float, change: bool = False) -> Said:
+        return super().run(script.replace("/var/lib", shlex.quote(str(self.var_lib))), seconds=seconds, change=change)
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_move_aside_of_a_folder_of_the_system_is_refused(tmp_path: Path, linked: bool) -> None:
+    """Whatever the survey saw, and where a link leads."""
+    folder = data_dir(tmp_path)
+    before = sorted(folder.rglob("*"))
+    (tmp_path / "link").symlink_to(folder)
+    data = tmp_path / "link" if linked else folder
+    with pytest.raises(ChangeFailed, match="what the system needs") as failed:
+        MoveAside(HOST, str(data), f"{data}/openshift-backup-requorum-r1").do(OtherSystem(var_lib=folder))
+    assert f"{folder}/requorum" in str(failed.value)
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_after_move_aside_there_is_no_data() -> None:

@@ -138,6 +138,35 @@ def test_where_a_new_cluster_is_forced() -> None:
     assert "systemctl unset-environment ETCD_FORCE_NEW_CLUSTER" in unfit(everywhere, BACKUP)[0]
 
 
+DATA_IN_SYSTEM = {"data_needed": ("/var/lib", "/var/lib/requorum", "/var/lib/docker", "/var/lib/dpkg", "/var/lib")}
+
+
+def test_a_data_directory_of_the_system() -> None:
+    """Step 50 would move all of it aside, and the copy of a survivor would be one of the system."""
+    [problem] = unfit(
+        replace(FIT, conf=conf(0, ETCD_DATA_DIR="/var/lib/"), machine=machine(0, **DATA_IN_SYSTEM)), BACKUP
+    )
+    assert "the data directory /var/lib is to be etcd's own, and is, or holds, /var/lib, /var/lib/requorum, " in problem
+    assert "/var/lib/docker and 1 more" in problem
+    assert "correct ETCD_DATA_DIR in /etc/etcd/etcd.conf" in problem
+
+
+def test_the_data_directory_is_the_root() -> None:
+    """One reason, with its path: the backup directory lies in it, too, and is not to blame."""
+    root = replace(FIT, conf=conf(0, ETCD_DATA_DIR="/"), machine=machine(0, data_needed=("/etc",), backup_inside="/"))
+    [problem] = unfit(root, BACKUP)
+    assert "the data directory / is to be etcd's own" in problem
+
+
+def test_a_directory_of_the_log_in_which_the_data_lies() -> None:
+    [problem] = unfit(
+        replace(FIT, conf=conf(0, ETCD_WAL_DIR="/srv/e"), machine=machine(0, wal_needed=("/srv/e/data",)),
+                processes=(replace(process(), argv=(), environ={}),)), BACKUP,
+    )  # fmt: skip
+    assert "the directory of the log /srv/e is to be etcd's own, and is, or holds, /srv/e/data" in problem
+    assert "correct ETCD_WAL_DIR" in problem
+
+
 @pytest.mark.parametrize("backup", ["/var/lib/etcd", "/var/lib/etcd/backup"])
 def test_a_backup_plainly_in_what_it_is_to_keep(backup: str) -> None:
     [problem] = unfit(FIT, PurePosixPath(backup))
@@ -177,6 +206,56 @@ def test_a_masked_unit_has_no_environment_files() -> None:
 def test_cannot_join(joiner: HostFacts, words: str) -> None:
     [problem] = cannot_join(joiner, healthy(0), ())
     assert words in problem
+
+
+OF_CONTAINERS = ("containers", "image", "network", "overlay2")
+BY_ROOT = replace(unit("failed/failed"), user="root")
+
+
+def joiner(entries: tuple[str, ...], **more: object) -> HostFacts:
+    return replace(emptied(1), machine=machine(1, has_wal=False, data_entries=entries, **more))
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        replace(joiner(OF_CONTAINERS), unit=BY_ROOT),
+        joiner(OF_CONTAINERS, data_foreign="/var/lib/etcd"),
+        replace(joiner(OF_CONTAINERS), unit=replace(BY_ROOT, user="")),
+    ],
+    ids=["etcd is root", "not of etcd's user", "user unknown"],
+)
+def test_a_joiner_whose_data_directory_looks_like_somebody_else_s(host: HostFacts) -> None:
+    [problem] = cannot_join(host, healthy(0), ())
+    assert (
+        "/var/lib/etcd holds no data of etcd, and things that are not etcd's: containers, image, network and 1 more"
+        in problem
+    )
+    assert "is it etcd's own? Correct ETCD_DATA_DIR in /etc/etcd/etcd.conf, or move them away" in problem
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        ("member", "notes.txt"),
+        ("member.bak", "snapshot.db", "backup-2026", "lost+found", "openshift-backup-requorum-r1", "etcd-old", "proxy"),
+        (),
+    ],
+)
+def test_leftovers_beside_etcd_s_data_are_no_problem(entries: tuple[str, ...]) -> None:
+    """They are moved aside with it, and kept."""
+    assert cannot_join(replace(joiner(entries), unit=BY_ROOT), healthy(0), ()) == []
+
+
+def test_what_etcd_s_user_owns_is_etcd_s() -> None:
+    assert cannot_join(joiner(("notes.txt", ".bash_history")), healthy(0), ()) == []
+
+
+def test_an_emptied_directory_of_the_log_that_looks_like_somebody_else_s() -> None:
+    at = {"conf": conf(1, ETCD_WAL_DIR="/data")}
+    [problem] = cannot_join(replace(joiner((), wal_entries=("www", "0-0.wal.bak")), **at), healthy(0), ())  # type: ignore[arg-type]
+    assert "the directory of the log /data holds no data of etcd, and things that are not etcd's: www: is it" in problem
+    assert cannot_join(replace(joiner((), wal_entries=("0.tmp", "1-0.wal.broken")), **at), healthy(0), ()) == []  # type: ignore[arg-type]
 
 
 def test_certificates_come_along() -> None:

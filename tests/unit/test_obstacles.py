@@ -155,3 +155,12 @@ def test_one_recovery_may_have_changed_its_survivor() -> None:
     """Before the force roles are not frozen: a run that was killed while it signed again left both."""
     found = diagnose(inventory(), survey(deaf(0, mark=mark(1)), emptied(1, mark=mark(0)), emptied(2)))
     assert (found.verdict, found.survivor) == (Verdict.LOST, name(0))
+
+
+def test_a_mark_of_another_cluster() -> None:
+    """The inventory that was typed is of other hosts, or was copied: whose recovery is this?"""
+    foreign = replace(mark(0), cluster="other")
+    for host in (deaf(0, mark=foreign), replace(healthy(0), mark=foreign)):
+        found = refused(host, emptied(1), emptied(2))
+        assert found.proof == (f"the mark on {name(0)} is of the cluster other, and the inventory of prod",)
+        assert "use the inventory of other" in found.advice[0]

@@ -155,6 +155,27 @@ def test_a_silent_host_may_be_fenced() -> None:
     assert not found(SURVIVOR, OTHERS[0], silent(2, alive=True), lost=(2,)).acts
 
 
+def test_a_host_that_is_no_longer_in_the_inventory_may_be_fenced() -> None:
+    undoing = undoing_of(inventory(2), survey(SURVIVOR, OTHERS[0]))
+    assert not undoing.acts
+    [problem] = undoing.problems
+    assert f"no host of the inventory has the member a2 ({peer(2)}) that recovery {mark().recovery} found" in problem
+    assert f"put the host of {peer(2)} back under etcd.hosts" in undoing.advice[0]
+
+
+def test_a_host_is_known_by_its_address_its_urls_and_its_member() -> None:
+    """A member's peer URL and etcd.conf may say different things; the host is in the inventory all the same."""
+    elsewhere = replace(OTHERS[1], conf=conf(2, ETCD_INITIAL_ADVERTISE_PEER_URLS="https://10.9.9.9:2380"))
+    assert found(SURVIVOR, OTHERS[0], elsewhere).acts
+    by_url = replace(BEGUN, members=(*BEGUN.members[:2], "a2 https://10.9.9.9:2380 learner"))
+    hosts = [
+        replace(f, mark=replace(f.mark, members=by_url.members)) for f in (SURVIVOR, OTHERS[0], elsewhere) if f.mark
+    ]
+    assert not any("no host of the inventory" in problem for problem in found(*hosts).problems)
+    at_home = replace(deaf(0), data=data(0), conf=conf(0, ETCD_INITIAL_ADVERTISE_PEER_URLS="http://localhost:2380"))
+    assert found(replace(at_home, mark=SURVIVOR.mark), *OTHERS).acts
+
+
 def test_a_mark_of_an_older_version() -> None:
     undoing = found(SURVIVOR, OTHERS[0], replace(OTHERS[1], mark=replace(BEGUN, found=None)))
     assert undoing.problems == (f"the mark on {name(2)} does not say what was found there: it is of an older version",)

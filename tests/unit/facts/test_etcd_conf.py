@@ -78,6 +78,11 @@ def test_quotes_go_and_the_last_assignment_counts() -> None:
     assert parse("").name == "default"
 
 
+@pytest.mark.parametrize(("said", "read"), [("/", "/"), ("//", "/"), ("", ""), ("/srv/etcd//", "/srv/etcd")])
+def test_the_data_directory_is_said_without_a_slash_at_its_end(said: str, read: str) -> None:
+    assert parse(f"ETCD_DATA_DIR={said}\n").data_dir == read
+
+
 def test_urls_are_compared_without_blanks_and_slashes() -> None:
     conf = parse("ETCD_INITIAL_ADVERTISE_PEER_URLS=https://a:2380/, https://b:2380\n")
     assert conf.peer_urls == ("https://a:2380", "https://b:2380")

@@ -97,6 +97,45 @@ def test_what_a_cut_off_change_left_beside_the_log_is_not_foreign(tmp_path: Path
         assert bool(machine.parse(f"etcd=\netcdctl=\n{said}").data_foreign) == foreign
 
 
+def surveyed(tmp_path: Path, conf_text: str) -> machine.Machine:
+    """This machine, with an etcd.conf of the test's own."""
+    conf = tmp_path / "etcd.conf"
+    conf.write_text(conf_text, encoding="utf-8")
+    script = machine.command("/backup", versions=False).replace(etcd_conf.PATH, str(conf))
+    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=30).stdout
+    return machine.parse(f"etcd=\netcdctl=\n{said}")
+
+
+@pytest.mark.parametrize(
+    ("directory", "needed"),
+    [("/var/lib", "/var/lib/requorum"), ("/var//", "/var/lib"), ("/", "/usr"), ("//", "/etc/etcd"), ("/srv", "/srv")],
+)
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_data_directory_that_the_system_needs(tmp_path: Path, directory: str, needed: str, linked: bool) -> None:
+    """It is there, and its size is not asked: that could take minutes."""
+    (tmp_path / "link").symlink_to(directory)
+    found = surveyed(tmp_path, f"ETCD_DATA_DIR={tmp_path / 'link' if linked else directory}\n")
+    assert needed in found.data_needed
+    assert (found.data_there, found.data_used, found.wal_needed) == (True, 0, ())
+
+
+@pytest.mark.parametrize("data", ["/var/lib/etcd", "/var/lib/etcd-2/", "/srv/etcd", "{}/data", "", "/usr/local/etcd"])
+def test_a_data_directory_of_etcd_s_own(tmp_path: Path, data: str) -> None:
+    assert surveyed(tmp_path, f"ETCD_DATA_DIR={data.format(tmp_path)}\n").data_needed == ()
+
+
+def test_a_directory_of_the_log(tmp_path: Path) -> None:
+    for folder in ("a/data", "b", "c/wal"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "b/www").touch()
+    text = f"ETCD_DATA_DIR={tmp_path}/a/data\nETCD_WAL_DIR={tmp_path}"
+    above, own, inside = (surveyed(tmp_path, f"{text}/{at}\n") for at in ("a", "b/", "a/data/wal"))
+    assert (above.wal_needed, above.data_needed) == ((f"{tmp_path}/a/data",), ())
+    assert (own.wal_needed, own.wal_entries) == ((), ("www",))
+    assert (inside.wal_needed, inside.wal_entries) == ((), ())
+    assert surveyed(tmp_path, f"ETCD_DATA_DIR={tmp_path}/c\nETCD_WAL_DIR=/var/log\n").wal_needed == ("/var/log",)
+
+
 @pytest.mark.parametrize(("load", "foreign"), [("loaded", True), ("masked", False), ("not-found", False)])
 def test_a_unit_that_is_masked_does_not_say_whose_the_data_is(tmp_path: Path, load: str, foreign: bool) -> None:
     """It was told as root's, with the advice to take it away from etcd."""
