@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hazards import edited, line_of
 from runbook_runs import Done, assert_told, assert_whole, broken, declared_lost, left_behind, run
 from sabotage import LOST, lost, sabotaged
 
@@ -44,10 +45,10 @@ def assert_undone(done: Done, before: State, lab: Lab) -> None:
     assert left == "", "what step 41 appended to the survivor's log was not put back"
 
 
-def assert_refused(lab: Lab, *says: str) -> None:
+def assert_refused(lab: Lab, *says: str, inventory: Path | None = None) -> None:
     """An abort says why not, and changes nothing."""
     before = lab.checksums()
-    done = run(lab, "--abort")
+    done = run(lab, "--abort", inventory=inventory)
     verdict = str(done.summary["verdict"])
     assert_told(done, exit=6, outcome="refused", verdict=verdict, says=[*says, "stopped; nothing was changed"])
     assert checksums.changes(before, lab.checksums()) == []
@@ -179,3 +180,15 @@ def test_a_silent_host_may_be_fenced(lab3: Lab, tmp_path: Path) -> None:
     assert_told(done, exit=0, outcome="aborted", verdict="lost", says=UNDONE)
     changed = differences(before, lab3.checksums())
     assert [line for line in changed if ": boot:" not in line and ": process sshd:" not in line] == []
+
+
+@full
+def test_a_fenced_host_is_taken_out_of_the_inventory(lab3: Lab, tmp_path: Path) -> None:
+    """Nobody looks at it then: *every host is as it was found* would be untrue."""
+    lost(lab3)
+    before = lab3.checksums()
+    killed(lab3, "test_fence[etcd-2.example.com] change 3")
+    inventory = edited(lab3, tmp_path / "inventory.yaml", (line_of(lab3, "etcd-2"), ""))
+    url = lab3.host("etcd-2").peer_url
+    assert_refused(lab3, url, "may be fenced by this recovery", f"put the host of {url} back", inventory=inventory)
+    assert_undone(run(lab3, "--abort"), before, lab3)

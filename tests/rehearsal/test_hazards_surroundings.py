@@ -11,8 +11,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hazards import CHANGED_NOTHING, LOST, certified, firewall, may_go_on, put, refused, stop
+from hazards import CHANGED_NOTHING, LOST, certified, edited, firewall, may_go_on, put, refused, stop, write_conf
 from runbook_runs import assert_told, broken, run, state
+from sabotage import sabotaged
 from surroundings import fingerprint, known_as, mark_text, user_with, users_on, with_hosts
 
 from lab import Lab, checksums, pki
@@ -109,6 +110,17 @@ def test_unfinished_runs_of_two_survivors(lost: Lab) -> None:
     says = [f"etcd-{n}.example.com {said.format(3 + n, f'etcd-{n}')}" for n in (0, 1)]
     says.append(f"on the hosts that bear the other mark: rm {mark.PATH}")
     refused(lost, "unproven", says)
+
+
+def test_a_mark_of_another_cluster(lab3: Lab, tmp_path: Path) -> None:
+    """The recovery of one cluster, killed after its force, and the same hosts under another cluster's name."""
+    broken(lab3, LOST, "destroyed")
+    killed = sabotaged(lab3, {"point": "test_take_force_away[etcd-0.example.com] change 5", "how": "after"})
+    assert killed.returncode == -9, killed.stdout
+    name = lab3.record.spec.name
+    inventory = edited(lab3, tmp_path / "i.yaml", (f"cluster: {name}\n", "cluster: other\n"))
+    says = [f"is of the cluster {name}, and the inventory of other", f"use the inventory of {name}"]
+    refused(lab3, "unproven", says, inventory=inventory)
 
 
 # -- users and roles ---------------------------------------------------------------------------------------------------
@@ -303,6 +315,27 @@ def test_a_backup_directory_that_leads_into_the_data(lost: Lab) -> None:
     lost.run("etcd-1", "rmdir /backup && mkdir /var/lib/etcd/safe && ln -s /var/lib/etcd/safe /backup")
     says = ["etcd-1.example.com", "the backup directory /backup lies in /var/lib/etcd", "choose another one"]
     refused(lost, "lost", says)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "directory", "words"),
+    [
+        ("true", "/var/lib", "/var/lib is to be etcd's own, and is, or holds, /var/lib, /var/lib/requorum, "),
+        pytest.param("true", "/", "/ is to be etcd's own, and is, or holds, /etc, /etc/etcd, ", marks=FULL),
+        pytest.param(
+            "ln -s /var /data", "/data/lib", "/data/lib is to be etcd's own, and is, or holds, /var/", marks=FULL
+        ),
+        pytest.param(
+            "mkdir /data && touch /data/www", "/data", "etcd, and things that are not etcd's: www", marks=FULL
+        ),
+    ],
+    ids=["system", "root", "link", "somebody-else-s"],
+)
+def test_a_data_directory_that_is_not_etcd_s(lost: Lab, prepare: str, directory: str, words: str) -> None:
+    """Step 50 would move all of it aside: of /var/lib, the end of the host."""
+    lost.run("etcd-2", prepare)
+    write_conf(lost, "etcd-2", "ETCD_DATA_DIR", directory)
+    refused(lost, "lost", ["etcd-2.example.com", words, "orrect ETCD_DATA_DIR in /etc/etcd/etcd.conf"])
 
 
 # -- the way to the host -----------------------------------------------------------------------------------------------
