@@ -9,10 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hazards import put
-from runbook_runs import written
 
 from lab import Lab
-from lab.writer import Write
 from requorum.facts import mark
 
 
@@ -32,14 +30,6 @@ def mark_text(lab: Lab, recovery: str, survivor: str) -> str:
     """The mark of somebody's recovery, as a run writes it."""
     at = "2026-11-05T03:00:00Z"
     return mark.Mark(recovery, lab.record.spec.name, lab.host(survivor).name, "ada@desk", at).text()
-
-
-def users_on(lab: Lab) -> list[Write]:
-    """200 keys are written, then etcd's users and roles are switched on. Returns the writes."""
-    writes = written(lab)
-    for words in ("user add root:secret", "role add root", "user grant-role root root", "auth enable"):
-        lab.etcdctl("etcd-0", words)
-    return writes
 
 
 def fingerprint(lab: Lab, host: str) -> str:

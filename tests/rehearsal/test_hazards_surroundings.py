@@ -11,13 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hazards import CHANGED_NOTHING, LOST, certified, edited, firewall, may_go_on, put, refused, stop, write_conf
-from runbook_runs import assert_told, broken, run, state
-from sabotage import sabotaged
-from surroundings import fingerprint, known_as, mark_text, user_with, users_on, with_hosts
+from hazards import CHANGED_NOTHING, LOST, certified, firewall, may_go_on, put, refused, stop, write_conf
+from runbook_runs import assert_told, broken, run
+from surroundings import fingerprint, known_as, mark_text, user_with, with_hosts
 
 from lab import Lab, checksums, pki
-from lab.writer import Write
 from requorum.facts import mark, unit
 
 FULL = pytest.mark.full
@@ -110,40 +108,6 @@ def test_unfinished_runs_of_two_survivors(lost: Lab) -> None:
     says = [f"etcd-{n}.example.com {said.format(3 + n, f'etcd-{n}')}" for n in (0, 1)]
     says.append(f"on the hosts that bear the other mark: rm {mark.PATH}")
     refused(lost, "unproven", says)
-
-
-def test_a_mark_of_another_cluster(lab3: Lab, tmp_path: Path) -> None:
-    """The recovery of one cluster, killed after its force, and the same hosts under another cluster's name."""
-    broken(lab3, LOST, "destroyed")
-    killed = sabotaged(lab3, {"point": "test_take_force_away[etcd-0.example.com] change 5", "how": "after"})
-    assert killed.returncode == -9, killed.stdout
-    name = lab3.record.spec.name
-    inventory = edited(lab3, tmp_path / "i.yaml", (f"cluster: {name}\n", "cluster: other\n"))
-    says = [f"is of the cluster {name}, and the inventory of other", f"use the inventory of {name}"]
-    refused(lab3, "unproven", says, inventory=inventory)
-
-
-# -- users and roles ---------------------------------------------------------------------------------------------------
-
-
-def test_users_and_roles_after_the_loss(lab3: Lab) -> None:
-    """Forced, it could neither be read nor written by us, and the way back would be gone."""
-
-    def make() -> list[Write]:
-        writes = users_on(lab3)
-        lab3.break_hosts(LOST, "destroyed")
-        return writes
-
-    state(lab3, "users-lost", make)
-    says = ["etcd-0.example.com: etcd's users and roles are switched on", "recover by hand"]
-    refused(lab3, "unproven", says)
-
-
-@pytest.mark.full
-def test_users_and_roles_while_a_quorum_answers(lab3: Lab) -> None:
-    users_on(lab3)
-    says = ["users and roles are switched on: Error: etcdserver: permission denied", "auth disable"]
-    refused(lab3, "unproven", says)
 
 
 # -- which machine is this ---------------------------------------------------------------------------------------------

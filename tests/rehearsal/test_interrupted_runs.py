@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 
 import pytest
-from hazards import LOST, refused, start, stop
+from hazards import LOST, edited, refused, start, stop
 from killed_runs import SIGNALS, Point, assert_no_overlap, assert_reported, stopped
 from runbook_runs import assert_told, assert_whole, broken, chance, left_behind, run, written
 from sabotage import sabotaged
@@ -79,3 +79,14 @@ def test_a_run_that_was_killed_has_marked_hosts_that_founded_a_cluster_since(lab
     says = ["two clusters under the same IDs", "hold different entries under the number", "do not start etcd on both"]
     done = refused(lab3, "unproven", says)
     assert "systemctl start etcd" not in done.output
+
+
+def test_a_mark_of_another_cluster(lab3: Lab, tmp_path: Path) -> None:
+    """The recovery of one cluster, killed after its force, and the same hosts under another cluster's name."""
+    broken(lab3, LOST, "destroyed")
+    killed = sabotaged(lab3, {"point": "test_take_force_away[etcd-0.example.com] change 5", "how": "after"})
+    assert killed.returncode == -9, killed.stdout
+    name = lab3.record.spec.name
+    inventory = edited(lab3, tmp_path / "i.yaml", (f"cluster: {name}\n", "cluster: other\n"))
+    says = [f"is of the cluster {name}, and the inventory of other", f"use the inventory of {name}"]
+    refused(lab3, "unproven", says, inventory=inventory)
