@@ -185,11 +185,23 @@ def certified(
         put(lab, host, f"/etc/etcd/{kind}.crt", text, owner="etcd:etcd", mode="0600")
 
 
-def remove_member(lab: Lab, host: str) -> None:
-    """Remove a host's member from the cluster, as the first host of the lab lists it."""
-    where = lab.host(host)
+def _id_of(lab: Lab, host: str | Host) -> str:
+    """The ID of a host's member, as the first host of the lab lists it."""
     listed = lab.etcdctl(lab.hosts[0], "member list").stdout.splitlines()
-    (own,) = (line.partition(",")[0] for line in listed if where.peer_url in line)
+    (own,) = (line.partition(",")[0] for line in listed if lab.host(host).peer_url in line)
+    return own
+
+
+def lead(lab: Lab, host: str) -> None:
+    """Make a host's member the leader, which speaks for the cluster."""
+    own = _id_of(lab, host)
+    for other in lab.hosts:  # only the leader can give it away
+        lab.etcdctl(other, "move-leader", own, check=False)
+
+
+def remove_member(lab: Lab, host: str) -> None:
+    """Remove a host's member from the cluster."""
+    where, own = lab.host(host), _id_of(lab, host)
     # For some seconds after a start etcd refuses: "unhealthy cluster".
     removed = lambda: lab.etcdctl(lab.hosts[0], "member", "remove", own, check=False).returncode == 0  # noqa: E731
     wait.until(removed, f"{where.name} is removed", 30)

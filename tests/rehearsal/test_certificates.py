@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from hazards import edited, line_of
+from hazards import edited, lead, line_of
 from runbook_runs import Done, assert_told, assert_whole, declared_lost, left_behind, run, state, written
 from sabotage import sabotaged
 
@@ -262,10 +262,7 @@ def test_a_new_host_and_no_ca(lab3: Lab, tmp_path: Path) -> None:
 def test_the_ca_lies_on_a_member_that_nothing_else_is_done_to(lab3: Lab) -> None:
     """With a quorum: the leader speaks for the cluster, another member signs, and its CA is in the backup first."""
     writes = written(lab3)
-    listed = lab3.etcdctl(OTHER, "member list").stdout.splitlines()
-    (leader,) = (line.partition(",")[0] for line in listed if lab3.host(OTHER).peer_url in line)
-    for host in (CA_HOST, NEW):  # only the leader can give it away
-        lab3.etcdctl(host, f"move-leader {leader}", check=False)
+    lead(lab3, OTHER)
     lab3.power_off(NEW)
     lab3.boot(NEW, new=True, certificates=False)
     done = run(lab3)
