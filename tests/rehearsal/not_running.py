@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from hazards import certified, stop, wait_state, write_conf
+from hazards import certified, stop, write_conf
 
 from lab import Lab, machine, wait
 
@@ -30,8 +30,13 @@ def _full_disk(lab: Lab) -> None:
         f"mv /root/member {data}/ && chown etcd:etcd {data} && chmod 700 {data}; "
         f"cat /dev/zero > {data}/fill 2>/dev/null; chown etcd:etcd {data}/fill; systemctl start etcd || true",
     )
-    lab.etcdctl("etcd-0", "put big $(head -c 100000 /dev/zero | tr '\\0' x)", check=False)
-    wait_state(lab, "etcd-1", "failed", 60)
+
+    def has_failed() -> bool:
+        """A write makes it grow; one may come too early, while the two have no leader yet."""
+        lab.etcdctl("etcd-0", "put big $(head -c 100000 /dev/zero | tr '\\0' x)", check=False)
+        return lab.run("etcd-1", "systemctl is-failed etcd", check=False).returncode == 0
+
+    wait.until(has_failed, "etcd on etcd-1 has failed", 60)
 
 
 def _expired_server(lab: Lab) -> None:
