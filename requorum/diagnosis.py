@@ -76,16 +76,17 @@ def diagnose(inventory: Inventory, survey: Survey) -> Diagnosis:
     if not reached:
         return _unproven(("no host of the inventory could be reached",), reasons(survey))
     old = outlived(reached)
-    copies = twins([facts for facts in reached if facts.name not in old])
-    standing = contradictions(reached, inventory.etcd.runtime), obstacles(reached, inventory), copies
+    current = [facts for facts in reached if facts.name not in old]
+    standing = contradictions(reached, inventory.etcd.runtime), obstacles(reached, inventory), twins(current)
     for proof, advice in standing:
         if proof:
             return _unproven(tuple(proof), tuple(advice))
-    answering = [facts for facts in reached if facts.api.answers and facts.name not in old]
-    if answering:
-        found = _with_quorum(inventory, survey, reached, answering, old)
-    else:
-        found = _without_quorum(inventory, survey, [facts for facts in reached if facts.name not in old])
+    answering = [facts for facts in current if facts.api.answers]
+    found = (
+        _with_quorum(inventory, survey, reached, answering, old)
+        if answering
+        else _without_quorum(inventory, survey, current)
+    )
     proof = [f"{f.name} {told_of_old_peer(f, old[f.name])}" for f in reached if f.name in old]
     return replace(found, old_peers=_ordered(inventory, set(old)), proof=(*found.proof, *proof))
 
@@ -151,7 +152,9 @@ def _with_quorum(
         return _unproven((*proof, *doubted), tuple(cure))
     proof += tuple(f"{f.name}: {words}" for f in answering for words in f.v2.unlike(f.api.members))
     written = anchor.api.status is None or anchor.api.status.revision > 1
-    proof += () if written else (NEVER_WRITTEN,)
+    if not written:
+        proof += (NEVER_WRITTEN,)
+
     marked = any(f.mark for f in reached)
     removals: list[Member] = []
     joining: set[str] = set()
@@ -297,8 +300,7 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
         return _lost(inventory, survey, ranked, intact, [*proof, why])
     sound = intact - half
     if len(sound) >= quorum:
-        owners = {by_id[m.id].name: sought_at(m, inventory) for m in voters if m.id in by_id}
-        return _enough_data(inventory, survey, newest, sound, owners, quorum, proof)
+        return _enough_data(inventory, survey, newest, sound, quorum, proof)
     if len(sound) + len(open_) >= quorum:
         proof.append(f"{len(sound)} intact and {len(open_)} possibly alive could still be a quorum of {quorum}")
         return _unproven(tuple(proof), tuple(open_))
@@ -307,9 +309,8 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
 
 
 def _enough_data(
-    inventory: Inventory, survey: Survey, newest: Candidate, intact: set[str], owners: Mapping[str, str], quorum: int,
-    proof: list[str],
-) -> Diagnosis:  # fmt: skip
+    inventory: Inventory, survey: Survey, newest: Candidate, intact: set[str], quorum: int, proof: list[str]
+) -> Diagnosis:
     facts = survey[newest.name]
     if isinstance(facts, HostFacts) and intact == {newest.name} and (forced := forced_here(facts, survey)):
         proof.append(f"{newest.name} was forced by recovery {forced} and is to be started again")
@@ -318,6 +319,8 @@ def _enough_data(
     proof.append(f"{have} data, enough for a quorum once they run; never force")
     found = [f for name in _ordered(inventory, intact) if isinstance(f := survey[name], HostFacts)]
     settling = len([f for f in found if f.processes and not f.forced]) >= quorum
+    members = {m.id: m for m in newest.members}
+    owners = {f.name: sought_at(members[f.data.node_id], inventory) for f in found if f.data and f.data.node_id}
     advice = starts(found, owners, quorum)
     return Diagnosis(Verdict.RESTARTABLE, tuple(proof), advice, path=False, settling=settling)
 

@@ -181,18 +181,18 @@ def forced_by_hand(facts: HostFacts) -> list[str]:
 
     Requorum forces by a variable of its own file, and only on a host that bears its mark.
     """
-    living = (p for p in facts.processes if p.forced_by_flag or not facts.mark)
-    return [*(f"in {where}" for where in facts.unit.forces), *_living_forces(living)]
+    return _forces(facts, (p for p in facts.processes if p.forced_by_flag or not facts.mark))
 
 
 def forces(facts: HostFacts) -> list[str]:
     """Where a new cluster is forced, by whomever: on the start path, and in living processes; empty where it is not."""
     ours = ["by Requorum's own force on the start path"] * facts.unit.forced
-    return [*ours, *(f"in {where}" for where in facts.unit.forces), *_living_forces(facts.processes)]
+    return [*ours, *_forces(facts, facts.processes)]
 
 
-def _living_forces(processes: Iterable[Process]) -> list[str]:
-    return [
+def _forces(facts: HostFacts, processes: Iterable[Process]) -> list[str]:
+    """Where it is forced by what is not Requorum's on the start path, and in these of the living processes."""
+    return [f"in {where}" for where in facts.unit.forces] + [
         f"{'--force-new-cluster' if one.forced_by_flag else 'ETCD_FORCE_NEW_CLUSTER'} in the living process {one.pid}"
         for one in processes
         if one.forced

@@ -37,24 +37,22 @@ def obstacles(reached: Sequence[HostFacts], inventory: Inventory) -> tuple[list[
                 f"{facts.name}: etcd's users and roles are switched on: {facts.api.error or 'in its database'}"
             )
             advice.append(_NO_USERS)
-        members = [process for process in facts.processes if process.data_dir in ("", facts.conf.data_dir)]
-        apart = [process for process in facts.processes if process not in members]
-        if members and apart:
-            said = ", ".join(f"{process.pid} (data directory {process.data_dir})" for process in apart)
+        apart = [p for p in facts.processes if p.data_dir not in ("", facts.conf.data_dir)]
+        beside = apart if len(apart) < len(facts.processes) else []  # where the member lives, too
+        if beside:
+            said = ", ".join(f"{process.pid} (data directory {process.data_dir})" for process in beside)
             proof.append(f"{facts.name}: beside the member another etcd lives: process {said}")
             advice.append(
-                f"{facts.name}: is that another cluster's, or a test's? `systemctl status {apart[0].pid}` says what started "
-                "it; end it until the recovery has ended"
+                f"{facts.name}: is that another cluster's, or a test's? `systemctl status {beside[0].pid}` says what "
+                "started it; end it until the recovery has ended"
             )
-            apart = []
-        elsewhere = _elsewhere(facts, apart)
-        if elsewhere:
+        instead = [] if beside else apart
+        if elsewhere := _elsewhere(facts, instead):
+            end_it = "; or, if that process is no member of this cluster, end it" * bool(instead)
             proof.append(f"{facts.name}: etcd is not started with what {etcd_conf.PATH} says: {'; '.join(elsewhere)}")
             advice.append(
                 f"{facts.name}: write these values into {etcd_conf.PATH}, take them away where they are, and run "
-                "`systemctl daemon-reload`; do not restart etcd for it"
-                + "; or, if that process is no member of this cluster, end it"
-                * bool(apart)
+                f"`systemctl daemon-reload`; do not restart etcd for it{end_it}"
             )
     return proof, list(dict.fromkeys(advice))
 
@@ -80,16 +78,16 @@ def mistaken(
     return proof, advice
 
 
-def _elsewhere(facts: HostFacts, apart: Sequence[Process]) -> list[str]:
+def _elsewhere(facts: HostFacts, instead: Sequence[Process]) -> list[str]:
     """What says otherwise than etcd.conf where a member's data, names and certificates are; empty where nothing does.
 
-    `apart`: the processes with another data directory, where none has the one of etcd.conf.
+    `instead`: the processes with another data directory, where none has the one of etcd.conf.
     """
     said = facts.conf.data_dir or "nothing"
     return [
         *facts.unit.overrides,
         *(f"{flag} in ExecStart" for flag in facts.unit.overriding_flags),
-        *(f"the living etcd {p.pid} has the data directory {p.data_dir}, the file says {said}" for p in apart),
+        *(f"the living etcd {p.pid} has the data directory {p.data_dir}, the file says {said}" for p in instead),
     ]
 
 

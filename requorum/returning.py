@@ -23,8 +23,8 @@ from requorum.facts.shell import CTL, PROBE
 from requorum.inventory import EtcdHost
 from requorum.lineage import holds_nothing
 from requorum.live import Cluster, EtcdMember
-from requorum.remote import NotAdmitted, Remote, RemoteError, Unreachable
-from requorum.survey import Unexpected, foreign_urls
+from requorum.remote import Remote, RemoteError
+from requorum.survey import Unexpected, foreign_urls, silent_for
 
 LOOK_SECONDS = 2.0
 """What each part of a look may take: it comes right before the force, while nothing serves."""
@@ -61,10 +61,8 @@ def _over_ssh(host: EtcdHost) -> list[str]:
     try:
         remote.connect()
     except RemoteError as error:
-        if isinstance(error, Unreachable) and not isinstance(error, NotAdmitted):
-            return []
-        behind = "is behind a jump host that " if error.jump else ""
-        return [f"{host.name} {behind}answers SSH: {error.found}"]
+        silent = silent_for(host.name, error)
+        return [f"{host.name} {silent.answers} SSH: {silent.reason}"] if silent.alive else []
     finally:
         remote.close()
     return [f"{host.name} is reached by SSH"]

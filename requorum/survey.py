@@ -218,8 +218,13 @@ def _or_silent(name: str, read: Callable[[], Found]) -> Found | Silent:
     except Unexpected:
         raise
     except RemoteError as error:
-        alive = isinstance(error, NotAdmitted) or not isinstance(error, Unreachable)
-        return Silent(name, error.found, error.advice, alive, jump=error.jump)
+        return silent_for(name, error)
+
+
+def silent_for(name: str, error: RemoteError) -> Silent:
+    """What is known of a host that could not be asked, for this reason."""
+    alive = isinstance(error, NotAdmitted) or not isinstance(error, Unreachable)
+    return Silent(name, error.found, error.advice, alive, jump=error.jump)
 
 
 def foreign_urls(reached: Sequence[HostFacts]) -> list[str]:

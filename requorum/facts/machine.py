@@ -206,6 +206,10 @@ class Machine:
         return self.machine_id, self.boot_id
 
 
+def _split(text: str, by: str) -> tuple[str, ...]:
+    return tuple(part for part in text.split(by) if part)
+
+
 def parse(output: str, known: Machine | None = None) -> Machine:
     """The machine from the output of `command`; versions that were not asked for are those that are known.
 
@@ -228,19 +232,19 @@ def parse(output: str, known: Machine | None = None) -> Machine:
             data_free=int(values["data_free"]),
             data_used=int(values["data_used"] or 0),
             data_there=values["data_there"] == "yes",
-            data_entries=tuple(name for name in values["data_entries"].split("/") if name),
+            data_entries=_split(values["data_entries"], "/"),
             data_has_wal=int(values["data_wal"] or 0) > 0,
             backup_free=int(values["backup_free"]),
-            unwritable=tuple(place for place in values["unwritable"].split("//") if place),
+            unwritable=_split(values["unwritable"], "//"),
             kept_log=values.get("kept_log", ""),
             missing=tuple(values.get("missing", "").split()),
             data_error=values["data_error"],
-            unmounted=tuple(place for place in values["unmounted"].split("//") if place),
+            unmounted=_split(values["unmounted"], "//"),
             data_foreign=values["data_foreign"],
             backup_inside=values.get("backup_inside", ""),
-            data_needed=tuple(place for place in values.get("data_needed", "").split("//") if place),
-            wal_needed=tuple(place for place in values.get("wal_needed", "").split("//") if place),
-            wal_entries=tuple(name for name in values.get("wal_entries", "").split("/") if name),
+            data_needed=_split(values.get("data_needed", ""), "//"),
+            wal_needed=_split(values.get("wal_needed", ""), "//"),
+            wal_entries=_split(values.get("wal_entries", ""), "/"),
         )
     except (KeyError, ValueError) as error:
         raise ValueError(f"expected the facts of a machine, found {output[:300]!r} ({error!r})") from None

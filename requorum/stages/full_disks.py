@@ -32,7 +32,7 @@ def look(run: Run, host: str, said: str) -> FullDisks:
     places = _places(run)
     with ThreadPoolExecutor(max_workers=max(1, len(places))) as pool:
         found = pool.map(lambda name: _full_on(run, name, places[name]), places)
-        full = {name: full for name, full in zip(places, found, strict=True) if full}
+        full = {name: paths for name, paths in zip(places, found, strict=True) if paths}
     if _full_here(run):
         full[HERE] = [str(run.folder)]
     if full:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from runbook_runs import Done, assert_told, run, state, written
 
-from lab import Lab, checksums, network, shell, wait
+from lab import Lab, checksums, machine, network, shell, wait
 from lab.parallel import in_parallel
 from lab.spec import Host
 from lab.writer import Write
@@ -135,6 +135,13 @@ def put(lab: Lab, host: str, path: str, text: str, *, owner: str = "root:root", 
     at = shlex.quote(path)
     script = f'mkdir -p "$(dirname {at})" && cat > {at} && chown {owner} {at} && chmod {mode} {at}'
     lab.run(host, script, stdin=text)
+
+
+def take_port(lab: Lab, host: str, port: int) -> None:
+    """Another process than etcd listens on a port of a host."""
+    listen = f"push @kept, IO::Socket::INET->new(Listen => 5, LocalPort => {port}); sleep"
+    lab.run(host, f"systemd-run --unit=other perl -MIO::Socket::INET -e '{listen}'")
+    wait.until(lambda: machine.listens(lab.record, lab.host(host), port), "the other process listens", 10)
 
 
 def firewall(lab: Lab, host: str, verdict: str = "drop", *, both_ways: bool = False) -> None:

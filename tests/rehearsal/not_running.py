@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from hazards import certified, stop, write_conf
+from hazards import certified, stop, take_port, write_conf
 
-from lab import Lab, machine, wait
+from lab import Lab, wait
 
 PAST = timedelta(days=-1)
 
@@ -61,9 +61,7 @@ def _an_hour_behind(lab: Lab) -> None:
 
 def _port_taken(lab: Lab) -> None:
     stop(lab, ["etcd-1"])
-    listen = "push @kept, IO::Socket::INET->new(Listen => 5, LocalPort => 2380); sleep"
-    lab.run("etcd-1", f"systemd-run --unit=other perl -MIO::Socket::INET -e '{listen}'")
-    wait.until(lambda: machine.listens(lab.record, lab.host("etcd-1"), 2380), "the other process listens", 10)
+    take_port(lab, "etcd-1", 2380)
     lab.run("etcd-1", "systemctl start etcd || true")
 
 

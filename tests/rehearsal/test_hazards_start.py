@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from hazards import LOST, certified, put, refused, stop
+from hazards import LOST, certified, put, refused, stop, take_port
 from runbook_runs import broken
 
 from lab import Lab, machine, wait
@@ -39,14 +39,8 @@ def _masked(lab: Lab) -> None:
     lab.run("etcd-0", "systemctl mask etcd")
 
 
-def _listens(lab: Lab, host: str, port: int) -> None:
-    listen = f"push @kept, IO::Socket::INET->new(Listen => 5, LocalPort => {port}); sleep"
-    lab.run(host, f"systemd-run --unit=other perl -MIO::Socket::INET -e '{listen}'")
-    wait.until(lambda: machine.listens(lab.record, lab.host(host), port), "the other process listens", 10)
-
-
 def _port_taken(lab: Lab) -> None:
-    _listens(lab, "etcd-0", 2379)
+    take_port(lab, "etcd-0", 2379)
 
 
 def _by_hand(lab: Lab) -> None:
@@ -108,5 +102,5 @@ def test_a_port_of_another_process_on_a_joiner(lab3: Lab) -> None:
     """A fence is proven by closed ports: the run would stop after it had fenced the others."""
     broken(lab3, LOST, "destroyed")
     stop(lab3, LOST)
-    _listens(lab3, "etcd-2", 2380)
+    take_port(lab3, "etcd-2", 2380)
     refused(lab3, "lost", ["etcd-2.example.com", "another process listens on port 2380"])

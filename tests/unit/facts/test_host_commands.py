@@ -60,6 +60,21 @@ def test_the_command_sees_processes_by_their_name(tmp_path: Path) -> None:
         assert found[living.pid].group in {"", *(line.split(":", 2)[2] for line in groups)}
 
 
+def surveyed(tmp_path: Path, conf_text: str, *, backup: str = "/backup", unit: str = "") -> machine.Machine:
+    """This machine, with an etcd.conf of the test's own, and, where `unit` says it, what systemd shows of etcd's."""
+    conf = tmp_path / "etcd.conf"
+    conf.write_text(conf_text, encoding="utf-8")
+    environ = dict(os.environ)
+    if unit:
+        systemctl = tmp_path / "systemctl"
+        systemctl.write_text(f"#!/bin/bash\necho {unit}\n", encoding="utf-8")
+        systemctl.chmod(0o755)
+        environ = {"PATH": f"{tmp_path}:{environ['PATH']}"}
+    script = machine.command(backup, versions=False).replace(etcd_conf.PATH, str(conf))
+    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=30, env=environ)
+    return machine.parse(f"etcd=\netcdctl=\n{said.stdout}")
+
+
 @pytest.mark.parametrize(
     ("backup", "inside"),
     [
@@ -73,37 +88,18 @@ def test_a_backup_directory_that_lies_in_what_it_is_to_keep(tmp_path: Path, back
         (tmp_path / folder).mkdir()
     for link, to in {"data": "disk", "link": "data", "away": "elsewhere"}.items():
         (tmp_path / link).symlink_to(to)
-    conf = tmp_path / "etcd.conf"
-    conf.write_text(f"ETCD_DATA_DIR={tmp_path}/data\nETCD_WAL_DIR={tmp_path}/wal\n", encoding="utf-8")
-    script = machine.command(str(tmp_path / backup), versions=False).replace(etcd_conf.PATH, str(conf))
-    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False).stdout
     real = {"data": f"{tmp_path}/disk", "wal": f"{tmp_path}/wal", "": ""}[inside]
-    assert machine.parse(f"etcd=\netcdctl=\n{said}").backup_inside == real
+    text = f"ETCD_DATA_DIR={tmp_path}/data\nETCD_WAL_DIR={tmp_path}/wal\n"
+    assert surveyed(tmp_path, text, backup=str(tmp_path / backup)).backup_inside == real
 
 
 def test_what_a_cut_off_change_left_beside_the_log_is_not_foreign(tmp_path: Path) -> None:
     """It is made by root, and given to etcd's user at its end; the next run makes it anew."""
     (tmp_path / "data/member/wal").mkdir(parents=True)
-    conf = tmp_path / "etcd.conf"
-    conf.write_text(f"ETCD_DATA_DIR={tmp_path}/data\n", encoding="utf-8")
-    systemctl = tmp_path / "systemctl"
-    systemctl.write_text(f"#!/bin/bash\necho User={getpass.getuser()}; echo LoadState=loaded\n", encoding="utf-8")
-    systemctl.chmod(0o755)
-    script = machine.command("/backup", versions=False).replace(etcd_conf.PATH, str(conf))
-    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    unit = f"User={getpass.getuser()}; echo LoadState=loaded"
     for left, foreign in (("requorum.tmp", False), ("0.wal", True)):
         (tmp_path / "data/member/wal" / left).touch(mode=0o000)
-        said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, env=path).stdout
-        assert bool(machine.parse(f"etcd=\netcdctl=\n{said}").data_foreign) == foreign
-
-
-def surveyed(tmp_path: Path, conf_text: str) -> machine.Machine:
-    """This machine, with an etcd.conf of the test's own."""
-    conf = tmp_path / "etcd.conf"
-    conf.write_text(conf_text, encoding="utf-8")
-    script = machine.command("/backup", versions=False).replace(etcd_conf.PATH, str(conf))
-    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=30).stdout
-    return machine.parse(f"etcd=\netcdctl=\n{said}")
+        assert bool(surveyed(tmp_path, f"ETCD_DATA_DIR={tmp_path}/data\n", unit=unit).data_foreign) == foreign
 
 
 @pytest.mark.parametrize(
@@ -140,12 +136,5 @@ def test_a_directory_of_the_log(tmp_path: Path) -> None:
 def test_a_unit_that_is_masked_does_not_say_whose_the_data_is(tmp_path: Path, load: str, foreign: bool) -> None:
     """It was told as root's, with the advice to take it away from etcd."""
     (tmp_path / "data").mkdir()
-    conf = tmp_path / "etcd.conf"
-    conf.write_text(f"ETCD_DATA_DIR={tmp_path}/data\n", encoding="utf-8")
-    systemctl = tmp_path / "systemctl"
-    systemctl.write_text(f"#!/bin/bash\necho User=nobody; echo LoadState={load}\n", encoding="utf-8")
-    systemctl.chmod(0o755)
-    script = machine.command("/backup", versions=False).replace(etcd_conf.PATH, str(conf))
-    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, env=path).stdout
-    assert bool(machine.parse(f"etcd=\netcdctl=\n{said}").data_foreign) == foreign
+    found = surveyed(tmp_path, f"ETCD_DATA_DIR={tmp_path}/data\n", unit=f"User=nobody; echo LoadState={load}")
+    assert bool(found.data_foreign) == foreign
