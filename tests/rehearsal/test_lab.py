@@ -189,7 +189,9 @@ def test_plain_errors(lab3: Lab) -> None:
 
 def _traces(name: str, record: state.Record) -> list[str]:
     """What is left of a lab on this machine."""
-    left = [f"link {link.name}" for link in Path("/sys/class/net").glob(f"{record.bridge}*")]
+    # Not `glob(bridge*)`: rqlab14 is the bridge of another lab than rqlab1.
+    links = [link.name for pattern in ("", "p*") for link in Path("/sys/class/net").glob(record.bridge + pattern)]
+    left = [f"link {link}" for link in links]
     left += [f"namespace {one.name}" for one in Path("/run/netns").glob(f"{record.bridge}-*")]
     left += [
         str(machine.propagated(record, host)) for host in record.hosts if machine.propagated(record, host).exists()
