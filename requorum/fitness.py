@@ -81,7 +81,8 @@ def unfit(facts: HostFacts, backup: PurePosixPath, *, survivor: str = "") -> lis
 def _strays(facts: HostFacts, *, starts: bool) -> list[str]:
     """The etcds that the unit of a service did not start, and does not stop; empty where there is none.
 
-    While the unit has a process of its own, another one may have been put elsewhere by a wrapper (su, runuser).
+    While the unit has a process of its own, another one may have been put elsewhere by a wrapper (su, runuser). One that
+    shows no arguments begins or ends: as a rule it is the survey's own `etcd --version`.
     """
     runtime = facts.unit.runtime
     if runtime.kind != "service" or facts.unit.main_pid:
@@ -91,7 +92,7 @@ def _strays(facts: HostFacts, *, starts: bool) -> list[str]:
         f"expected etcd below {runtime.unit}, found its process {process.pid} below {process.unit or process.group}, "
         f"which stopping the unit does not end: end it by hand{again}, and run the same command again"
         for process in facts.processes
-        if not process.belongs_to(runtime.unit)
+        if process.told and not process.belongs_to(runtime.unit)
     ]
 
 
