@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+from requorum.facts.process import LIVES
 from requorum.facts.runtime import LOG, TOOL
 from requorum.facts.shell import CONF, NEEDED
 
@@ -55,6 +56,7 @@ def command(backup_directory: str, *, versions: bool = True) -> str:
         + NEEDED
         + LOG
         + TOOL
+        + LIVES
         + (
             f"find_runtime\nbackup={shlex.quote(backup_directory)}\n"
             + r"""
@@ -95,7 +97,10 @@ shown=$'\n'$(systemctl show "$unit" -p ExecStart -p User -p LoadState)
 user=
 [[ $shown != *$'\n'User=* ]] || { user=${shown#*$'\n'User=}; user=${user%%$'\n'*}; }
 """
-            + f'echo "ports=$({PORTS_COMMAND.strip()})"\n'
+            # An etcd that comes and goes has its ports for itself: whoever listens is another one where none lives before
+            # and after.
+            + f"ports=\netcd_lives || ports=$({PORTS_COMMAND.strip()})\netcd_lives && ports=\n"
+            + 'echo "ports=$ports"\n'
             + (_VERSIONS if versions else "")
             + r"""
 free data_free "${data:-/var/lib/etcd}"
@@ -155,7 +160,7 @@ echo "missing=$missing"
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One host; sizes in bytes, `clock` in seconds since 1970, `ports` those somebody listens on.
+    """One host; sizes in bytes, `clock` in seconds since 1970, `ports` those somebody listens on while no etcd lives.
 
     `unwritable` are directories that a recovery writes to and cannot: read-only, or no directory. `unmounted` are mount
     points at or above the data directory where nothing is mounted now: what lies there is not the member's data.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import getpass
 import os
+import socket
 import subprocess
 from pathlib import Path
 
@@ -73,6 +74,18 @@ def surveyed(tmp_path: Path, conf_text: str, *, backup: str = "/backup", unit: s
     script = machine.command(backup, versions=False).replace(etcd_conf.PATH, str(conf))
     said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=30, env=environ)
     return machine.parse(f"etcd=\netcdctl=\n{said.stdout}")
+
+
+@pytest.mark.parametrize(("lives", "others"), [("1 1", True), ("0 0", False), ("0 1", False), ("1 0", False)])
+def test_the_ports_of_an_etcd_that_comes_or_goes_are_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lives: str, others: bool
+) -> None:
+    """`lives`: what etcd_lives returns, before and after the ports are looked at."""
+    monkeypatch.setattr(
+        machine, "LIVES", f"asked=({lives})\netcd_lives() {{ local n=${{turn:-0}}; turn=1; return ${{asked[n]}}; }}\n"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        assert (listening.getsockname()[1] in surveyed(tmp_path, "").ports) is others
 
 
 @pytest.mark.parametrize(
