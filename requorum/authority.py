@@ -11,7 +11,7 @@ from requorum.changes.certificates import ISSUED
 from requorum.facts.certificates import PAIRS, distrust
 from requorum.facts.host import MissingFact
 from requorum.live import EtcdMember
-from requorum.naming import place_of, places
+from requorum.naming import called_by_masters, places
 from requorum.run import Run
 from requorum.wellness import CERTIFICATE_DAYS
 
@@ -48,22 +48,19 @@ class Authority:
 
     def notes(self, etcd: EtcdMember) -> list[str]:
         """What the operator should know of a host's certificates."""
-        order, facts = self._orders.get(etcd.name), etcd.surveyed
+        order = self._orders.get(etcd.name)
         if order:
             made = f"its certificates ({', '.join(order.kinds)}) are made in step 39, and signed on {order.authority}"
-            return [f"{made}: CN={order.common_name}, {', '.join(order.names)}"]
-        lines = [f"{line}: soon" for line in etcd.certificates_ending(CERTIFICATE_DAYS)]
+            lines = [f"{made}: CN={order.common_name}, {', '.join(order.names)}"]
+        else:
+            lines = [f"{line}: soon" for line in etcd.certificates_ending(CERTIFICATE_DAYS)]
+        if order and "server" in order.kinds:  # it is made with these names
+            return lines
         known = places(self._run.inventory, self._run.survey)
-        urls = (
-            (master.name, url)
-            for master in self._run.all_reached.values()
-            if master.master
-            for url in master.master.config.urls
-        )
-        called = {urlsplit(url).hostname or "" for on, url in urls if place_of(url, on, known) == facts.name}
+        called = called_by_masters(known, self._run.all_reached.values()).get(etcd.name, ())
         return lines + [
             f"its server certificate does not name {name}, as masters call it: their APIs cannot use this member"
-            for name in facts.certificates.unnamed(called - {"", "localhost", "127.0.0.1"})
+            for name in etcd.surveyed.certificates.unnamed(called)
         ]
 
     # Stage 3

@@ -1,13 +1,13 @@
 """Which hosts need certificates, which host can sign them, and what stands in the way. Pure.
 
 They are as the installer makes them (openshift-ansible, roles/etcd/tasks/certificates): CN is the host's name, SAN its
-addresses and its name, usages and days are those of the CA's openssl.cnf.
+addresses and its names, usages and days are those of the CA's openssl.cnf.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from ipaddress import ip_address
@@ -50,17 +50,32 @@ class Order:
     problems: tuple[str, ...] = ()
 
 
-def orders(inventory: Inventory, reached: Mapping[str, HostFacts], survivor: str, hosts: Iterable[str]) -> list[Order]:
-    """What is to be made for these hosts, beside this survivor; nothing for a host whose own certificates will do."""
+def orders(
+    inventory: Inventory,
+    reached: Mapping[str, HostFacts],
+    survivor: str,
+    hosts: Iterable[str],
+    called: Mapping[str, Collection[str]],
+) -> list[Order]:
+    """What is to be made for these hosts, beside this survivor; nothing for a host whose own certificates will do.
+
+    `called`: by which names masters call each host; a certificate that lacks one cannot be used by their APIs.
+    """
     speaker = reached.get(survivor)
     if speaker is None:
         return []
-    found = (_order(inventory, reached, speaker, reached[name]) for name in hosts if name in reached)
+    found = (
+        _order(inventory, reached, speaker, reached[name], called.get(name, ())) for name in hosts if name in reached
+    )
     return [one for one in found if one is not None]
 
 
 def _order(
-    inventory: Inventory, reached: Mapping[str, HostFacts], survivor: HostFacts, host: HostFacts
+    inventory: Inventory,
+    reached: Mapping[str, HostFacts],
+    survivor: HostFacts,
+    host: HostFacts,
+    called: Collection[str],
 ) -> Order | None:
     anew = inventory.host(host.name).certificates == "make"
     kinds = _kinds(host, survivor, anew=anew)
@@ -68,16 +83,16 @@ def _order(
         return None
     authority, why = _authority(reached, survivor)
     trusted, problems = _trusted(host, survivor, reached[authority].ca if authority else None, kinds, anew=anew)
-    names = _names(host)
+    names, own = _names(host, called), _own_name(host)
     if not authority:
         problems = [_unsigned(host.name, kinds, why), *problems]
     elif (ahead := reached[authority].machine.clock - host.machine.clock) and abs(ahead) > CLOCK_SECONDS:
         problems.append(f"the clock of {authority}, which signs, is {ahead:+.0f} s from that of {host.name}: set it")
     odd = [name for name in names if not _PLAIN.fullmatch(name)]
-    if odd or not names or len(host.machine.hostname) > LONGEST_NAME:
+    if odd or not names or len(own) > LONGEST_NAME:
         problems.append(
             f"no certificate can name {host.name}: expected a host name of at most {LONGEST_NAME} plain characters, found "
-            f"{host.machine.hostname!r}, and {', '.join(names) or 'no address'}"
+            f"{own!r}, and {', '.join(names) or 'no address'}"
         )
     return Order(
         host=host.name,
@@ -85,7 +100,7 @@ def _order(
         files=tuple(_paths(host, kind) for kind in kinds),
         trusted=tuple(trusted.items()),
         authority=authority,
-        common_name=host.machine.hostname,
+        common_name=own,
         names=names,
         problems=tuple(problems),
     )
@@ -124,10 +139,16 @@ def _paths(host: HostFacts, kind: str) -> tuple[str, str, str]:
     return _file(host, pair.cert).path, _file(host, pair.key).path, _file(host, pair.ca).path
 
 
-def _names(host: HostFacts) -> tuple[str, ...]:
-    """What its urls and its name say, addresses first: ``IP:192.0.2.1``, ``DNS:etcd-1.example.com``."""
+def _own_name(host: HostFacts) -> str:
+    """Its name, with the domain where only the inventory has that: the installer goes by `hostname -f`, not by the kernel."""
+    own = host.machine.hostname
+    return host.name if host.name.startswith(f"{own}.") else own
+
+
+def _names(host: HostFacts, called: Collection[str]) -> tuple[str, ...]:
+    """What its urls, its names and the masters say, addresses first: ``IP:192.0.2.1``, ``DNS:etcd-1.example.com``."""
     said = [urlsplit(url).hostname or "" for url in (*host.conf.peer_urls, *host.conf.client_urls)]
-    unique = dict.fromkeys([*said, host.machine.hostname])
+    unique = dict.fromkeys([*said, host.name, host.machine.hostname, *sorted(called)])
     addresses = [f"IP:{name}" for name in unique if _is_address(name)]
     return (*addresses, *(f"DNS:{name}" for name in unique if name and not _is_address(name)))
 

@@ -106,6 +106,13 @@ class Masters:
         found = self.surveyed(name)
         lines = [f"{what} is not there: a master needs it" for what in found.missing]
         lines += Client(self._run, name).unfit
+        facts = Client(self._run, name).surveyed
+        if not master_api.name_of(facts):
+            lines.append(
+                f"the certificate of its API (servingInfo.certFile) names {', '.join(sorted(found.serving))}, and none of "
+                f"{', '.join(master_api.own_names(facts))}, by which it is asked there: no oc would trust it. Name the host "
+                "in the inventory as the certificate does, or give the API a certificate with one of these"
+            )
         return lines + [
             f"{master_config.PATH}, line {found.config.line_of(url)}: it names {url}, which is no host of the inventory: is "
             "it a member? Then add its host to etcd.hosts; if it is another name of one, write that host's name there"
@@ -187,7 +194,7 @@ class Masters:
         return self._asked(survivor, holders.command(prefix), holders.parse, "objects in etcd", MEND)
 
     def _here(self, client: Client) -> str:
-        return master_api.here(f"https://{client.surveyed.machine.hostname}:{self.surveyed(client.name).config.port}")
+        return master_api.here(master_api.server_of(client.surveyed))
 
     def _from_memory(self, client: Client) -> dict[str, int]:
         script = self._here(client) + master_api.LIST

@@ -77,6 +77,16 @@ def hosts_of(members: Iterable[Member], known: Places) -> frozenset[str]:
     return frozenset(filter(None, (known.get(host_of(url), "") for url in urls)))
 
 
+def called_by_masters(known: Places, everybody: Iterable[AnyFacts]) -> dict[str, frozenset[str]]:
+    """By which names and addresses masters call each host of etcd, a recovery's own edits of their files left out."""
+    found: dict[str, set[str]] = {}
+    for facts in everybody:
+        if facts.master is not None:
+            for url in (facts.master.found or facts.master.config).urls:
+                found.setdefault(place_of(url, facts.name, known), set()).add(host_of(url))
+    return {name: frozenset(called - {*_OWN}) for name, called in found.items() if name}
+
+
 def strangers(name: str, found: Configured, known: Places) -> list[str]:
     """The urls in a host's configuration that mean no host of the inventory."""
     return [url for url in found.config.urls if not place_of(url, name, known)]

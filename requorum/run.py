@@ -32,6 +32,7 @@ from requorum.hostlock import Owner
 from requorum.inventory import Inventory
 from requorum.journal import Journal, utc_now
 from requorum.locking import Lock, Locked
+from requorum.naming import called_by_masters, places
 from requorum.records import CommandRan, HostSurveyed, Mode, VerdictGiven
 from requorum.records import Run as RunRecord
 from requorum.remote import CommandEnded, Here, Remote
@@ -269,7 +270,8 @@ class Run:
 
     def orders(self) -> list[Order]:
         """The certificates that are to be made for hosts that join."""
-        return orders(self.inventory, self.reached, self.proven.survivor, self.proven.joiners)
+        called = called_by_masters(places(self.inventory, self.survey), self.all_reached.values())
+        return orders(self.inventory, self.reached, self.proven.survivor, self.proven.joiners, called)
 
     def _touched(self) -> set[str]:
         found = self.proven

@@ -32,7 +32,10 @@ class SaveSnapshotByOc(SaveSnapshot):
         return f"""PATH=$PATH:/usr/local/bin
 by_oc() {{
   local pod words said
-  pod=master-etcd-$(uname -n | tr '[:upper:]' '[:lower:]')
+  # As its own container says: the kubelet may go by another name than the kernel.
+  pod=$(docker ps --filter label=io.kubernetes.container.name=etcd --filter label=io.kubernetes.pod.namespace=kube-system \
+    --format '{{{{.Label "io.kubernetes.pod.name"}}}}' 2>/dev/null | head -n 1)
+  [ -n "$pod" ] || pod=master-etcd-$(uname -n | tr '[:upper:]' '[:lower:]')
   words="--endpoints=$(conf ETCD_ADVERTISE_CLIENT_URLS) --cacert=$(conf ETCD_TRUSTED_CA_FILE)"
   words="$words --cert=$(conf ETCD_PEER_CERT_FILE) --key=$(conf ETCD_PEER_KEY_FILE) --command-timeout=500s"
   rm -f {file} {file}.part || return 1

@@ -155,7 +155,7 @@ class Certificates:
     def unnamed(self, names: Iterable[str]) -> tuple[str, ...]:
         """The names, of those by which clients call this member, that its certificate does not have."""
         leaf = self.held(PAIRS["server"].cert)
-        return tuple(sorted(set(names) - _names(leaf[0]))) if leaf else ()
+        return tuple(sorted(set(names) - names_in(leaf[0]))) if leaf else ()
 
     def ending(self, before: datetime) -> tuple[str, ...]:
         """The certificates, CAs among them, that are no longer valid at `before`. Raises ValueError for no PEM."""
@@ -204,7 +204,7 @@ def _pair_problems(
         found.append(f"{key.path} is not the key of {cert.path}")
     if lacking := _lacking(leaf, pair.usages):
         found.append(f"{cert.path} may not be used for {', '.join(lacking)} (its extendedKeyUsage)")
-    names = _names(leaf)
+    names = names_in(leaf)
     found += [
         f"{cert.path} does not name {urlsplit(url).hostname} (it names {', '.join(sorted(names)) or 'nothing'})"
         for url in urls
@@ -236,7 +236,8 @@ def _lacking(leaf: x509.Certificate, wanted: Iterable[x509.ObjectIdentifier]) ->
 _USAGES = {ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth", ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth"}
 
 
-def _names(leaf: x509.Certificate) -> set[str]:
+def names_in(leaf: x509.Certificate) -> set[str]:
+    """The names and addresses in the SAN of a certificate; none where it has no SAN."""
     try:
         san = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from requorum.facts import master_config
+from requorum.facts import master_config, serving
 from requorum.facts.master_config import MasterConfig
 
 Component = Literal["api", "controllers"]
@@ -51,6 +52,13 @@ awk '/^etcdClientInfo:/ {{on=1; next}}  /^[^ #]/ {{on=0}}  on && $1 ~ /^(ca|cert
     case $file in /*) ;; *) file=$(dirname {master_config.PATH})/$file;; esac
     [ -s "$file" ] || echo "missing $file"
   done
+# What it serves with: its clients here have to call it by a name in that certificate.
+file=$(awk '/^servingInfo:/ {{on=1; next}}  /^[^ #]/ {{on=0}}
+  on && $1 == "certFile:" && (at = match($0, /[^ ]/)) && (!least || at < least) {{least = at; file = $2}}
+  END {{print file}}' {master_config.PATH} | tr -d '\\042\\047')  # the least indented: namedCertificates has others
+case $file in ''|/*) ;; *) file=$(dirname {master_config.PATH})/$file;; esac
+[ -z "$file" ] || if [ -s "$file" ]; then echo "serving $(base64 -w0 < "$file")"; else echo "missing $file"; fi
+echo "addresses $(hostname -I 2>/dev/null)"
 {"".join(f"[ ! -e {owed_path(one)} ] || echo 'owes {one}'{chr(10)}" for one in COMPONENTS)}
 sed -n 's/^[[:space:]]*NO_PROXY=/proxy /p' {ENVIRONMENT} 2>/dev/null
 echo '{_SUM}'; sha256sum < {master_config.PATH} || exit 1
@@ -64,7 +72,8 @@ class Master:
 
     `found` is its configuration as a recovery found it, where one has edited it and not yet put every member back.
     `owes`: the components that still run with another configuration. `no_proxy`: the names in NO_PROXY of master.env.
-    `missing`: what the steps need and the host does not have.
+    `missing`: what the steps need and the host does not have. `serving`: the names in the certificate of its API, none
+    where it is not known; `addresses`: the host's own.
     """
 
     config: MasterConfig
@@ -72,6 +81,8 @@ class Master:
     owes: tuple[Component, ...] = ()
     no_proxy: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    serving: frozenset[str] = frozenset()
+    addresses: tuple[str, ...] = ()
 
     def owing(self, component: Component) -> Master:
         """The same, once it is noted down that a component is to be restarted."""
@@ -99,10 +110,19 @@ def parse(output: str) -> Master:
     lines = [line.partition(" ") for line in notes.splitlines()]
     proxied = [name for kind, _, rest in lines if kind == "proxy" for name in rest.strip("\"'").split(",")]
     owed = {rest for kind, _, rest in lines if kind == "owes"}
+    missing = [rest for kind, _, rest in lines if kind == "missing"]
+    names = frozenset[str]()
+    for pem in (rest for kind, _, rest in lines if kind == "serving"):
+        try:
+            names = serving.names_of(base64.b64decode(pem, validate=True))
+        except ValueError:
+            missing.append(f"a certificate in the file that servingInfo.certFile of {master_config.PATH} names")
     return Master(
         config=master_config.parse(config),
         found=master_config.parse(was) if was else None,
         owes=tuple(one for one in COMPONENTS if one in owed),
         no_proxy=tuple(name.strip() for name in proxied if name.strip()),
-        missing=tuple(rest for kind, _, rest in lines if kind == "missing"),
+        missing=tuple(missing),
+        serving=names,
+        addresses=tuple(one for kind, _, rest in lines if kind == "addresses" for one in rest.split()),
     )

@@ -5,10 +5,33 @@ from __future__ import annotations
 import json
 import shlex
 
+from requorum.facts.beside import AnyFacts
+from requorum.facts.host import MissingFact
 from requorum.facts.master import KUBECONFIG
+from requorum.facts.serving import first_named
 
 CONTROLLERS_PORT = 8444
 NAMESPACE = "default"
+
+
+def own_names(facts: AnyFacts) -> tuple[str, ...]:
+    """What leads, on a master, to that master: the kernel's name, which may lack the domain, the inventory's, its addresses."""
+    addresses = facts.master.addresses if facts.master else ()
+    return tuple(dict.fromkeys((facts.machine.hostname, facts.name, *addresses)))
+
+
+def name_of(facts: AnyFacts) -> str:
+    """By which of these its API is asked there: its certificate has it. Empty where the certificate has none of them."""
+    names = facts.master.serving if facts.master else frozenset()
+    return first_named(own_names(facts), names) if names else facts.machine.hostname
+
+
+def server_of(facts: AnyFacts) -> str:
+    """The url of the API of this master, for oc there. Raises MissingFact for a host that was not read as one."""
+    if facts.master is None:
+        raise MissingFact(facts.name, "a master", "a host that was not read as one")
+    name = name_of(facts) or facts.machine.hostname
+    return f"https://{f'[{name}]' if ':' in name else name}:{facts.master.config.port}"
 
 
 def here(server: str, *, seconds: str = "15") -> str:

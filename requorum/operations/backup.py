@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from requorum.changes import BackUpV2, Change, CopyTree, FetchTree, RestoreFile, SaveSnapshot, SaveSnapshotByOc
-from requorum.facts import etcd_conf
+from requorum.facts import etcd_conf, master_api
 from requorum.facts.etcd_conf import EtcdConf
 from requorum.facts.host import HostFacts
 
@@ -103,8 +103,7 @@ def save_snapshot(facts: HostFacts, place: BackupPlace, when: str) -> list[Chang
     folder = place.snapshot(when)
     saved = SaveSnapshot(facts.name, str(folder))
     if facts.unit.pod is not None and facts.master is not None:
-        server = f"https://{facts.machine.hostname}:{facts.master.config.port}"
-        saved = SaveSnapshotByOc(facts.name, str(folder), server, facts.conf.data_dir)
+        saved = SaveSnapshotByOc(facts.name, str(folder), master_api.server_of(facts), facts.conf.data_dir)
     return [saved, *_fetched(facts, folder, f"snapshot-{when}", place)]
 
 

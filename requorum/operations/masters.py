@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from requorum.changes import Change, EditFile, KeepFound, RemoveFile, RestartMaster, WriteFile
-from requorum.facts import master, master_config
+from requorum.facts import master, master_api, master_config
 from requorum.facts.beside import AnyFacts
 from requorum.facts.host import MissingFact
 from requorum.facts.master import COMPONENTS, Component, Master
@@ -45,8 +45,7 @@ def restart(facts: AnyFacts, component: Component) -> list[Change]:
 
 
 def _restart(facts: AnyFacts, found: Master, component: Component) -> Change:
-    port = found.config.port
-    return RestartMaster(facts.name, component, f"https://{facts.machine.hostname}:{port}", port)
+    return RestartMaster(facts.name, component, master_api.server_of(facts), found.config.port)
 
 
 def forget_found(facts: AnyFacts, *, whole: bool) -> list[Change]:

@@ -54,7 +54,7 @@ def serials(lab: Lab) -> list[str]:
     return [line.split("\t")[3] for line in lines]
 
 
-def assert_as_installed(lab: Lab, where: Host) -> None:
+def assert_as_installed(lab: Lab, where: Host, *also: str) -> None:
     """Names, usages, days, owner and mode as the installer's; the CA's database has them, each serial once."""
     known = serials(lab)
     assert len(known) == len(set(known))
@@ -66,7 +66,7 @@ def assert_as_installed(lab: Lab, where: Host) -> None:
         assert [one.value for one in made.subject.get_attributes_for_oid(NameOID.COMMON_NAME)] == [where.name]
         names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         assert [str(one) for one in names.get_values_for_type(x509.IPAddress)] == [where.address]
-        assert names.get_values_for_type(x509.DNSName) == [where.name]
+        assert names.get_values_for_type(x509.DNSName) == [where.name, *also]
         usages = made.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         assert set(usages) == {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
         assert made.not_valid_after_utc - made.not_valid_before_utc == timedelta(days=1825)
@@ -89,12 +89,12 @@ def assert_no_key_anywhere(lab: Lab, done: Done) -> None:
     assert lab.run(lab.hosts[0], f"ls -A {FOLDER} 2>/dev/null || true").stdout == ""
 
 
-def recovered(lab: Lab, done: Done, writes: Sequence[Write]) -> None:
+def recovered(lab: Lab, done: Done, writes: Sequence[Write], *also: str) -> None:
     verdict = str(done.summary["verdict"])
     assert_told(done, exit=0, outcome="recovered", verdict=verdict, says=["3 of 3 members"])
     assert_whole(lab, writes)
     assert left_behind(lab) == []
-    assert_as_installed(lab, lab.hosts[2])
+    assert_as_installed(lab, lab.hosts[2], *also)
 
 
 def test_a_new_host_gets_certificates(lab3: Lab) -> None:
@@ -104,6 +104,14 @@ def test_a_new_host_gets_certificates(lab3: Lab) -> None:
     recovered(lab3, done, writes)
     assert MAKING in done.output
     assert_no_key_anywhere(lab3, done)
+
+
+@full
+def test_a_new_host_whose_kernel_has_a_name_without_its_domain(lab3: Lab) -> None:
+    """The installer goes by `hostname -f`, and masters call a member by that."""
+    writes = replaced(lab3)
+    lab3.run(NEW, f"hostname {NEW}")
+    recovered(lab3, run(lab3), writes, NEW)
 
 
 @full

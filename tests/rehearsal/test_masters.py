@@ -116,6 +116,38 @@ def test_two_of_three_masters_lose_power_and_data(colocated: Lab) -> None:
     assert checked.exit == 0, checked.output
 
 
+@pytest.mark.full
+def test_masters_whose_kernel_has_a_name_without_its_domain(colocated: Lab) -> None:
+    """`hostname` says master-0, the certificate of its API master-0.example.com, as the installer's `hostname -f` does."""
+    lab, lost = colocated, lost_hosts(colocated)
+    for host in lab.hosts:
+        lab.run(host, f"hostname {host.short} && echo {host.short} > /etc/hostname")
+    writes = written(lab)
+    lab.break_hosts(lost, "destroyed")
+    done = run(lab)
+    assert_told(done, exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members"])
+    assert_whole(lab, writes)
+    assert left_behind(lab) == []
+
+
+@pytest.mark.full
+def test_an_api_with_a_certificate_of_another_name_is_refused(colocated: Lab) -> None:
+    """Nothing is changed: an API that oc does not trust would be found out after the force only."""
+    lab, lost = colocated, lost_hosts(colocated)
+    broken(lab, lost, "destroyed")
+    lab.run(
+        lab.hosts[0],
+        "cd /etc/origin/master && openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=other.example.com -days 9 "
+        "-keyout master.server.key -out master.server.crt 2>/dev/null",
+    )
+    before = lab.checksums()
+    done = run(lab)
+    assert_told(done, exit=6, outcome="refused", verdict="lost", says=[
+        f"names other.example.com, and none of {lab.hosts[0].name}, {lab.hosts[0].address}", "nothing was changed",
+    ])  # fmt: skip
+    assert checksums.changes(before, lab.checksums()) == []
+
+
 def leased(lab: Lab, address: str) -> None:
     """An API server at this address has said that it lives."""
     client = lab.client(lab.hosts[0])

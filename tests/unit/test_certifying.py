@@ -43,12 +43,12 @@ SURVIVOR = host(0, leaf(0), ca=SIGNS)
 NEW = host(2, None, None)
 
 
-def told(*reached: HostFacts, anew: bool = False) -> list[Order]:
+def told(*reached: HostFacts, anew: bool = False, called: tuple[str, ...] = ()) -> list[Order]:
     wanted = inventory()
     if anew:
         hosts = tuple(replace(one, certificates="make") for one in wanted.etcd.hosts)
         wanted = replace(wanted, etcd=replace(wanted.etcd, hosts=hosts))
-    return orders(wanted, {one.name: one for one in reached}, name(0), [one.name for one in reached])
+    return orders(wanted, {one.name: one for one in reached}, name(0), [one.name for one in reached], {name(2): called})
 
 
 def problem(*reached: HostFacts, anew: bool = False) -> str:
@@ -70,6 +70,18 @@ def test_a_new_host_gets_what_the_installer_gives() -> None:
         common_name=name(2),
         names=("IP:10.0.0.12", f"DNS:{name(2)}"),
     )
+
+
+def test_a_host_is_named_as_masters_and_the_inventory_call_it() -> None:
+    """The kernel's name may lack the domain; by the name with it masters, and `hostname -f`, know the host."""
+    short = replace(NEW, machine=machine(2, hostname="etcd-2"))
+    (order,) = told(SURVIVOR, short, called=("10.0.9.12", "db2.example.com", name(2)))
+    assert order.common_name == name(2)
+    assert order.names == (
+        "IP:10.0.0.12", "IP:10.0.9.12", f"DNS:{name(2)}", "DNS:etcd-2", "DNS:db2.example.com",
+    )  # fmt: skip
+    (other,) = told(SURVIVOR, replace(NEW, machine=machine(2, hostname="node-7.example.com")))
+    assert (other.common_name, other.problems) == ("node-7.example.com", ())
 
 
 def test_no_tls_no_certificates() -> None:

@@ -218,6 +218,15 @@ def test_a_snapshot_through_the_api_or_else_from_the_host(host: Rooted, oc: str,
     assert list(data.iterdir()) == []
 
 
+def test_the_pod_has_the_name_that_its_container_says(host: Rooted) -> None:
+    """The kubelet may go by another name than the kernel: `m1.example.com`, where that one says `m1`."""
+    (host.root / "data").mkdir()
+    stand_in(host.root / "bin", "docker", "echo master-etcd-m1.example.com")
+    stand_in(host.root / "bin", "oc", f"echo snapshot > {host.root}/data/requorum-snapshot.db")
+    change = SaveSnapshotByOc(HOST, str(host.root / "backup"), "https://etcd-0:8443", str(host.root / "data"))
+    assert "saved by oc exec in the pod master-etcd-m1.example.com\n" in host.run(change.script(), seconds=20).stderr
+
+
 def test_tools_come_out_of_the_image_by_docker(host: Rooted) -> None:
     """No etcd lives, and the host has none."""
     program = "#!/bin/bash\necho version\n"

@@ -142,6 +142,27 @@ def test_restarts_only_what_is_owed() -> None:
         operations.masters.restart(healthy(2), "api")
 
 
+SHORT = "etcd-2"
+"""What the kernel of a host may call itself; `hostname -f`, by which the installer goes, has the domain, too."""
+
+
+@pytest.mark.parametrize(
+    ("serving", "server"),
+    [
+        ((), "https://etcd-2:8443"),
+        ((SHORT, name(2)), "https://etcd-2:8443"),
+        ((name(2), "10.0.0.12"), "https://etcd-2.example.com:8443"),
+        (("*.example.com",), "https://etcd-2.example.com:8443"),
+        (("kubernetes", "10.0.0.12"), "https://10.0.0.12:8443"),
+        (("kubernetes", "fd00::12"), "https://[fd00::12]:8443"),
+    ],
+)
+def test_an_api_is_asked_by_a_name_that_its_certificate_has(serving: tuple[str, ...], server: str) -> None:
+    facts = on(2, config(0), owes=("api",), serving=frozenset(serving), addresses=("10.0.0.12", "fd00::12"))
+    facts = replace(facts, machine=replace(facts.machine, hostname=SHORT))
+    assert operations.masters.restart(facts, "api") == [RestartMaster(name(2), "api", server, 8443)]
+
+
 def test_hosts_are_known_by_name_address_and_as_this_one() -> None:
     facts = on(0, config(0, 1, by="address"))
     assert facts.master is not None
@@ -154,6 +175,15 @@ def test_hosts_are_known_by_name_address_and_as_this_one() -> None:
         f"{name(0)}: etcdClientInfo.urls names https://vip.example.com:2379, which is no member",
         f"{name(0)}: etcdClientInfo.urls does not name the member on {name(0)}",
     ]
+
+
+def test_by_which_names_masters_call_a_host() -> None:
+    """As the file was found: a recovery has taken out those that are to join."""
+    edited = on(0, config(0), found=config(0, 2, by="address"))
+    local = on(1, config(1, 2).replace(name(1), "localhost"))
+    assert naming.called_by_masters(KNOWN, [edited, local, healthy(2)]) == {
+        name(0): {"10.0.0.10"}, name(1): set(), name(2): {"10.0.0.12", name(2)},
+    }  # fmt: skip
 
 
 def test_masters_that_agree_owe_nothing() -> None:
@@ -384,6 +414,15 @@ def test_what_names_members_and_is_not_edited_is_told(tmp_path: Path) -> None:
     ]
     assert asked.remaining == names(0)
     assert asked.urls == {name(0): "http://10.0.0.10:2379"}
+
+
+def test_an_api_whose_certificate_has_no_name_of_its_host_is_a_problem(tmp_path: Path) -> None:
+    """Before any change: oc would trust it at no step, and the first that asks comes after the force."""
+    foreign = frozenset({"kubernetes", "*.other.example.com"})
+    alone = on(0, config(0, 1, 2), serving=foreign, addresses=("10.0.0.10",))
+    asked = live.Masters(run_on(tmp_path, alone, healthy(1), healthy(2)))
+    (problem,) = asked.problems(name(0))
+    assert f"names *.other.example.com, kubernetes, and none of {name(0)}, 10.0.0.10" in problem
 
 
 def test_a_url_of_nobody_is_a_problem(tmp_path: Path) -> None:
