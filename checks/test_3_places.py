@@ -5,9 +5,11 @@ from __future__ import annotations
 from requorum.ansible import AnsibleGroup
 from requorum.clients import Client
 from requorum.flannel import FlannelHosts
-from requorum.live import Cluster
+from requorum.live import Cluster, EtcdMember
 from requorum.masters import Masters
+from requorum.naming import places
 from requorum.stages import ANSWERS, note, postcondition, step
+from requorum.wellness import members_not_in_conf, no_members_in_conf
 
 
 @step(30, "The Ansible inventory names the members", on="ansible", when=ANSWERS)
@@ -42,3 +44,17 @@ def test_flannel_names_members(client: Client, flannel: FlannelHosts) -> None:
     with postcondition("every member, and nobody else, in the endpoints of flanneld", otherwise=advice):
         found = flannel.disagreements(client)
         assert not found, "\n".join(found)
+
+
+@step(33, "etcd.conf names members alone", on="members", when=ANSWERS, parallel=True)
+def test_etcd_conf_names_members(etcd: EtcdMember, cluster: Cluster) -> None:
+    """A member that loses its data starts by this list, beside hosts that are gone. Who joined later may be missing in it."""
+    listed, known = cluster.survivor.now("members").members, places(cluster.run.inventory, cluster.run.survey)
+    advice = (
+        "take it out of ETCD_INITIAL_CLUSTER in /etc/etcd/etcd.conf on that host; etcd need not be restarted for it"
+    )
+    with postcondition("nobody but members in ETCD_INITIAL_CLUSTER", otherwise=advice):
+        found = no_members_in_conf(etcd.surveyed, listed, known)
+        assert not found, "\n".join(found)
+    for line in members_not_in_conf(etcd.surveyed, listed, known):
+        note(line)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from requorum.facts import etcd_conf, flannel, issuing, manifest, mark, master, unit
 from requorum.facts.beside import AnyFacts
 from requorum.facts.host import HostFacts, Silent
+from requorum.facts.members import Member
 from requorum.fitness import cannot_join
+from requorum.naming import Places, hosts_of, place_of
 
 CERTIFICATE_DAYS = 30
 """How long a certificate should still be valid."""
@@ -88,6 +90,31 @@ def member_lists(reached: Sequence[HostFacts]) -> dict[str, str]:
         for facts in reached
         if (listed := facts.api.members) is not None
     }
+
+
+def no_members_in_conf(facts: HostFacts, listed: Collection[Member], known: Places) -> list[str]:
+    """Whom ETCD_INITIAL_CLUSTER of a member names that is no member (any more); empty where it names members alone."""
+    members, urls = hosts_of(listed, known), {url for member in listed for url in member.peer_urls}
+    return [
+        f"ETCD_INITIAL_CLUSTER in {etcd_conf.PATH} names {name} ({url}), which is no member"
+        for name, url in facts.conf.initial_cluster
+        if url not in urls and place_of(url, facts.name, known) not in members
+    ]
+
+
+def members_not_in_conf(facts: HostFacts, listed: Collection[Member], known: Places) -> list[str]:
+    """Which members ETCD_INITIAL_CLUSTER of a member does not name; empty where it names all, or is not set.
+
+    Told, not refused: the installer leaves the list of its first day on old members when it adds new ones.
+    """
+    said = facts.conf.initial_cluster
+    urls, hosts = {url for _, url in said}, {place_of(url, facts.name, known) for _, url in said}
+    return [
+        f"ETCD_INITIAL_CLUSTER in {etcd_conf.PATH} does not name the member {member.name or member.hex_id}"
+        f" ({', '.join(member.peer_urls)}), which joined later: harmless while this member has its data"
+        for member in listed
+        if said and not urls & set(member.peer_urls) and not hosts_of([member], known) & hosts
+    ]
 
 
 def misfits(facts: HostFacts, others: Sequence[HostFacts]) -> list[str]:

@@ -162,3 +162,19 @@ def test_run_again_on_the_recovered_cluster(lab3: Lab) -> None:
     assert_told(done, exit=0, outcome="healthy", verdict="healthy", says=said)
     assert done.summary["changes_made"] == 0
     assert_whole(lab3, writes)
+
+
+def test_a_list_in_etcd_conf_that_differs_from_the_member_list(lab3: Lab) -> None:
+    """A host that is gone fails the check, a member that joined later is told; the runbook has nothing to do with either."""
+    recovered(lab3)
+    first, last = lab3.hosts[0], lab3.hosts[2]
+    lab3.run(first, "sed -i '/^ETCD_INITIAL_CLUSTER=/s|$|,old=https://192.0.2.9:2380|' /etc/etcd/etcd.conf")
+    lab3.run(
+        last, f"sed -i '/^ETCD_INITIAL_CLUSTER=/s|=.*|={last.name}=https://{last.address}:2380|' /etc/etcd/etcd.conf"
+    )
+    checked = run(lab3, "checks/")
+    assert_told(checked, exit=1, outcome="failed", verdict="healthy", says=[
+        f"FAILED   33  {first.name}", "names old (https://192.0.2.9:2380), which is no member",
+        f"does not name the member {first.name}", f"ok       33  {last.name}",
+    ])  # fmt: skip
+    assert run(lab3).summary["verdict"] == "healthy"
