@@ -85,7 +85,7 @@ class AnsibleGroup:
             "or remove the field `ansible_inventory`, and edit the group by hand afterwards"
         )
 
-    def notes(self, cluster: Cluster) -> list[str]:
+    def notes(self) -> list[str]:
         """What the operator should know before it is edited, or instead."""
         if self.aside:
             named = ", ".join(self.leaving)
@@ -98,9 +98,9 @@ class AnsibleGroup:
             return [f"{self} is not edited: {self.aside}; {what}{gone}"]
         run = self._run
         lines = enlisted.told(run.inventory, self.surveyed, self.leaving, run.proven.joiners)
-        gone, first = enlisted.first_after(run.inventory, self.surveyed, self.leaving)
+        gone, first = enlisted.first_after(run.inventory, self.surveyed, self.leaving, self._holders)
         if gone:
-            held = first in run.reached and cluster.member(first).holds_ca()
+            held = first in self._holders
             has = "holds the CA's key, too" if held else "holds no CA key, as far as is known"
             lines.append(
                 f"{gone}, the first host of [{GROUP}], leaves it until it is a member again; {first}, then the first, {has}"
@@ -127,10 +127,10 @@ class AnsibleGroup:
         if self.aside:
             return []
         file = self.now
-        text = self._edited(file, {*self.leaving, *enlisted.absent(self._run.inventory, file)})
+        text, first = self._edited(file, {*self.leaving, *enlisted.absent(self._run.inventory, file)})
         copy = str(self.copy.relative_to(self._note.parent))
         out = enlisted.outside(self._run.inventory, file, text)
-        kept = enlisted.note_of(file, self._run.recovery, copy, out)
+        kept = enlisted.note_of(file, self._run.recovery, copy, out, first)
         return operations.ansible.take_out(BASTION, file, text, self._note, kept)
 
     def put_back(self, cluster: Cluster) -> list[Change]:
@@ -138,8 +138,8 @@ class AnsibleGroup:
         file, run = self.surveyed if self.aside else self.now, self._run
         if self.aside or file.kept is None:
             return []
-        text = self._edited(file, set(run.inventory.host_names) - self._members(cluster))
-        kept = replace(file.kept, out=enlisted.outside(run.inventory, file, text))
+        text, first = self._edited(file, set(run.inventory.host_names) - self._members(cluster))
+        kept = replace(file.kept, out=enlisted.outside(run.inventory, file, text), first=first)
         return operations.ansible.put_back(BASTION, file, text, self._note, kept)
 
     def still_out(self, cluster: Cluster) -> list[str]:
@@ -159,9 +159,16 @@ class AnsibleGroup:
         listed = cluster.survivor.now("members").members
         return enlisted.at_home(self._run.inventory, self._run.survey, listed)
 
-    def _edited(self, file: AnsibleFile, out: set[str]) -> str:
+    @property
+    def _holders(self) -> set[str]:
+        """The hosts that hold the CA's key, as far as is known."""
+        return {name for name, facts in self._run.reached.items() if facts.ca.has_key}
+
+    def _edited(self, file: AnsibleFile, out: set[str]) -> tuple[str, str]:
+        """The text in which these hosts are out of the group, and who was put first in it."""
         try:
-            return enlisted.edited(self._run.inventory, file, out)
+            first = enlisted.to_be_first(self._run.inventory, file, out, self._holders)
+            return enlisted.edited(self._run.inventory, file, out, first), first
         except NotEditable as error:
             raise self._unexpected(str(error), f"{BY_HAND}; the original: {self._original(file)}") from None
 
@@ -192,7 +199,7 @@ class AnsibleGroup:
             text = enlisted.restored(file)
         except NotEditable as error:
             raise self._unexpected(str(error), f"{BY_HAND}; the original: {self._original(file)}") from None
-        before = replace(kept, out=kept.before, before=())
+        before = replace(kept, out=kept.before, before=(), first=kept.first_before, first_before="")
         return operations.ansible.put_back(BASTION, file, text, self._note, before)
 
     # Afterwards, and in checks

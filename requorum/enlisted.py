@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from requorum.diagnosis import Diagnosis, Verdict, host_of
 from requorum.facts.ansible_file import AnsibleFile
-from requorum.facts.ansible_groups import NotEditable
+from requorum.facts.ansible_groups import Malformed, NotEditable
 from requorum.facts.ansible_inventory import GROUP
 from requorum.facts.ansible_inventory import Inventory as Ansible
 from requorum.facts.ansible_kept import Kept
@@ -81,26 +81,73 @@ def _read(file: AnsibleFile) -> tuple[Ansible, Ansible | None]:
         return present, present
     original = Ansible(file.path, file.original)
     gone = [host for host in original.hosts if host not in present.hosts]
+    ways = {file.kept.first, file.kept.first_before, ""}
     try:
-        return present, original if original.without(gone) == file.text else None
+        ours = any(_less(file, original, gone, first) == file.text for first in ways)
     except NotEditable:
-        return present, None
+        ours = False
+    return present, original if ours else None
 
 
-def edited(inventory: Inventory, file: AnsibleFile, out: Collection[str]) -> str:
-    """The text in which these hosts of ours are out of [etcd], and the others in it, as they were. Raises NotEditable."""
+def _less(file: AnsibleFile, original: Ansible, out: Collection[str], first: str) -> str:
+    """The original less these hosts, and `first` where its own first host is, if that is out. Raises NotEditable."""
+    return _ordered(file, original.without(out), original, first)
+
+
+def _ordered(file: AnsibleFile, text: str, original: Ansible, first: str, moved: str = "") -> str:
+    """The text with `first` first in [etcd] while the original's first host is out; else with `moved` where it was.
+
+    As it is where a line cannot be moved: that is told, and no reason not to recover.
+    """
+    here = Ansible(file.path, text)
+    stay = [name for name in original.hosts if name in here.hosts]
+    try:
+        if stay[:1] != list(original.hosts[:1]):
+            return here.moved(first, (first, *here.hosts)) if first in here.hosts[1:] else text
+        apart = moved in stay and stay != [name for name in here.hosts if name in stay]
+        return here.moved(moved, original.hosts) if apart else text
+    except (NotEditable, Malformed):
+        return text
+
+
+def to_be_first(inventory: Inventory, file: AnsibleFile, out: Collection[str], holders: Collection[str]) -> str:
+    """Who is to be put first in [etcd] while these hosts of ours are out; empty where that is as the file has it.
+
+    A host that holds the CA, where the first one is out: openshift-ansible takes the first one for the CA's. One that
+    was put there stays there while no other is known to hold it.
+    """
+    present, original = _read(file)
+    before = original or (Ansible(file.path, file.original) if file.kept else present)
+    names = places(inventory, before).names
+    gone = {names[host] for host in out if host in names}
+    stay = [name for name in before.hosts if name in present.hosts or name in names.values() if name not in gone]
+    if not stay or stay[0] == before.hosts[0]:
+        return ""
+    known = [name for name in stay if name in {names[host] for host in holders if host in names}]
+    kept = file.kept.first if file.kept else ""
+    first = kept if kept in (known or stay) else known[0] if known else ""
+    return first if first != stay[0] else ""
+
+
+def edited(inventory: Inventory, file: AnsibleFile, out: Collection[str], first: str = "") -> str:
+    """The text in which these hosts of ours are out of [etcd], and the others in it, as they were. Raises NotEditable.
+
+    `first`: the name in [etcd] of who stands first there while the first one is out.
+    """
     present, original = _read(file)
     if original is not None:
         found = places(inventory, original)
         strangers = {name for name in found.strangers if name not in present.hosts}
-        return original.without({found.names[host] for host in out if host in found.names} | strangers)
+        away = {found.names[host] for host in out if host in found.names} | strangers
+        return _less(file, original, away, first)
     here = places(inventory, present)
     text = present.without({here.names[host] for host in out if host in here.names})
     before = Ansible(file.path, file.original)
     names = places(inventory, before).names
     away = {names[host] for host in out if host in names}
     back = [name for name in (file.kept.out if file.kept else ()) if name not in away]
-    return Ansible(file.path, text).with_again(before, back)
+    text = Ansible(file.path, text).with_again(before, back)
+    return _ordered(file, text, before, first, file.kept.first if file.kept else "")
 
 
 def restored(file: AnsibleFile) -> str:
@@ -108,8 +155,11 @@ def restored(file: AnsibleFile) -> str:
     present, original = _read(file)
     taken = [name for name in file.kept.out if name not in file.kept.before] if file.kept else []
     if original is not None:
-        return original.without([n for n in original.hosts if n not in present.hosts and n not in taken])
-    return present.with_again(Ansible(file.path, file.original), taken)
+        out = [n for n in original.hosts if n not in present.hosts and n not in taken]
+        return _less(file, original, out, file.kept.first_before if file.kept else "")
+    before = Ansible(file.path, file.original)
+    text = present.with_again(before, taken)
+    return _ordered(file, text, before, file.kept.first_before, file.kept.first) if file.kept else text
 
 
 def absent(inventory: Inventory, file: AnsibleFile) -> set[str]:
@@ -135,13 +185,13 @@ def outside(inventory: Inventory, file: AnsibleFile, text: str) -> tuple[str, ..
     return tuple(name for name in before.hosts if name not in hosts)
 
 
-def note_of(file: AnsibleFile, recovery: str, copy: str, out: tuple[str, ...]) -> Kept:
+def note_of(file: AnsibleFile, recovery: str, copy: str, out: tuple[str, ...], first: str = "") -> Kept:
     """What is to be written down before these are out: the original stays the one that was kept first."""
     old = file.kept
     if old is None or set(old.out) <= set(Ansible(file.path, file.text).hosts):
-        return Kept(str(file.path), recovery, copy, file.sha256, file.mode, file.owner, out)
-    before = old.before if old.recovery == recovery else old.out
-    return replace(old, recovery=recovery, out=out, before=before)
+        return Kept(str(file.path), recovery, copy, file.sha256, file.mode, file.owner, out, first=first)
+    before, was = (old.before, old.first_before) if old.recovery == recovery else (old.out, old.first)
+    return replace(old, recovery=recovery, out=out, before=before, first=first, first_before=was)
 
 
 def wrong_with(inventory: Inventory, file: AnsibleFile, leaving: Collection[str]) -> list[str]:
@@ -205,13 +255,19 @@ def told(inventory: Inventory, file: AnsibleFile, leaving: Collection[str], join
     return lines
 
 
-def first_after(inventory: Inventory, file: AnsibleFile, leaving: Collection[str]) -> tuple[str, str]:
-    """The first host of [etcd] that leaves it, and who is first then, by our names; two empty words where it stays."""
+def first_after(
+    inventory: Inventory, file: AnsibleFile, leaving: Collection[str], holders: Collection[str]
+) -> tuple[str, str]:
+    """The first host of [etcd] that leaves it, and who is first then, by our names; two empty words where it stays.
+
+    `holders`: who holds the CA. Raises NotEditable.
+    """
     present = Ansible(file.path, file.text)
+    out = {*leaving, *absent(inventory, file)}
+    after = Ansible(file.path, edited(inventory, file, out, to_be_first(inventory, file, out, holders)))
     ours = {name: host for host, name in places(inventory, present).names.items()}
-    names = [ours.get(name, name) for name in present.hosts]
-    stay = [name for name in names if name not in leaving]
-    return (names[0], stay[0]) if names and stay and names[0] != stay[0] else ("", "")
+    names = [ours.get(name, name) for found in (present, after) for name in found.hosts[:1]]
+    return (names[0], names[1]) if len(names) == 2 and names[0] in leaving else ("", "")
 
 
 def first(inventory: Inventory, file: AnsibleFile) -> str:

@@ -91,14 +91,14 @@ def test_master(client: Client, masters: Masters) -> None:
 
 
 @step(16, "Check the Ansible inventory", on="ansible", when=ACTS)
-def test_ansible_inventory(ansible: AnsibleGroup, cluster: Cluster) -> None:
+def test_ansible_inventory(ansible: AnsibleGroup) -> None:
     """The group [etcd] is to follow the member list, so that a later playbook does not undo the recovery."""
     with precondition("a group [etcd] in which every host that is to leave it can be told", otherwise=ansible.advice):
         problems = ansible.problems()
         assert not problems, "\n".join(problems)
     with precondition("the file as this run found it", otherwise="run the same command again: it looks anew"):
         assert not ansible.changed_since(), f"somebody has edited {ansible} since this run looked"
-    for line in ansible.notes(cluster):
+    for line in ansible.notes():
         note(line)
 
 

@@ -6,7 +6,7 @@ An edit touches the lines of the hosts that it is about, and nothing else: not a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from requorum.facts.ansible_names import remaining
@@ -106,14 +106,19 @@ def _blocks(block: list[str], entry: Entry, patterns: Iterable[str], eol: str) -
 
 
 def put_back(
-    groups: Groups, original: Groups, group: str, hosts: Collection[str], parse: Callable[[str], Groups]
+    groups: Groups,
+    original: Groups,
+    group: str,
+    hosts: Collection[str],
+    order: Sequence[str],
+    parse: Callable[[str], Groups],
 ) -> str:
-    """The text with these hosts put back into a group, each as its line stands in `original`, in that order.
+    """The text with these hosts put back into a group, each as its line stands in `original`, where `order` has it.
 
-    For a file that has been edited by somebody else in between. Raises NotEditable where no place can be told.
+    For a file that has been edited by somebody else in between, and for a line that moves. Raises NotEditable where no
+    place can be told.
     """
     text = groups.text
-    order = original.hosts(group)
     for host in (name for name in order if name in hosts):
         present = parse(text)
         if host in present.hosts(group):
@@ -133,7 +138,7 @@ def put_back(
     return text
 
 
-def _place(groups: Groups, group: str, order: tuple[str, ...], host: str) -> tuple[int, Entry | None]:
+def _place(groups: Groups, group: str, order: Sequence[str], host: str) -> tuple[int, Entry | None]:
     """Behind how many lines a host goes, and the entry beside which that is: in its old order, as far as it is there."""
     entries = groups.of(group)
     for before in reversed(order[: order.index(host)]):

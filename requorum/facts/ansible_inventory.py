@@ -5,7 +5,7 @@ Every edit is read again and compared before anybody writes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import PurePath
 
 from requorum.facts import ansible_ini, ansible_yaml
@@ -41,8 +41,21 @@ class Inventory:
 
     def with_again(self, original: Inventory, hosts: Collection[str]) -> str:
         """The text with these hosts of `original` put back into [etcd], their lines as they were. Raises NotEditable."""
-        text = put_back(self.groups, original.groups, GROUP, hosts, self._parse)
+        text = put_back(self.groups, original.groups, GROUP, hosts, original.hosts, self._parse)
         return self._proven(text, tuple({*self.hosts, *(h for h in original.hosts if h in hosts)}))
+
+    def moved(self, host: str, order: Sequence[str]) -> str:
+        """The text with the line of one host in [etcd] where `order` has it among the others. Raises NotEditable."""
+        if sum(host in entry.hosts for entry in self.groups.of(GROUP)) != 1:
+            raise NotEditable(f"{host} does not stand in [{GROUP}] once")
+        alone = self._parse(without(self.groups, GROUP, [host]))
+        text = self._proven(put_back(alone, self.groups, GROUP, [host], order, self._parse), self.hosts)
+        found = self._parse(text).hosts(GROUP)
+        if [h for h in found if h != host] != [h for h in self.hosts if h != host] or (found[0] == host) != (
+            order[0] == host
+        ):
+            raise NotEditable(f"edited, [{GROUP}] would be in another order: {', '.join(found)}")
+        return text
 
     def _proven(self, text: str, hosts: tuple[str, ...]) -> str:
         """The edited text, if it says what it should and differs in nothing but [etcd]."""

@@ -17,7 +17,8 @@ class Kept:
     """The original of an inventory, and whom a recovery took out of its group [etcd].
 
     `path` is the inventory, `copy` the original's copy, from the folder of the cluster's runs on, `sha256` that of its
-    bytes, `mode` and `owner` those of the file. `before`: who was out already when this recovery began.
+    bytes, `mode` and `owner` those of the file. `before`: who was out already when this recovery began. `first`: whom a
+    recovery put first, for the first host was out and this one holds the CA; `first_before`: whom an earlier one did.
     """
 
     path: str
@@ -28,6 +29,8 @@ class Kept:
     owner: str
     out: tuple[str, ...]
     before: tuple[str, ...] = ()
+    first: str = ""
+    first_before: str = ""
 
     def text(self) -> str:
         """The file's content."""

@@ -205,6 +205,32 @@ def test_degraded(lab3: Lab, tmp_path: Path) -> None:
 
 
 @pytest.mark.full
+def test_the_first_host_is_lost_and_the_last_one_has_a_copy_of_the_ca(lab3: Lab, tmp_path: Path) -> None:
+    """It is put first, as openshift-ansible expects the CA there, and goes back to its place with the first one's return."""
+    copied = lab3.run("etcd-0", "tar -C /etc/etcd -c ca | base64 -w0").stdout
+    lab3.run("etcd-2", "base64 -d | tar -C /etc/etcd -x", stdin=copied)
+    both = Both(lab3, tmp_path, "hosts", INI)
+    declared_lost(lab3, ["etcd-0"], both.ours)
+    with both.ours.open("a", encoding="utf-8") as file:
+        file.write(f"ansible_inventory: {both.ansible}\n")
+    lab3.break_hosts(["etcd-0"], "dead")
+    done = run(lab3, inventory=both.ours)
+    said = "etcd-2.example.com, then the first, holds the CA's key, too"
+    assert_told(done, exit=0, outcome="recovered", verdict="degraded", says=[said])
+    after = Ansible(both.ansible)
+    assert after.direct["etcd"] == ["etcd-2.example.com", "etcd-1.example.com"]
+    assert (after.direct["masters"], after.variables["etcd-2.example.com"]) == (
+        both.before.direct["masters"],
+        both.before.variables["etcd-2.example.com"],
+    )
+    checked = run(lab3, "checks/", inventory=both.ours)
+    assert "first host of [etcd]" not in checked.output, checked.output
+    lab3.boot("etcd-0", wipe=True)
+    assert_told(run(lab3, inventory=both.ours), exit=0, outcome="recovered", verdict="unfinished")
+    both.assert_as_it_was()
+
+
+@pytest.mark.full
 def test_an_edit_that_is_owed_is_found_later(lab3: Lab, tmp_path: Path) -> None:
     """Another machine took the hosts in again; this one still has a group without them."""
     both = Both(lab3, tmp_path, "hosts", INI, lost=True)

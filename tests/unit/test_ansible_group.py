@@ -188,7 +188,7 @@ def test_left_aside_nothing_is_done(machine: Machine) -> None:
     assert [*group.keep(), *group.take_out(), *group.put_back(listing(0)), *group.undo()] == []
     assert group.disagreements() == []
     assert group.still_in() == group.still_out(listing(0, 1, 2)) == []
-    (note,) = group.notes(listing(0))  # type: ignore[arg-type]
+    (note,) = group.notes()
     assert f"it is executable: Ansible runs it, and it makes the inventory; take {name(1)}, {name(2)} out" in note
 
 

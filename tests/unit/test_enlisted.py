@@ -20,11 +20,13 @@ PLAIN = "[etcd]  # ours\netcd-[0:2].example.com v=1\n\n[nodes]\nn1\n"
 ALONE = PLAIN.replace("etcd-[0:2].example.com", name(0))
 
 
-def file(text: str, original: str = "", *, out: tuple[str, ...] = (), before: tuple[str, ...] = ()) -> AnsibleFile:
+def file(
+    text: str, original: str = "", *, out: tuple[str, ...] = (), before: tuple[str, ...] = (), first: str = ""
+) -> AnsibleFile:
     kept = None
     if original:
         digest = hashlib.sha256(original.encode()).hexdigest()
-        kept = Kept("/hosts", "r1", "r1/backup/ansible-inventory", digest, "644", "0:0", out, before)
+        kept = Kept("/hosts", "r1", "r1/backup/ansible-inventory", digest, "644", "0:0", out, before, first)
     return AnsibleFile(Path("/hosts"), text, "644", "0:0", kept=kept, original=original)
 
 
@@ -122,10 +124,76 @@ def test_a_group_of_groups_is_left_aside() -> None:
 
 
 def test_the_first_host_is_told() -> None:
-    assert enlisted.first_after(OURS, file(PLAIN), names(0, 1)) == (name(0), name(2))
-    assert enlisted.first_after(OURS, file(PLAIN), names(1)) == ("", "")
+    assert enlisted.first_after(OURS, file(PLAIN), names(0, 1), ()) == (name(0), name(2))
+    assert enlisted.first_after(OURS, file(PLAIN), names(0), ()) == (name(0), name(1))
+    assert enlisted.first_after(OURS, file(PLAIN), names(0), names(2)) == (name(0), name(2))
+    assert enlisted.first_after(OURS, file(PLAIN), names(1), names(2)) == ("", "")
     assert enlisted.first(OURS, file("[etcd]\nm0 etcd_ip=10.0.0.10\n")) == name(0)
     assert enlisted.first(OURS, file("[etcd]\nx\n")) == ""
+
+
+@pytest.mark.parametrize(
+    ("out", "holders", "kept", "first"),
+    [
+        ((0,), (0, 2), "", name(2)),
+        ((0,), (1, 2), "", ""),
+        ((0,), (), "", ""),
+        ((1,), (2,), "", ""),
+        ((0,), (), name(2), name(2)),
+        ((0,), (1, 2), name(2), name(2)),
+        ((0,), (1,), name(2), ""),
+        ((0, 2), (), name(2), ""),
+        ((), (2,), name(2), ""),
+    ],
+    ids=[
+        "a copy", "the next has one", "nobody", "the first stays", "nobody is known any more", "two", "another",
+        "who was put there leaves", "all are back",
+    ],
+)  # fmt: skip
+def test_who_is_put_first(out: tuple[int, ...], holders: tuple[int, ...], kept: str, first: str) -> None:
+    """The first host is taken for the CA's: it has to hold the CA, while the first one is out."""
+    found = file(PLAIN, PLAIN, first=kept) if kept else file(PLAIN)
+    assert enlisted.to_be_first(OURS, found, names(*out), names(*holders)) == first
+
+
+SECOND_FIRST = PLAIN.replace("etcd-[0:2].example.com v=1\n", f"{name(2)} v=1\n{name(1)} v=1\n")
+
+
+def test_who_was_put_first_goes_back_to_its_place() -> None:
+    text = enlisted.edited(OURS, file(PLAIN), names(0), name(2))
+    assert text == SECOND_FIRST
+    note = enlisted.note_of(file(PLAIN), "r1", "copy", names(0), name(2))
+    assert (note.first, note.first_before, parse(note.text())) == (name(2), "", note)
+    then = file(text, PLAIN, out=names(0), first=name(2))
+    assert enlisted.edited(OURS, then, names(0), name(2)) == text
+    assert enlisted.edited(OURS, then, ()) == PLAIN
+    assert enlisted.edited(OURS, then, names(1)) == PLAIN.replace("[0:2]", "0").replace(
+        "v=1\n", f"v=1\n{name(2)} v=1\n"
+    )
+    assert enlisted.restored(then) == PLAIN
+
+
+def test_beside_somebody_elses_edits_it_goes_back_with_its_line_as_they_left_it() -> None:
+    theirs = SECOND_FIRST.replace(f"{name(2)} v=1", f"{name(2)} v=2").replace("n1", "n2")
+    then = file(theirs, PLAIN, out=names(0), first=name(2))
+    whole = PLAIN.replace("etcd-[0:2].example.com v=1\n", f"{name(0)} v=1\n{name(1)} v=1\n{name(2)} v=2\n")
+    assert enlisted.edited(OURS, then, ()) == whole.replace("n1", "n2")
+    assert enlisted.restored(then) == whole.replace("n1", "n2")
+
+
+def test_an_abort_of_a_later_recovery_leaves_first_who_was() -> None:
+    """The earlier one put the third host first; the later one lost it."""
+    left = PLAIN.replace("[0:2]", "1")
+    found = file(SECOND_FIRST, PLAIN, out=names(0), first=name(2))
+    note = enlisted.note_of(found, "r2", "copy", names(0, 2))
+    assert (note.before, note.first, note.first_before) == (names(0), "", name(2))
+    assert enlisted.restored(AnsibleFile(Path("/hosts"), left, kept=note, original=PLAIN)) == SECOND_FIRST
+
+
+def test_a_line_that_cannot_be_moved_is_no_reason_not_to_recover() -> None:
+    odd = f"[etcd]\n{name(0)}\n  {name(1)}\n{name(2)}\n"
+    assert enlisted.edited(OURS, file(odd), names(0), name(2)) == odd.replace(f"{name(0)}\n", "")
+    assert enlisted.first_after(OURS, file(odd), names(0), names(2)) == (name(0), name(1))
 
 
 def test_notes_name_who_is_missing_and_who_is_strange() -> None:

@@ -148,6 +148,34 @@ GOLDEN = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "host", "expected"),
+    [
+        ("hosts", "[etcd]\n# the CA\na v=1\nb\n\nc v=2 # copy", "c", "[etcd]\n# the CA\nc v=2 # copy\na v=1\nb\n\n"),
+        ("hosts", "[etcd]\r\ne[0:2] v=1\r\n[x]\r\n", "e2", "[etcd]\r\ne2 v=1\r\ne[0:1] v=1\r\n[x]\r\n"),
+        ("hosts.yml", "etcd:\n  hosts:\n    a:\n    'b': {v: 1}\n    c:\n      v: 2\n",
+         "c", "etcd:\n  hosts:\n    c:\n      v: 2\n    a:\n    'b': {v: 1}\n"),
+    ],
+    ids=["ini", "a range", "yaml"],
+)  # fmt: skip
+def test_a_line_moves_to_the_front_and_back(name: str, text: str, host: str, expected: str) -> None:
+    before = Inventory(PurePath(name), text)
+    moved = before.moved(host, (host, *before.hosts))
+    assert moved == expected
+    again = Inventory(PurePath(name), moved).moved(host, before.hosts)
+    assert Inventory(PurePath(name), again).hosts == before.hosts
+    assert Inventory(PurePath(name), again).groups.variables(host) == before.groups.variables(host)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("[etcd]\na\nb\n[etcd]\nb v=1\n", "b does not stand in [etcd] once"), ("[etcd]\n a\nb\n", "indented")],
+)
+def test_a_line_that_is_not_moved(text: str, says: str) -> None:
+    with pytest.raises(NotEditable, match=re.escape(says)):
+        Inventory(PurePath("hosts"), text).moved("b", ("b", "a"))
+
+
 @pytest.mark.parametrize("case", GOLDEN)
 def test_nothing_else_changes(tmp_path: Path, case: str) -> None:
     name, text, out, expected = GOLDEN[case]
