@@ -19,6 +19,7 @@ from requorum.changes.membership import AddMember, PromoteMember, RemoveMember, 
 from requorum.changes.oc import SaveSnapshotByOc
 from requorum.changes.pod import AwaitPod, EditManifest, KeepManifest, ParkManifest, StartPod
 from requorum.changes.service import EnableEtcd, ReloadUnits, RunEtcd, StartEtcd, StopEtcd
+from requorum.changes.together import Together
 from requorum.changes.tools import KeepTools, RemoveTools
 from requorum.changes.undo import MoveBack, PutLogBack, RestoreFile
 from requorum.changes.v2 import BackUpV2
@@ -69,6 +70,7 @@ __all__ = [
     "StartPod",
     "StopEtcd",
     "TakeCertificatesBack",
+    "Together",
     "UpdatePeerUrls",
     "WriteFile",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from requorum.changes import Change, EditFile, KeepFound, RemoveFile, RestartMaster, WriteFile
+from requorum.changes import Change, ClientChange, EditFile, KeepFound, RemoveFile, RestartMaster, Together, WriteFile
 from requorum.facts import master, master_api, master_config
 from requorum.facts.beside import AnyFacts
 from requorum.facts.host import MissingFact
@@ -31,9 +31,12 @@ def name_members(
         return []
     # First: a run that is killed after the edit must not forget the restart, nor how the file was. The debt before the note:
     # an abort takes a master with the note alone for one that was edited and restarted.
-    changes: list[Change] = [WriteFile(facts.name, master.owed_path(one), _OWED, mode="0600") for one in COMPONENTS]
+    changes: list[ClientChange] = [
+        WriteFile(facts.name, master.owed_path(one), _OWED, mode="0600") for one in COMPONENTS
+    ]
     changes += [KeepFound(facts.name)] if differs and not found.found else []
-    return changes + ([EditFile(facts.name, master_config.PATH, text, found.config.text)] if differs else [])
+    changes += [EditFile(facts.name, master_config.PATH, text, found.config.text)] if differs else []
+    return [Together(facts.name, tuple(changes))]
 
 
 def restart(facts: AnyFacts, component: Component) -> list[Change]:

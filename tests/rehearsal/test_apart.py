@@ -207,7 +207,7 @@ def test_a_recovery_is_undone_before_the_force(apart: Lab) -> None:
 @pytest.mark.parametrize(
     "point",
     [
-        "test_name_remaining[master-1.example.com] change 3",
+        "test_name_remaining[master-1.example.com] change 1",
         "test_flannel_names_remaining[node-0.example.com] change 2",
         "test_restart_api[master-1.example.com] change 1",
         "test_restart_flannel[node-0.example.com] change 1",

@@ -211,9 +211,9 @@ def test_a_recovery_is_undone_before_the_force(colocated: Lab) -> None:
 @pytest.mark.parametrize(
     "point",
     [
-        "test_name_remaining[{last}] change 3",
+        "test_name_remaining[{last}] change 1",
         "test_restart_api[{last}] change 1",
-        "test_name_all_in_master_config[{last}] change 2",
+        "test_name_all_in_master_config[{last}] change 1",
         "test_restart_controllers_again[{last}] change 1",
     ],
 )

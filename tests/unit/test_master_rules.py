@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,17 @@ from local_shell import LocalShell, Said, stand_in
 
 from requorum import masters as live
 from requorum import naming, operations
-from requorum.changes import Change, ChangeFailed, EditFile, KeepFound, RemoveFile, RestartMaster, WriteFile
+from requorum.changes import (
+    Change,
+    ChangeFailed,
+    ClientChange,
+    EditFile,
+    KeepFound,
+    RemoveFile,
+    RestartMaster,
+    Together,
+    WriteFile,
+)
 from requorum.diagnosis import Verdict, diagnose
 from requorum.facts import master, master_api, master_config
 from requorum.facts.host import HostFacts, MissingFact, Silent, commands
@@ -49,10 +60,17 @@ def masters(*lost: int) -> Inventory:
 KNOWN = naming.places(masters(), survey(*(on(n, config(0, 1, 2)) for n in range(3))))
 
 
-def believed(facts: HostFacts, changes: list[Change]) -> HostFacts:
+def believed(facts: HostFacts, changes: Sequence[Change]) -> HostFacts:
     for change in changes:
         facts = change.after(facts)
     return facts
+
+
+def parts(changes: list[Change]) -> list[ClientChange]:
+    """What is made in one round trip, in its order."""
+    (together,) = changes
+    assert isinstance(together, Together)
+    return list(together.changes)
 
 
 def test_it_is_edited_and_later_put_together_again_byte_for_byte() -> None:
@@ -60,7 +78,7 @@ def test_it_is_edited_and_later_put_together_again_byte_for_byte() -> None:
     text = config(1, 0, 2)
     before = on(1, text)
     changes = name_members(before, names(0), URLS, KNOWN, restart=True)
-    assert [type(c) for c in changes] == [WriteFile, WriteFile, KeepFound, EditFile]
+    assert [type(c) for c in parts(changes)] == [WriteFile, WriteFile, KeepFound, EditFile]
     alone = believed(before, changes)
     assert alone.master is not None
     assert alone.master.config.text == config(0)
@@ -107,7 +125,7 @@ def test_an_abort_knows_whether_somebody_else_has_edited_it() -> None:
 def test_a_restart_is_owed_also_where_nothing_is_to_be_edited() -> None:
     facts = on(0, config(0))
     changes = name_members(facts, names(0), URLS, KNOWN, restart=True)
-    assert [c.path for c in changes if isinstance(c, WriteFile)] == list(master.OWED)
+    assert [c.path for c in parts(changes) if isinstance(c, WriteFile)] == list(master.OWED)
     assert name_members(facts, names(0), URLS, KNOWN) == []
 
 
@@ -125,7 +143,7 @@ def test_the_abort_puts_it_back() -> None:
 def test_an_abort_restarts_nothing_that_a_killed_run_had_not_edited() -> None:
     """Without a quorum an API that is restarted stays away."""
     before = on(0, config(0, 1, 2))
-    changes = name_members(before, names(0), URLS, KNOWN)
+    changes = parts(name_members(before, names(0), URLS, KNOWN))
     for killed_after in range(1, len(changes) + 1):
         undone = put_back(believed(before, changes[:killed_after]))
         assert not any(isinstance(change, RestartMaster) for change in undone), killed_after
@@ -365,6 +383,29 @@ def test_an_edit_sends_only_what_differs(tmp_path: Path, old: str, new: str) -> 
     assert path.stat().st_mode & 0o7777 == 0o600
     assert not change.do(shell)
     assert base64.b64encode(b"secret").decode()[:6] not in shell.asked[0]
+
+
+@pytest.mark.parametrize("made", [0, 1, 2])
+def test_what_is_made_in_one_round_trip_is_made_again_from_where_it_was_cut(tmp_path: Path, made: int) -> None:
+    """A part that fails stops those behind it; what was made before it is there, and is not made twice."""
+    one, two, three = (tmp_path / name for name in ("one", "two", "three"))
+    three.write_text("somebody's\n")
+    files = [WriteFile(name(0), str(one), "1\n"), WriteFile(name(0), str(two), "2\n")]
+    change = Together(name(0), (*files, EditFile(name(0), str(three), "new\n", "old\n")))
+    shell = LocalShell()
+    for part in files[:made]:
+        part.do(shell)
+    inodes = [path.stat().st_ino for path in (one, two)[:made]]
+    with pytest.raises(ChangeFailed, match="three is not what it was when it was read"):
+        change.do(shell)
+    assert (one.read_text(), two.read_text(), three.read_text()) == ("1\n", "2\n", "somebody's\n")
+    assert [path.stat().st_ino for path in (one, two)[:made]] == inodes
+    three.write_text("old\n")
+    asked = len(shell.asked)
+    assert change.do(shell)
+    assert (three.read_text(), len(shell.asked) - asked) == ("new\n", 1)
+    assert not change.do(shell)
+    assert change.shown().startswith(f"--- {three}\n")
 
 
 def test_an_edit_of_another_file_than_was_read_is_refused(tmp_path: Path) -> None:
