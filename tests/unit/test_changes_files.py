@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import shlex
@@ -13,7 +14,16 @@ import pytest
 from builders import conf, facts, mark, name
 from local_shell import LocalShell, stand_in
 
-from requorum.changes import ChangeFailed, MoveAside, RemoveFile, RemoveUnfinished, RestoreFile, WriteFile
+from requorum.changes import (
+    ChangeFailed,
+    EditFile,
+    MoveAside,
+    RemoveFile,
+    RemoveUnfinished,
+    RestoreFile,
+    Together,
+    WriteFile,
+)
 from requorum.facts import etcd_conf
 from requorum.facts import mark as marks
 
@@ -287,3 +297,59 @@ def test_remove_takes_an_empty_folder_away_and_no_other(tmp_path: Path, shell: L
     assert os.listdir(folder) == ["theirs.conf"]
     assert RemoveFile(HOST, str(folder / "theirs.conf")).do(shell)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("made", [0, 1, 2])
+def test_what_is_made_in_one_round_trip_is_made_again_from_where_it_was_cut(
+    tmp_path: Path, shell: LocalShell, made: int
+) -> None:
+    """A part that fails stops those behind it; what was made before it is there, and is not made twice."""
+    one, two, three = (tmp_path / name for name in ("one", "two", "three"))
+    three.write_text("somebody's\n")
+    files = [WriteFile(HOST, str(one), "1\n"), WriteFile(HOST, str(two), "2\n")]
+    change = Together(HOST, (*files, EditFile(HOST, str(three), "new\n", "old\n")))
+    for part in files[:made]:
+        part.do(shell)
+    inodes = [path.stat().st_ino for path in (one, two)[:made]]
+    with pytest.raises(ChangeFailed, match="three is not what it was when it was read"):
+        change.do(shell)
+    assert (one.read_text(), two.read_text(), three.read_text()) == ("1\n", "2\n", "somebody's\n")
+    assert [path.stat().st_ino for path in (one, two)[:made]] == inodes
+    three.write_text("old\n")
+    asked = len(shell.asked)
+    assert change.do(shell)
+    assert (three.read_text(), len(shell.asked) - asked) == ("new\n", 1)
+    assert not change.do(shell)
+    assert change.shown().startswith(f"--- {three}\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("a\nb\nc\n", "a\nc\n"),
+        ("a\nc\n", "a\nb\nc\n"),
+        ("aa", "aaa"),
+        ("aaa", "a"),
+        ("ü\nsecret\n", "ö\nsecret\n"),
+        ("x", "y"),
+    ],
+)
+def test_an_edit_sends_only_what_differs(tmp_path: Path, old: str, new: str) -> None:
+    path = tmp_path / "a file"
+    path.write_text(old)
+    path.chmod(0o600)
+    shell = LocalShell()
+    change = EditFile(HOST, str(path), new, old)
+    assert change.do(shell)
+    assert path.read_text() == new
+    assert path.stat().st_mode & 0o7777 == 0o600
+    assert not change.do(shell)
+    assert base64.b64encode(b"secret").decode()[:6] not in shell.asked[0]
+
+
+def test_an_edit_of_another_file_than_was_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("other\n")
+    with pytest.raises(ChangeFailed, match="somebody else edits it"):
+        EditFile(HOST, str(path), "new\n", "old\n").do(LocalShell())
+    assert path.read_text() == "other\n"

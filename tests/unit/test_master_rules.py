@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -158,27 +157,6 @@ def test_restarts_only_what_is_owed() -> None:
     ]
     with pytest.raises(MissingFact):
         operations.masters.restart(healthy(2), "api")
-
-
-SHORT = "etcd-2"
-"""What the kernel of a host may call itself; `hostname -f`, by which the installer goes, has the domain, too."""
-
-
-@pytest.mark.parametrize(
-    ("serving", "server"),
-    [
-        ((), "https://etcd-2:8443"),
-        ((SHORT, name(2)), "https://etcd-2:8443"),
-        ((name(2), "10.0.0.12"), "https://etcd-2.example.com:8443"),
-        (("*.example.com",), "https://etcd-2.example.com:8443"),
-        (("kubernetes", "10.0.0.12"), "https://10.0.0.12:8443"),
-        (("kubernetes", "fd00::12"), "https://[fd00::12]:8443"),
-    ],
-)
-def test_an_api_is_asked_by_a_name_that_its_certificate_has(serving: tuple[str, ...], server: str) -> None:
-    facts = on(2, config(0), owes=("api",), serving=frozenset(serving), addresses=("10.0.0.12", "fd00::12"))
-    facts = replace(facts, machine=replace(facts.machine, hostname=SHORT))
-    assert operations.masters.restart(facts, "api") == [RestartMaster(name(2), "api", server, 8443)]
 
 
 def test_hosts_are_known_by_name_address_and_as_this_one() -> None:
@@ -361,61 +339,6 @@ def test_an_api_that_is_ready_and_does_not_write_is_not_up(
     assert note.exists()
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("a\nb\nc\n", "a\nc\n"),
-        ("a\nc\n", "a\nb\nc\n"),
-        ("aa", "aaa"),
-        ("aaa", "a"),
-        ("ü\nsecret\n", "ö\nsecret\n"),
-        ("x", "y"),
-    ],
-)
-def test_an_edit_sends_only_what_differs(tmp_path: Path, old: str, new: str) -> None:
-    path = tmp_path / "a file"
-    path.write_text(old)
-    path.chmod(0o600)
-    shell = LocalShell()
-    change = EditFile(name(0), str(path), new, old)
-    assert change.do(shell)
-    assert path.read_text() == new
-    assert path.stat().st_mode & 0o7777 == 0o600
-    assert not change.do(shell)
-    assert base64.b64encode(b"secret").decode()[:6] not in shell.asked[0]
-
-
-@pytest.mark.parametrize("made", [0, 1, 2])
-def test_what_is_made_in_one_round_trip_is_made_again_from_where_it_was_cut(tmp_path: Path, made: int) -> None:
-    """A part that fails stops those behind it; what was made before it is there, and is not made twice."""
-    one, two, three = (tmp_path / name for name in ("one", "two", "three"))
-    three.write_text("somebody's\n")
-    files = [WriteFile(name(0), str(one), "1\n"), WriteFile(name(0), str(two), "2\n")]
-    change = Together(name(0), (*files, EditFile(name(0), str(three), "new\n", "old\n")))
-    shell = LocalShell()
-    for part in files[:made]:
-        part.do(shell)
-    inodes = [path.stat().st_ino for path in (one, two)[:made]]
-    with pytest.raises(ChangeFailed, match="three is not what it was when it was read"):
-        change.do(shell)
-    assert (one.read_text(), two.read_text(), three.read_text()) == ("1\n", "2\n", "somebody's\n")
-    assert [path.stat().st_ino for path in (one, two)[:made]] == inodes
-    three.write_text("old\n")
-    asked = len(shell.asked)
-    assert change.do(shell)
-    assert (three.read_text(), len(shell.asked) - asked) == ("new\n", 1)
-    assert not change.do(shell)
-    assert change.shown().startswith(f"--- {three}\n")
-
-
-def test_an_edit_of_another_file_than_was_read_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_text("other\n")
-    with pytest.raises(ChangeFailed, match="somebody else edits it"):
-        EditFile(name(0), str(path), "new\n", "old\n").do(LocalShell())
-    assert path.read_text() == "other\n"
-
-
 def test_a_host_that_is_no_master_is_not_asked_about_one() -> None:
     assert "master" not in commands("/backup")
     assert "master" not in commands("/backup", again=True)
@@ -455,15 +378,6 @@ def test_what_names_members_and_is_not_edited_is_told(tmp_path: Path) -> None:
     ]
     assert asked.remaining == names(0)
     assert asked.urls == {name(0): "http://10.0.0.10:2379"}
-
-
-def test_an_api_whose_certificate_has_no_name_of_its_host_is_a_problem(tmp_path: Path) -> None:
-    """Before any change: oc would trust it at no step, and the first that asks comes after the force."""
-    foreign = frozenset({"kubernetes", "*.other.example.com"})
-    alone = on(0, config(0, 1, 2), serving=foreign, addresses=("10.0.0.10",))
-    asked = live.Masters(run_on(tmp_path, alone, healthy(1), healthy(2)))
-    (problem,) = asked.problems(name(0))
-    assert f"names *.other.example.com, kubernetes, and none of {name(0)}, 10.0.0.10" in problem
 
 
 def test_a_url_of_nobody_is_a_problem(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 import pytest
-from made_certificates import certificate
 
 from lab import masters
 from lab.spec import Spec
@@ -132,35 +131,6 @@ def test_a_certificate_that_is_gone_is_told_before_its_api_is_restarted(tmp_path
     said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
     missing = [one for one in master.parse(said).missing if one.startswith("/") and "kubeconfig" not in one]
     assert missing == [f"{tmp_path}/gone.crt", "/gone/client.key"]
-
-
-@pytest.mark.parametrize(
-    ("serving", "names"),
-    [
-        ("  bindAddress: 0.0.0.0:8443\n  certFile: 'own.crt'\n", {"m1.example.com", "192.0.2.1"}),
-        ("  namedCertificates:\n  - names: [a]\n    certFile: gone.crt\n  certFile: own.crt\n", {"m1.example.com", "192.0.2.1"}),
-        ("  certFile: bare.crt\n", {"leaf"}),
-        ("  bindAddress: 0.0.0.0:8443\n", set()),
-    ],
-    ids=["own", "beside named ones", "a name in the subject alone", "none"],
-)  # fmt: skip
-def test_the_names_of_the_certificate_that_an_api_serves_with(tmp_path: Path, serving: str, names: set[str]) -> None:
-    (tmp_path / "own.crt").write_bytes(certificate("leaf", "ca", ["M1.example.com", "192.0.2.1"]))
-    (tmp_path / "bare.crt").write_bytes(certificate("leaf"))
-    (tmp_path / "master-config.yaml").write_text(
-        f"{WHOLE}servingInfo:\n{serving}volumeConfig:\n  certFile: other.crt\n"
-    )
-    script = master.COMMAND.replace("/etc/origin/master", str(tmp_path))
-    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
-    read = master.parse(said)
-    assert read.serving == names
-    assert [one for one in read.missing if ".crt" in one] == []
-    assert master.parse(said_by(WHOLE, "addresses 192.0.2.1 10.1.5.1 ")).addresses == ("192.0.2.1", "10.1.5.1")
-
-
-def test_a_certificate_that_is_none_is_told() -> None:
-    (told,) = master.parse(said_by(WHOLE, "serving bm9uZQ==")).missing
-    assert told.startswith("a certificate in the file that servingInfo.certFile of")
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["nothing", "a folder"])
