@@ -9,11 +9,15 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from builders import conf, facts, name
+from builders import conf, facts, inventory, name
 from local_shell import LocalShell, stand_in
+from made_certificates import certificate
 
 from requorum.authority import Authority
+from requorum.certifying import Order
+from requorum.facts import master_config
 from requorum.facts.certificates import PAIRS, CertificateFile, Certificates
+from requorum.facts.master import Master
 from requorum.live import EtcdMember
 from requorum.run import Run
 
@@ -49,3 +53,31 @@ def test_what_openssl_says_is_told(tmp_path: Path) -> None:
 
 def test_no_answer_is_told(tmp_path: Path) -> None:
     assert untaken(tmp_path, "exit 1") == "no answer"
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [((), ["db1.example.com"]), (("peer",), ["db1.example.com"]), (("server", "peer"), [])],
+    ids=["its own", "the peer's alone is made", "both are made"],
+)
+def test_a_name_by_which_masters_call_it_and_that_stays_out_of_its_certificate_is_told(
+    made: tuple[str, ...], told: list[str]
+) -> None:
+    config = master_config.parse("etcdClientInfo:\n  urls:\n  - https://db1.example.com:2379\n")
+    leaf = CertificateFile(PAIRS["server"].cert, "/etc/etcd/server.crt", True, certificate("leaf", "ca", [name(1)]))
+    host = replace(
+        facts(1, conf=conf(1, ETCD_ADVERTISE_CLIENT_URLS="https://db1.example.com:2379")),
+        certificates=Certificates((leaf,)),
+    )
+    known = {name(0): replace(facts(0), master=Master(config)), name(1): host}
+    orders = [Order(name(1), made, (), (), name(0), name(1), ())] if made else []
+    fields: dict[str, object] = {
+        "orders": lambda: orders,
+        "inventory": inventory(),
+        "survey": known,
+        "all_reached": known,
+    }
+    fields["remotes"] = dict.fromkeys(known)
+    run = cast("Run", SimpleNamespace(**fields))
+    lines = [line for line in Authority(run).notes(EtcdMember(run, name(1))) if "as masters call it" in line]
+    assert [line.split()[6].rstrip(",") for line in lines] == told
