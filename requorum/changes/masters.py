@@ -69,7 +69,7 @@ probed() {{
 {PROBE}
 }}
 works() {{ {works}; }}
-listening() {{ ss -Hltnp 'sport = :{port}' | grep -o 'pid=[0-9]*' | sort; }}
+listening() {{ ss -ltnp 'sport = :{port}' | grep -oE '(pid=|",)[0-9]+' | sort; }}  # with iproute 3.10: ("name",PID,
 before=$(listening)
 for name in atomic-openshift origin; do  # what failed again and again is started at once
   systemctl reset-failed "$name-master-{self.component}.service" 2>/dev/null

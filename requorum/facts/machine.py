@@ -107,8 +107,8 @@ free data_free "${data:-/var/lib/etcd}"
 needed= wal_needed= used=0
 [ -z "${data:-$root}" ] || needed=$(needed_in "${data:-$root}")
 [[ $wal/ == "$data"/* ]] || wal_needed=$(needed_in "$wal" ${data:+"$data"})
-echo "data_needed=${needed//$'\n'/\/\/}"
-echo "wal_needed=${wal_needed//$'\n'/\/\/}"
+echo "data_needed=${needed//$'\n'///}"
+echo "wal_needed=${wal_needed//$'\n'///}"
 [ -n "$needed$wal_needed" ] || while read -r size _; do used=$((used + size)); done \
   < <(du -s -B1 --exclude='openshift-backup*' "$data" "$wal" 2>/dev/null)
 echo "data_used=$used"

@@ -62,7 +62,7 @@ ctl() {  # etcdctl against this host's own member, with the member's own certifi
 NEEDED = r"""
 needed_in() {  # which folders of the system, and of $2…, a folder is, or leads to by links, or holds; one a line
   local at place
-  { read -r at; while read -r place; do [[ $place/ != "${at%/}"/* ]] || echo "$place"; done; } < <(
+  { read -r at; at=${at%/}; while read -r place; do [[ $place/ != "$at"/* ]] || echo "$place"; done; } < <(
     readlink -m -- "$@" /etc /etc/etcd /etc/origin /etc/systemd /usr /usr/bin /usr/lib /usr/local /usr/sbin /usr/share \
       /var /var/lib /var/lib/requorum /var/cache /var/log /var/spool /var/tmp /var/lib/containers /var/lib/docker \
       /var/lib/dpkg /var/lib/kubelet /var/lib/rpm /var/lib/systemd /bin /boot /dev /home /lib /lib64 /opt /proc /root /run \

@@ -67,13 +67,13 @@ shown=$(systemctl show "$unit" --no-pager -p {_PROPERTIES}) || exit
 """
     + r"""
 printf '%s\n' "$shown"
-files=$(sed -n 's/^FragmentPath=//p; s/^DropInPaths=//p; s/^EnvironmentFiles=\(.*\) (.*/\1/p' <<< "$shown")
+files=$(sed -n 's/^FragmentPath=//p; s/^DropInPaths=//p; s/^EnvironmentFiles\?=\(.*\) (.*/\1/p' <<< "$shown")
 # The next daemon-reload reads them.
 folders=$(printf '%s ' {/etc,/run,/usr/lib}/systemd/{system/"$unit"{,.d/*.conf},system.conf{,.d/*.conf}})
 words='force[-_]new[-_]cluster|config[-_]file'  # what says neither needs no closer look
 told $(grep -lsiE "$words" $(readlink -e $files $folders | sort -u) < /dev/null)
 after=
-for file in $(sed -n 's/^EnvironmentFiles=\(.*\) (.*/\1/p' <<< "$shown"); do  # in this order; the last one wins
+for file in $(sed -n 's/^EnvironmentFiles\?=\(.*\) (.*/\1/p' <<< "$shown"); do  # in this order; the last one wins
 """
     + f"""  [ "$file" != {PATH} ] || {{ after=yes; continue; }}
   [[ -n $after && -f $file && " $ours " != *" $file "* ]] || continue
@@ -188,7 +188,7 @@ def parse(output: str) -> Unit:
             fragment=values["FragmentPath"],
             drop_ins=tuple(values["DropInPaths"].split()),
             exec_start=found.manifest.command if found else _argv(values.get("ExecStart", "")),
-            environment_files=tuple(line.rpartition(" (")[0] or line for line in _all(output, "EnvironmentFiles")),
+            environment_files=tuple(line.rpartition(" (")[0] or line for line in _environment_files(output)),
             user=values.get("User", ""),
             forces=_all(output, "Forces"),
             config_file=_all(output, "ConfigFile"),
@@ -221,6 +221,11 @@ def _runtime(output: str) -> Runtime:
 def _argv(value: str) -> str:
     _, _, rest = value.partition("argv[]=")
     return rest.partition(" ; ignore_errors")[0]
+
+
+def _environment_files(output: str) -> tuple[str, ...]:
+    """Old systemd (219, of RHEL 7) prints the property EnvironmentFiles as ``EnvironmentFile=``."""
+    return _all(output, "EnvironmentFiles") or _all(output, "EnvironmentFile")
 
 
 def _all(output: str, key: str) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ MainPID=7
 FragmentPath=
 DropInPaths=
 ExecStart={ path=/x ; argv[]=/usr/bin/etcd ; ignore_errors=no ; }
-EnvironmentFiles=/etc/etcd/etcd.conf (ignore_errors=yes)
+$(cat environment-files 2>/dev/null)
 User=etcd
 EOF
 ;;
@@ -189,3 +189,15 @@ def test_a_force_in_the_configuration_of_systemd(host: Asked, path: str) -> None
     assert host.unit.forces == (path,)
     host.put(path, "[Manager]\n#DefaultEnvironment=ETCD_FORCE_NEW_CLUSTER=true\n")
     assert host.unit.forces == ()
+
+
+@pytest.mark.parametrize("spelled", ["EnvironmentFiles", "EnvironmentFile"])
+def test_files_of_variables_by_either_name_that_systemd_gives_them(host: Asked, spelled: str) -> None:
+    """219, of RHEL 7, prints the property EnvironmentFiles under its other name, and an empty line behind it."""
+    later = host.put("/etc/sysconfig/etcd", "ETCD_DATA_DIR=/srv/etcd\nETCD_FORCE_NEW_CLUSTER=true\n")
+    lines = [f"{spelled}={path} (ignore_errors=yes)" for path in (host.root / CONF.lstrip("/"), later)]
+    host.say("environment-files", "\n".join([*lines, "\n"]))
+    found = host.unit
+    assert found.environment_files == (CONF, "/etc/sysconfig/etcd")
+    assert found.overrides == ("ETCD_DATA_DIR in /etc/sysconfig/etcd",)
+    assert found.forces == ("/etc/sysconfig/etcd",)
