@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from requorum.facts import etcd_conf
 from requorum.facts.host import HostFacts
+from requorum.facts.manifest import ManifestError
 from requorum.facts.runtime import MANIFEST, PODS
 
 
@@ -54,6 +55,7 @@ def unworkable(facts: HostFacts) -> list[str]:
         found.append(
             f"{runtime.unit} is {runtime.node}: it alone starts and ends static pods: systemctl start {runtime.unit}"
         )
+    found += _kept_probe(facts)
     if not _reads_conf(facts):
         found.append(f"{runtime.manifest or runtime.unit} does not read {etcd_conf.PATH} ({_HOW[runtime.kind]})")
     if runtime.force_in_conf and facts.conf.get("ETCD_FORCE_NEW_CLUSTER"):
@@ -61,6 +63,18 @@ def unworkable(facts: HostFacts) -> list[str]:
             f"{etcd_conf.PATH} sets ETCD_FORCE_NEW_CLUSTER: take the line away; that is how etcd is to be forced"
         )
     return found + quoted(facts)
+
+
+def _kept_probe(facts: HostFacts) -> list[str]:
+    """Why the liveness probe cannot be taken out of the manifest, which a recovery does once etcd is stopped there."""
+    try:
+        _ = facts.unit.pod and facts.unit.pod.manifest.without_probe
+    except ManifestError as error:
+        return [
+            f"{facts.unit.runtime.manifest}, {error}: write its container so, as a copy outside of the folder, and move "
+            "that over it. The node service then restarts the pod: not while an etcd without its data runs elsewhere"
+        ]
+    return []
 
 
 def quoted(facts: HostFacts) -> list[str]:

@@ -44,13 +44,8 @@ class Manifest:
             edited = text[: key.start_mark.index] + text[container.value[at + 1][0].start_mark.index :]
         else:
             start = text.rfind("\n", 0, key.start_mark.index) + 1
-            end = value.end_mark.index
-            end = text.rfind("\n", 0, end) + 1 if end < len(text) else end
-            edited = text[:start] + text[end:]
-        before, after = yaml.safe_load(text), yaml.safe_load(edited)
-        for one in before["spec"]["containers"]:
-            one.pop(PROBE, None)
-        if before != after:
+            edited = text[:start] + text[_end_of_lines(text, value) :]
+        if not _same_but_for_probe(text, edited):
             raise ManifestError(f"line {line}: expected {PROBE} alone to go, and more would: take it out by hand")
         return edited
 
@@ -70,6 +65,25 @@ def parse(text: str, path: str) -> Manifest:
             raise _wrong(path, key, f"{key.value} once", "it a second time")
     image = next((str(value.value) for key, value in container.value if key.value == "image"), "")
     return Manifest(text, " ".join(" ".join(map(str, words)).split()), PROBE in keys, image)
+
+
+def _end_of_lines(text: str, value: yaml.Node) -> int:
+    """Where the line after a value begins: one on lines of its own ends there, one in braces before the line does."""
+    end = value.end_mark.index
+    start = text.rfind("\n", 0, end) + 1
+    if not text[start:end].strip():
+        return start
+    return text.find("\n", end) + 1 or len(text)
+
+
+def _same_but_for_probe(text: str, edited: str) -> bool:
+    try:
+        before, after = yaml.safe_load(text), yaml.safe_load(edited)
+    except yaml.YAMLError:
+        return False
+    for one in before["spec"]["containers"]:
+        one.pop(PROBE, None)
+    return bool(before == after)
 
 
 def _root(text: str, path: str = "") -> yaml.Node:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from requorum.changes import AwaitPod, Change, EditManifest, KeepManifest, RemoveFile
 from requorum.facts.host import HostFacts, MissingFact
-from requorum.facts.manifest import KEPT
+from requorum.facts.manifest import KEPT, ManifestError
 from requorum.facts.merged import merged
 from requorum.facts.runtime import MANIFEST, PARKED
 
@@ -18,12 +18,16 @@ def take_out(facts: HostFacts) -> list[Change]:
 
     Never while the pod runs: the node service starts a pod anew whose manifest changes, and while the survivor is away for
     that moment, emptied peers found a new cluster under the old IDs, which it then joins (seen).
+    Raises MissingFact where it cannot be taken out, which stage 1 tells before anything is changed.
     """
     pod = facts.unit.pod
     if pod is None or not pod.manifest.probed:
         return []
-    edit = EditManifest(facts.name, PARKED, pod.manifest.without_probe, pod.manifest.text)
-    return [KeepManifest(facts.name, PARKED), edit]
+    try:
+        text = pod.manifest.without_probe
+    except ManifestError as error:
+        raise MissingFact(facts.name, f"a liveness probe that can be taken out of {PARKED}", str(error)) from None
+    return [KeepManifest(facts.name, PARKED), EditManifest(facts.name, PARKED, text, pod.manifest.text)]
 
 
 def give_back(facts: HostFacts) -> list[Change]:

@@ -46,11 +46,12 @@ from requorum.changes import (
     WriteFile,
 )
 from requorum.diagnosis import Verdict, diagnose
-from requorum.facts import etcd_conf, master_config
+from requorum.facts import etcd_conf, manifest, master_config
 from requorum.facts.host import HostFacts, MissingFact
 from requorum.facts.manifest import KEPT
 from requorum.facts.mark import Found
 from requorum.facts.master import Master
+from requorum.facts.pod import Pod
 from requorum.facts.runtime import ASIDE, MANIFEST, PARKED, Runtime
 from requorum.facts.unit import Unit
 from requorum.fitness import unfit
@@ -124,6 +125,19 @@ def test_an_abort_runs_no_emptied_pod() -> None:
     parked = marked(facts(0, unit=pod_unit(PARKED), processes=()), found(starts=False))
     assert operations.fence.lower_fence(parked) == [ParkManifest(ONE, NODE, ASIDE)]
     assert operations.etcd.start_as_found(parked) == []
+
+
+BRACES = "spec:\n  containers: [{name: etcd, command: [source, /etc/etcd/etcd.conf], livenessProbe: {exec: {command: [a]}}}]\n"
+
+
+def test_a_probe_that_cannot_be_taken_out_is_told_before_any_change() -> None:
+    """It was found out with the host fenced, or the survivor stopped, and as an error of no words."""
+    host = facts(0, unit=pod_unit(pod=Pod(manifest.parse(BRACES, MANIFEST))))
+    (told,) = unworkable(host)
+    assert told.startswith(f"{MANIFEST}, line 2: expected livenessProbe on lines of its own, beside other keys: ")
+    assert unworkable(facts(0, unit=pod_unit(pod=BARE))) == unworkable(POD_HOST) == []
+    with pytest.raises(MissingFact, match=r"taken out of .*, found line 2: expected livenessProbe"):
+        operations.probe.take_out(host)
 
 
 def test_the_probe_is_taken_out_of_a_manifest_that_is_parked() -> None:

@@ -109,6 +109,7 @@ def test_a_manifest_without_its_probe(text: str) -> None:
 
 
 FIRST = "spec:\n  containers:\n  - livenessProbe:\n      exec: {command: [a]}\n    name: etcd\n    image: b\n"
+BRACES = "spec:\n  containers:\n  - name: etcd\n    livenessProbe: {exec: {command: [a]}}"
 LAST = "spec:\n  containers:\n  - name: etcd\n    livenessProbe:\n      exec:\n        command:\n        - a"
 
 
@@ -119,8 +120,21 @@ LAST = "spec:\n  containers:\n  - name: etcd\n    livenessProbe:\n      exec:\n 
         (LAST, "spec:\n  containers:\n  - name: etcd\n"),
         (f"{LAST}\n", "spec:\n  containers:\n  - name: etcd\n"),
         (f"{LAST}\n  hostNetwork: true\n", "spec:\n  containers:\n  - name: etcd\n  hostNetwork: true\n"),
+        (BRACES, "spec:\n  containers:\n  - name: etcd\n"),
+        (f"{BRACES}  # until etcd is slow\n", "spec:\n  containers:\n  - name: etcd\n"),
+        (f"{BRACES}\n  hostNetwork: true\n", "spec:\n  containers:\n  - name: etcd\n  hostNetwork: true\n"),
+        (f"{BRACES[:-1]},\n      periodSeconds: 9}}\n\n", "spec:\n  containers:\n  - name: etcd\n\n"),
     ],
-    ids=["first", "last, no newline", "last", "last of its container"],
+    ids=[
+        "first",
+        "last, no newline",
+        "last",
+        "last of its container",
+        "braces, no newline",
+        "braces, comment",
+        "braces, last of its container",
+        "braces on two lines",
+    ],
 )
 def test_the_probe_may_stand_anywhere(text: str, edited: str) -> None:
     assert manifest.parse(text, MANIFEST).without_probe == edited
@@ -141,8 +155,14 @@ def test_a_manifest_that_is_none(text: str, words: str) -> None:
         manifest.parse(text, MANIFEST)
 
 
-def test_a_probe_in_braces_is_refused() -> None:
-    text = "spec:\n  containers:\n  - {name: etcd, livenessProbe: {exec: {command: [a]}}}\n"
+@pytest.mark.parametrize(
+    "text",
+    [
+        "spec:\n  containers:\n  - {name: etcd, livenessProbe: {exec: {command: [a]}}}\n",
+        '{"spec": {"containers": [{"name": "etcd", "livenessProbe": {"exec": {"command": ["a"]}}}]}}',
+    ],
+)
+def test_a_container_in_braces_keeps_its_probe(text: str) -> None:
     with pytest.raises(ManifestError, match="lines of its own"):
         _ = manifest.parse(text, MANIFEST).without_probe
 
