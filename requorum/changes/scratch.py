@@ -42,30 +42,33 @@ INSIDE = f"""
 inside() {{  # in the network namespace
   local etcd said
   ip link set lo up || {{ echo "its loopback does not come up" >&2; return 1; }}
-  # etcd 3.5 looks for its folder from / on, and its user may not pass the backup's directory.
-  mount --bind "$scratch" /mnt || {{ echo "its folder cannot be mounted" >&2; return 1; }}
-  (cd "$scratch" && exec setpriv --reuid "$uid" --regid "$gid" --clear-groups env -i PATH="$PATH" \
+  # Of util-linux 2.23 (RHEL 7) unshare leaves the mounts shared: the next one would stay on the host.
+  mount --make-rprivate / || {{ echo "its mounts cannot be kept from the host's: is / a mount point here?" >&2; return 1; }}
+  # etcd 3.5 looks for its folder from / on, and its user may not pass the backup's directory. That may lie below /mnt, and
+  # has no path from here on.
+  cd "$scratch" && mount --bind "$scratch" /mnt || {{ echo "its folder cannot be mounted" >&2; return 1; }}
+  (exec setpriv --reuid "$uid" --regid "$gid" --clear-groups env -i PATH="$PATH" \
     ${{ETCD_UNSUPPORTED_ARCH:+ETCD_UNSUPPORTED_ARCH="$ETCD_UNSUPPORTED_ARCH"}} timeout -k 1 "$limit" ./{NAME} \
     --name scratch --data-dir /mnt/data --force-new-cluster --heartbeat-interval 10 --election-timeout 50 \
     --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
     --listen-peer-urls http://127.0.0.1:2380 --initial-advertise-peer-urls http://127.0.0.1:2380 \
-    --initial-cluster scratch=http://127.0.0.1:2380 $flags) > "$scratch/log" 2>&1 &
+    --initial-cluster scratch=http://127.0.0.1:2380 $flags) > log 2>&1 &
   etcd=$!
   until (exec 3<>/dev/tcp/127.0.0.1/2379) 2>/dev/null; do
     kill -0 $etcd 2>/dev/null || break
     sleep 0.01
   done
-  ask > "$scratch/answer" 2> "$scratch/said" &
+  ask > answer 2> said &
   said=$!
   while kill -0 $said 2>/dev/null && kill -0 $etcd 2>/dev/null; do sleep 0.01; done
   kill -0 $etcd 2>/dev/null || {{
     {{ kill -9 $said; wait $said; }} 2>/dev/null
     echo "{ENDED}" >&2
-    grep -E -m 5 'panic:|fatal|C \\|' "$scratch/log" >&2 || tail -n 5 "$scratch/log" >&2
+    grep -E -m 5 'panic:|fatal|C \\|' log >&2 || tail -n 5 log >&2
     return 1
   }}
-  wait $said || {{ echo "the scratch etcd does not answer: $(cat "$scratch/said")" >&2; return 1; }}
-  stop
+  wait $said || {{ echo "the scratch etcd does not answer: $(cat said)" >&2; return 1; }}
+  cd / && stop
 }}
 """
 """Shell: in the folder `scratch` with `data` in it, `inside` starts etcd as `uid` and `gid`, with `flags` more, and writes
