@@ -113,6 +113,7 @@ class Masters:
                 f"{', '.join(master_api.own_names(facts))}, by which it is asked there: no oc would trust it. Name the host "
                 "in the inventory as the certificate does, or give the API a certificate with one of these"
             )
+        lines += filter(None, [found.config.uneditable])
         return lines + [
             f"{master_config.PATH}, line {found.config.line_of(url)}: it names {url}, which is no host of the inventory: is "
             "it a member? Then add its host to etcd.hosts; if it is another name of one, write that host's name there"

@@ -7,8 +7,9 @@ Source: OpenShift 3.11, roles/openshift_control_plane/templates/master.yaml.v1.j
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from urllib.parse import urlsplit
 
 import yaml
@@ -22,6 +23,8 @@ _OVERRIDES = tuple(f"{field}-overrides" for field in SERVERS)
 _PREFIX = "etcdStorageConfig.kubernetesStoragePrefix"
 _ADDRESS = "servingInfo.bindAddress"
 _BREAKS = "\r\n"
+_TRIED = "https://added.example.com:2379"
+"""What a trial adds."""
 
 
 class MasterConfigError(ValueError):
@@ -79,16 +82,66 @@ class MasterConfig:
     def edited(self, keep: Callable[[str], bool], added: Callable[[Collection[str]], Sequence[str]]) -> str:
         """The text with every list reduced to the urls to `keep`, in its own order, and what `added` says at its end.
 
-        `added` is asked with the urls that a list keeps. Raises MasterConfigError where a list would become empty.
+        `added` is asked with the urls that a list keeps. Raises MasterConfigError where a list would become empty, or where
+        the text, read again, does not say exactly that: there are ways to write a list that this does not edit.
         """
-        text = self.text
+        text, wanted = self.text, dict[str, tuple[str, ...]]()
         for found in sorted(self.lists, key=lambda one: one.items[0].start, reverse=True):
             kept = [url for url in found.urls if keep(url)]
             new = added(kept)
             if not kept and not new:
                 raise MasterConfigError(f"{PATH}: {found.field} would name nobody")
+            wanted[found.field] = (*kept, *new)
             text = _with_list(text, found, keep, new)
+        if text != self.text:
+            self._prove(text, wanted)
         return text
+
+    def _prove(self, text: str, wanted: Mapping[str, tuple[str, ...]]) -> None:
+        """An edited text has these urls in its lists, and else what this one has. Raises MasterConfigError."""
+        try:
+            said = {one.field: one.urls for one in parse(text).lists}
+            proven = _but_for(text, wanted) == _but_for(self.text, wanted)
+        except MasterConfigError:
+            said, proven = {}, False
+        wrong = next((one for one in self.lists if said.get(one.field) != wanted[one.field]), None)
+        if wrong or not proven:
+            line = self.text.count("\n", 0, (wrong or self.lists[0]).items[0].start) + 1
+            field = (wrong or self.lists[0]).field
+            raise _wrong(
+                line, f"the urls of {field} each behind its dash, or in brackets without comments", "another way"
+            )
+
+    @property
+    def uneditable(self) -> str:
+        """Why its lists cannot be edited: each url is taken out of a copy, and each left alone, with and without a new one."""
+        trials = product(self.urls, (False, True), ((), (_TRIED,)))
+        tried = (self._refused({one for one in self.urls if (one == url) == alone}, new) for url, alone, new in trials)
+        return next(filter(None, tried), "")
+
+    def _refused(self, kept: Collection[str], new: Sequence[str]) -> str:
+        if not new and any(set(kept).isdisjoint(found.urls) for found in self.lists):
+            return ""  # nobody would be left
+        try:
+            self.edited(kept.__contains__, lambda _: new)
+        except MasterConfigError as error:
+            return str(error)
+        return ""
+
+
+def _but_for(text: str, fields: Collection[str]) -> object:
+    """All that a text says, but for these fields."""
+
+    def said(node: yaml.Node | None, at: str) -> object:
+        if node is None or at in fields:
+            return None
+        if isinstance(node, yaml.MappingNode):
+            return [(said(key, ""), said(value, f"{at}.{_text(key)}".removeprefix("."))) for key, value in node.value]
+        if isinstance(node, yaml.SequenceNode):
+            return [said(one, "[]") for one in node.value]
+        return node.tag, node.value
+
+    return said(yaml.compose(text, Loader=yaml.SafeLoader), "")
 
 
 def host_of(url: str) -> str:

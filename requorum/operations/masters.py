@@ -9,6 +9,7 @@ from requorum.facts import master, master_api, master_config
 from requorum.facts.beside import AnyFacts
 from requorum.facts.host import MissingFact
 from requorum.facts.master import COMPONENTS, Component, Master
+from requorum.facts.master_config import MasterConfigError
 from requorum.naming import Places
 from requorum.operations.member_lists import left_by_us, text_naming
 
@@ -22,10 +23,13 @@ def name_members(
 
     Each master keeps an order of its own, so the file is edited from what the recovery found first. `urls` says what is
     written for a host that a list has never named. `restart`: API and controllers are to be restarted in any case.
-    Raises MissingFact where the host was not read as a master.
+    Raises MissingFact where the host was not read as a master, or its file cannot be edited, which stage 1 tells first.
     """
     found = _master(facts)
-    text = text_naming(facts.name, found.config, found.found, wanted, urls, known, master_config.parse)
+    try:
+        text = text_naming(facts.name, found.config, found.found, wanted, urls, known, master_config.parse)
+    except MasterConfigError as error:
+        raise MissingFact(facts.name, "a configuration that can be edited", str(error)) from None
     differs = text != found.config.text
     if not differs and not restart:
         return []

@@ -372,10 +372,7 @@ def test_what_names_members_and_is_not_edited_is_told(tmp_path: Path) -> None:
     assert "by hand" in overrides
     assert f"NO_PROXY in {master.ENVIRONMENT} names {name(1)}, 10.0.0.12" in proxy
     assert asked.problems(name(0)) == ["oc is not there: a master needs it"]
-    assert [line.partition(" is silent")[0] for line in asked.silence] == [
-        f"the master {name(1)}",
-        f"the master {name(2)}",
-    ]
+    assert [line.partition(" is silent")[0] for line in asked.silence] == [f"the master {name(n)}" for n in (1, 2)]
     assert asked.remaining == names(0)
     assert asked.urls == {name(0): "http://10.0.0.10:2379"}
 
@@ -387,3 +384,11 @@ def test_a_url_of_nobody_is_a_problem(tmp_path: Path) -> None:
     assert "line 4: it names https://vip.example.com:2379, which is no host of the inventory" in problem
     with pytest.raises(MissingFact, match="a master"):
         asked.surveyed(name(1))
+
+
+def test_a_list_that_is_not_edited_is_a_problem(tmp_path: Path) -> None:
+    strange = on(0, config(0, 1).replace("- ", "-\n    ", 1))
+    (problem,) = live.Masters(run_on(tmp_path, strange, healthy(1), healthy(2))).problems(name(0))
+    assert "line 5: expected the urls of etcdClientInfo.urls each behind its dash" in problem
+    with pytest.raises(MissingFact, match=r"a configuration that can be edited, found .*, line 5: expected the urls"):
+        operations.masters.name_members(strange, names(1), URLS, KNOWN)

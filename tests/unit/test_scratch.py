@@ -19,7 +19,8 @@ while True: server.accept()[0].close()
 ' "$@"
 """
 SCRIPT = """
-mount --make-rshared / && mount -t tmpfs tmpfs /mnt && mkdir -p /mnt/data/member/{{snap,wal}} && echo db > /mnt/data/member/snap/db
+mount --make-rshared / && mount -t tmpfs tmpfs /mnt
+mkdir -p /mnt/data/member/{{snap,wal}} && echo db > /mnt/data/member/snap/db
 tool() {{ type -P "$1"; }}
 ask() {{ cat /mnt/data/member/snap/db; }}
 {stop}

@@ -90,6 +90,30 @@ def test_a_list_never_becomes_empty() -> None:
         master_config.parse(WHOLE).edited(lambda url: False, lambda kept: [])
 
 
+A, B = "https://a:2379", "https://b:2379"
+UNEDITABLE = {
+    "a dash alone": (f"etcdClientInfo:\n  urls:\n  -\n    {A}\n  - {B}\n", 4),
+    "a comment before a comma": (f"etcdClientInfo:\n  urls: [{A}  # rack 1\n    , {B}]\n", 2),
+    "a question mark": (f"etcdClientInfo:\n  ? urls\n  : - {A}\n    - {B}\n", 3),
+    "an anchor": (f"etcdClientInfo:\n  urls:\n  - &own {A}\n  - {B}\nkind: *own\n", 3),
+}
+
+
+@pytest.mark.parametrize(("text", "line"), UNEDITABLE.values(), ids=list(UNEDITABLE))
+def test_a_list_that_is_not_edited_is_told(text: str, line: int) -> None:
+    """Legal YAML all; an edit came to a file that named nobody, or was none."""
+    config = master_config.parse(text)
+    assert config.urls == (A, B)
+    assert config.uneditable.startswith(
+        f"{master_config.PATH}, line {line}: expected the urls of etcdClientInfo.urls each "
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_golden_files_can_be_edited(name: str) -> None:
+    assert master_config.parse(read(f"{name}.yaml")).uneditable == ""
+
+
 def test_overrides_are_told() -> None:
     arguments = (
         "kubernetesMasterConfig:\n  apiServerArguments:\n    etcd-servers-overrides:\n    - /events#https://e:2379\n"
