@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 
 _ASSIGNMENT = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)=")
+_PLAIN = re.compile(r"""[^\s$`\\"'~;&|<>()]*|'[^'\\]*'|"[^$`\\"]*\"""")
+"""A value that a shell reads as systemd does."""
 
 
 class EnvFileError(ValueError):
@@ -47,3 +49,16 @@ def assignments(text: str, path: str) -> tuple[Assignment, ...]:
             start, value = start + 1, value[1:-1]
         found.append(Assignment(match.group(1), value, start, start + len(value), number))
     return tuple(found)
+
+
+def refuse_unlike_shell(text: str, path: str) -> None:
+    """Raise EnvFileError, with the line, where a shell that sources the file reads another value than systemd would."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.lstrip()[:1] in ("", "#"):
+            continue
+        match = _ASSIGNMENT.match(line)
+        if line.endswith("\r") or not match or not _PLAIN.fullmatch(line[match.end() :].rstrip(" \t")):
+            raise EnvFileError(
+                f"{path}, line {number}: expected what a shell reads as it stands, for the pod sources this file; found "
+                f"{line.strip(' ')!r}: no comment behind a value, no $, blanks only within single quotes, no ; and no CR"
+            )

@@ -1,4 +1,7 @@
-"""etcd.conf as systemd reads it (EnvironmentFile), and as it is after an edit that keeps everything else."""
+"""etcd.conf as systemd reads it (EnvironmentFile), and as it is after an edit that keeps everything else.
+
+The pod's shell sources it; where that would read anything else, the file is refused.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from requorum.facts.env_file import EnvFileError, assignments
+from requorum.facts.env_file import EnvFileError, assignments, refuse_unlike_shell
 
 PATH = "/etc/etcd/etcd.conf"
 COMMAND = f"cat {PATH}"
@@ -128,3 +131,12 @@ def parse(text: str) -> EtcdConf:
     except EnvFileError as error:
         raise ConfError(str(error)) from None
     return EtcdConf(text, {one.key: one.value for one in found}, forced)
+
+
+def parse_sourced(text: str) -> EtcdConf:
+    """The configuration of a static pod. Raises ConfError also where its shell reads another value than systemd would."""
+    try:
+        refuse_unlike_shell(text, PATH)
+    except EnvFileError as error:
+        raise ConfError(str(error)) from None
+    return parse(text)

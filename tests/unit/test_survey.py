@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from builders import data, facts, healthy, inventory, name, process, survey
+from pods import pod_unit
 
 from requorum.diagnosis import Verdict, diagnose
 from requorum.facts.data_dir import DataDir
@@ -67,3 +68,18 @@ def test_no_answer_is_no_fact(noun: Noun) -> None:
     """Nothing would read as: no etcd lives, no recovery is under way, no other run holds the lock."""
     with pytest.raises(Unexpected, match="no whole answer in time"):
         Surveyor({name(0): Cut()}, "/backup").again(facts(0), noun)  # type: ignore[dict-item]
+
+
+class Says(Cut):
+    """One that has this etcd.conf."""
+
+    def batch(self, commands: dict[Noun, str], **_: object) -> dict[Noun, Output]:
+        return {noun: Output(0, "ETCD_DATA_DIR=/var/lib/etcd/   # ssd\n", "") for noun in commands}
+
+
+def test_a_pods_etcd_conf_that_its_shell_reads_otherwise_is_refused() -> None:
+    """The data was looked for in a directory of another name, was not there, and the member counted as gone."""
+    surveyor = Surveyor({name(0): Says()}, "/backup")  # type: ignore[dict-item]
+    assert surveyor.again(facts(0), "conf").conf.data_dir.endswith("# ssd"), "systemd knows no such comment"
+    with pytest.raises(Unexpected, match=r"etcd\.conf, line 1: .* the pod sources this file"):
+        surveyor.again(facts(0, unit=pod_unit()), "conf")

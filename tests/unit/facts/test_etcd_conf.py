@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from requorum.facts import etcd_conf
-from requorum.facts.etcd_conf import PATH, ConfError, parse
+from requorum.facts.etcd_conf import FORCE_LINES, PATH, ConfError, parse, parse_sourced
 from requorum.facts.shell import CONF
 
 INSTALLED = """\
@@ -178,3 +178,46 @@ def test_systemd_bash_and_this_agree_on_what_is_edited(tmp_path: Path) -> None:
         ["bash", "-c", f". {path}; printf %s $ETCD_INITIAL_CLUSTER"], capture_output=True, check=True, text=True
     )
     assert said.stdout == etcd_conf.parse(path.read_text()).get("ETCD_INITIAL_CLUSTER")
+
+
+SOURCED = {
+    "installed": (INSTALLED, ""),
+    "forced": (FORCE_LINES + INSTALLED, ""),
+    "comment": ("A=1\nETCD_X=/var/lib/etcd/   # ssd\n", "line 2"),
+    "comment, tab": ("ETCD_X=/var/lib/etcd/\t#ssd\n", "line 1"),
+    "no comment": ("ETCD_X=a#b\n", ""),
+    "blanks behind": ("ETCD_X=a  \t\n", ""),
+    "blank before": ("ETCD_X= a\n", "line 1"),
+    "blank within": ("ETCD_X=a b\n", "line 1"),
+    "indented": ("  ETCD_X=a\n", ""),
+    "variable": ("ETCD_X=$HOME/etcd\n", "line 1"),
+    "variable in quotes": ('ETCD_X="$HOME/etcd"\n', "line 1"),
+    "variable in single quotes": ("ETCD_X='$HOME/etcd'\n", ""),
+    "command": ("ETCD_X=`id`\n", "line 1"),
+    "quoted": ("ETCD_X='a b'\nETCD_Y=\"c  d\"\n", ""),
+    "quotes within": ('ETCD_X="a"b"c"\n', "line 1"),
+    "quote within": ("ETCD_X=a'b'\n", "line 1"),
+    "backslash": ("ETCD_X=a\\b\n", "line 1"),
+    "home": ("ETCD_X=~/etcd\n", "line 1"),
+    "two": ("ETCD_X=a;ETCD_X=b\n", "line 1"),
+    "systemd's other comment": ("; ETCD_X=a\n", "line 1"),
+    "windows": ("ETCD_X=a\r\n", "line 1"),
+    "glob and brackets": ("ETCD_X=https://[::1]:2380,*,{a,b}?\n", ""),
+    "empty": ("ETCD_X=\n", ""),
+}
+
+
+@pytest.mark.parametrize(("text", "refused"), SOURCED.values(), ids=list(SOURCED))
+def test_what_the_shell_of_a_pod_reads_is_read_or_refused(text: str, refused: str, tmp_path: Path) -> None:
+    path = tmp_path / "etcd.conf"
+    path.write_bytes(text.encode())
+    conf = parse(text)
+    script = f". {path} 2>/dev/null\n" + "".join(f'printf "%s\\0" "${key}"\n' for key in conf.values)
+    said = subprocess.run(["bash", "-c", script], capture_output=True, check=False, text=True).stdout.split("\0")[:-1]
+    read = said == list(conf.values.values())
+    if refused:
+        with pytest.raises(ConfError, match=f"{PATH}, {refused}: expected what a shell reads as it stands"):
+            parse_sourced(text)
+    else:
+        assert read
+        assert parse_sourced(text) == conf
