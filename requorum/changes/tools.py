@@ -34,7 +34,7 @@ class KeepTools(Change):
 
     def act(self) -> str:
         names = " ".join(_NAMES)
-        run = f"docker run --rm --net=host -v {TOOLS}:{TOOLS} --entrypoint=/bin/sh {quote(self.image)}"
+        run = f"docker run --rm --net=host -v {TOOLS}:{TOOLS}:z --entrypoint=/bin/sh {quote(self.image)}"
         inside = f"""for name in {names}; do
   from=; for folder in {FOLDERS}; do [ -n "$from" ] || [ ! -x /$folder/$name ] || from=/$folder/$name; done
   cp -L "$from" {TOOLS}/$name.part || exit 1

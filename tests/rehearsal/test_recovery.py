@@ -67,14 +67,17 @@ def test_the_survivor_was_rebooted_and_is_deaf(lab3: Lab) -> None:
     assert_recovered(lab3, run(lab3), writes)
 
 
-def test_other_hosts_than_the_usual(labs: Labs) -> None:
-    """A user with sudo, another port and data directory, names that are not the hosts', quotes, a plain ExecStart.
+def test_other_hosts_than_the_usual(labs: Labs, tmp_path: Path) -> None:
+    """A user with sudo, another port and data directory, names that are not the hosts', quotes, a plain ExecStart, and
+    backups below /mnt.
 
     The lab's usual shape is the other one: root, and etcd behind `/bin/bash -c`.
     """
     lab = labs(user="ops", ssh_port=2222, data_dir="/srv/etcd", etcd_names="other", quoted=True, exec_start="plain")
     writes = broken(lab, lost_hosts(lab), "destroyed")
-    assert_recovered(lab, run(lab), writes)
+    inventory = tmp_path / "inventory.yaml"
+    inventory.write_text(lab.inventory_path.read_text().replace("directory: /backup", "directory: /mnt/backup"))
+    assert_recovered(lab, run(lab, inventory=inventory), writes)
     conf = lab.run(lost_hosts(lab)[0], "cat /etc/etcd/etcd.conf").stdout
     assert "ETCD_DATA_DIR=" in conf
 

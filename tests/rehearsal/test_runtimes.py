@@ -38,6 +38,9 @@ ls -A /etc/origin/node 2> /dev/null || true
 FORCED = {"container": 5, "static-pod": 2}
 """The number of the change in step 42 that writes the force into etcd.conf; the next one starts etcd with it."""
 
+MANIFEST = f"/{pods.FOLDER}/etcd.yaml"
+AS_JSON = "import json, sys, yaml; print(json.dumps(yaml.safe_load(sys.stdin)))"
+BRACES = f"text=$(python3 -c '{AS_JSON}' < {MANIFEST}) && echo \"$text\" > {MANIFEST}"
 full = pytest.mark.full
 each = pytest.mark.parametrize("runtime", RUNTIMES)
 RELEASES = {"bullseye": "3.3.25", "bookworm": "3.4.23", "trixie": "3.5.16"}
@@ -237,13 +240,25 @@ def test_the_node_service_does_not_run(labs: Labs) -> None:
 
 
 @full
-def test_a_manifest_that_cannot_be_read_is_refused(labs: Labs) -> None:
+@pytest.mark.parametrize(
+    ("spoils", "says"),
+    [
+        (f"printf 'spec:\\n  containers: [\\n' > {MANIFEST}", f"{MANIFEST}, line 3: expected YAML"),
+        (BRACES, f"{MANIFEST}, line 1: expected livenessProbe on lines of its own"),
+        (
+            "sed -i 's/^ETCD_DATA_DIR=.*/&   # ssd/' /etc/etcd/etcd.conf",
+            "etcd.conf, line 3: expected what a shell reads",
+        ),
+    ],
+    ids=["no YAML", "braces", "etcd.conf"],
+)
+def test_a_file_of_a_pod_that_cannot_be_worked_with_is_refused(labs: Labs, spoils: str, says: str) -> None:
     lab = given(labs, "static-pod")
     broken(lab, lost_hosts(lab), "destroyed")
-    lab.run(survivor_of(lab), f"printf 'spec:\\n  containers: [\\n' > /{pods.FOLDER}/etcd.yaml")
+    lab.run(survivor_of(lab), spoils)
     before = files(lab)
     done = run(lab)
     assert done.exit == 6, done.output
-    assert f"/{pods.FOLDER}/etcd.yaml, line 3: expected YAML" in done.output
+    assert says in done.output
     assert "Traceback" not in done.output
     assert files(lab) == before
