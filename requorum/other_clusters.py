@@ -44,13 +44,13 @@ def _knows_less(anchor: HostFacts, listed: MemberList, reached: Sequence[HostFac
     status = anchor.api.status
     revision, index = (status.revision, status.raft_index) if status is not None else (0, 0)
     ahead = [
-        f"{f.name} holds revision {f.data.revision} (committed up to entry {f.data.commit}), and the members that answer "
+        f"{f.name} holds revision {f.data.revision} (committed up to entry {_settled(f, f.data)}), and the members that answer "
         f"are at revision {revision} (entry {index})"
         for f in reached
         if f.data is not None
         and not f.data.error
         and f.data.node_id in members
-        and ((f.data.revision or 0) > revision or max(f.data.commit or 0, f.data.consistent_index or 0) > index)
+        and ((f.data.revision or 0) > revision or _settled(f, f.data) > index)
     ]
     if not ahead:
         return [], []
@@ -70,14 +70,15 @@ def on_disk(reached: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
     Old peers are not among them: a forced survivor has removed them, and may rightly differ (`lineage.outlived`). What
     a forced start appended and did not elect for is not committed, so it is not compared.
     """
-    held = [(f.name, f.data) for f in reached if f.data is not None and not f.data.error and f.data.log is not None]
+    held = [(f, f.data) for f in reached if f.data is not None and not f.data.error and f.data.log is not None]
     if len({data.cluster_id for _, data in held}) > 1:
-        said = [f"{name} holds data of cluster {data.cluster_id:x}" for name, data in held]
+        said = [f"{f.name} holds data of cluster {data.cluster_id:x}" for f, data in held]
         return ["the hosts hold data of different clusters", *said], ["give each cluster its own inventory"]
     proof = [
-        f"{one_name} and {other_name} hold different entries under the number {index}, and each holds its own as committed"
-        for (one_name, one), (other_name, other) in combinations(held, 2)
-        if not (one.unwritten or other.unwritten)  # that is worth nothing, and lifts no verdict
+        f"{one[0].name} and {other[0].name} hold different entries under the number {index}, and each holds its own as "
+        "committed"
+        for one, other in combinations(held, 2)
+        if not (one[1].unwritten or other[1].unwritten)  # that is worth nothing, and lifts no verdict
         if (index := _first_difference(one, other))
     ]
     if not proof:
@@ -92,9 +93,18 @@ def on_disk(reached: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
     )
 
 
-def _first_difference(one: DataDir, other: DataDir) -> int:
+def _settled(facts: HostFacts, data: DataDir) -> int:
+    """The last entry that the member's cluster has committed, as far as its data says.
+
+    What a recovery has committed in a log, for a cluster of one (step 41), the cluster has not.
+    """
+    return (data.consistent_index or 0) if facts.machine.kept_log else data.settled
+
+
+def _first_difference(*two: tuple[HostFacts, DataDir]) -> int:
     """The first index at which two logs hold different entries, both as committed; 0 where the samples agree."""
     # A forced start that did not elect may have applied its removals; only its log says what is committed.
-    known = min((data.commit or 0) if data.half_removed else data.settled for data in (one, other))
-    common = sorted(index for index in one.samples.keys() & other.samples.keys() if index <= known)
-    return next((index for index in common if one.samples[index] != other.samples[index]), 0)
+    known = min((data.commit or 0) if data.half_removed else _settled(facts, data) for facts, data in two)
+    one, other = (data.samples for _, data in two)
+    common = sorted(index for index in one.keys() & other.keys() if index <= known)
+    return next((index for index in common if one[index] != other[index]), 0)

@@ -46,6 +46,7 @@ def test_join(etcd: EtcdMember, cluster: Cluster, authority: Authority) -> None:
         otherwise=MEND,
         way_back=partial(go_back, etcd, cluster),
     ) as hand:
+        hand.make(operations.etcd.put_log_back_to_meet(etcd.surveyed))
         hand.make(operations.membership.add_learner(survivor.surveyed, etcd.surveyed))
         hand.make(operations.etcd.never_force(etcd.surveyed))
         hand.make(operations.etcd.name_joiner(etcd.now("conf"), survivor.now("members")))

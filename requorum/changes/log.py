@@ -105,7 +105,8 @@ fi
 {self.append.to('"$new"')} && sync "$new" || {{ rm -f "$new"; return 1; }}
 [ {path} -ef {kept} ] || {{ rm -f {kept}.part && {{ ln {path} {kept}.part || cp -a {path} {kept}.part; }} &&
   sync {kept}.part && mv -fT {kept}.part {kept}; }} && sync {aside} || {{ rm -f "$new" {kept}.part; return 1; }}
-stat -c '%i %y' "$new" > {aside}/{COMMITTED} && mv -fT "$new" {path} && sync {quote(self.wal_dir)} {aside}"""
+stat -c '%i %y' "$new" > {aside}/{COMMITTED} && sync {aside}/{COMMITTED} {aside} &&
+  mv -fT "$new" {path} && sync {quote(self.wal_dir)}"""
 
     @property
     def seconds(self) -> float:

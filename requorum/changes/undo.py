@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from requorum.changes.change import Change, kept_copy, quote
 from requorum.facts.host import HostFacts
 from requorum.facts.machine import COMMITTED
 from requorum.facts.process import LIVES
 
-_WRITTEN = """
-written_since() {  # the segments $1 of a log to which etcd has written since a record was appended; $2 holds the originals
-  local kept name offset segment length padding
+_WRITTEN = f"""
+written_since() {{  # the segments of the log $1 on which etcd has run since a record was appended; $2 holds the originals
+  local kept segment
   for kept in "$2"/*.wal.*[0-9]; do
     [ -f "$kept" ] || continue
-    name=${kept##*/} offset=${kept##*.} segment=$1/${kept##*/} segment=${segment%.*}
-    [ -f "$segment" ] || { echo "${segment##*/} (it is gone)"; continue; }
-    cmp -s "$kept" "$segment" && continue
-    # One record behind what was there: its length, and in the highest byte its padding (etcd, wal/encoder.go).
-    length=$(od -An -td8 -j "$offset" -N 8 "$segment") && length=${length//[!-0-9]/} && [ -n "$length" ] || return 1
-    padding=0; [ "$length" -ge 0 ] || padding=$(((length >> 56) & 7))
-    length=$(((length & 0xffffffffffffff) + padding + 8))
-    cmp -s -n "$offset" "$kept" "$segment" &&
-      [ "$(tail -c "+$((offset + length + 1))" "$segment" | tr -d '\\0' | head -c 1 | wc -c)" -eq 0 ] ||
-      echo "${segment##*/}"
+    segment=$1/${{kept##*/}} segment=${{segment%.*}}
+    [ -f "$segment" ] || {{ echo "${{segment##*/}} (it is gone)"; continue; }}
+    cmp -s "$kept" "$segment" || [ "$(stat -c '%i %y' "$segment")" = "$(cat "$2/{COMMITTED}" 2>/dev/null)" ] ||
+      echo "${{segment##*/}}"
   done
-}
+}}
 """
-"""Shell: `written_since LOG ORIGINALS`. A log that went on is not put back: what etcd promised since would be forgotten."""
+"""Shell: `written_since LOG ORIGINALS`. A log that etcd has run on is not put back: what it promised since would be
+forgotten, and its database may hold what was committed. It writes to the newest segment at each start (zeros behind the
+records), so the file tells, even where no record came to it.
+"""
 
 
 def log_written_since(wal_dir: str, aside: str) -> str:
@@ -39,7 +36,8 @@ def log_written_since(wal_dir: str, aside: str) -> str:
 class PutLogBack(Change):
     """Give a stopped member's log the segments again that it had before a record was appended to one.
 
-    `aside` holds them, each under its name and the length of its records.
+    `aside` holds them, each under its name and the length of its records; where somebody has put them back by hand, it
+    merely goes.
     """
 
     wal_dir: str
@@ -54,20 +52,21 @@ class PutLogBack(Change):
     def act(self) -> str:
         wal_dir, aside = quote(self.wal_dir), quote(self.aside)
         return f"""{LIVES}{_WRITTEN}
-! etcd_lives || {{ echo "etcd runs: its log is not touched" >&2; return 1; }}
 since=$(written_since {wal_dir} {aside}) || return 1
 [ -z "$since" ] || {{ echo "etcd has written to its log since: $since" >&2; return 1; }}
 for kept in {aside}/*.wal.*[0-9]; do
   [ -f "$kept" ] || continue
   name=${{kept##*/}}
-  if [ "$kept" -ef {wal_dir}/"${{name%.*}}" ]; then rm -f "$kept"; else mv -fT "$kept" {wal_dir}/"${{name%.*}}"; fi || return 1
+  if [ "$kept" -ef {wal_dir}/"${{name%.*}}" ]; then rm -f "$kept" || return 1; continue; fi
+  ! etcd_lives || {{ echo "etcd runs: its log is not touched" >&2; return 1; }}
+  mv -fT "$kept" {wal_dir}/"${{name%.*}}" || return 1
 done
 sync {wal_dir}
 rm -f {aside}/{COMMITTED} {aside}/*.part {wal_dir}/requorum.tmp
 rmdir {aside} && {{ rmdir "$(dirname {aside})" 2>/dev/null; return 0; }}"""
 
     def after(self, facts: HostFacts) -> HostFacts:
-        return facts
+        return replace(facts, machine=replace(facts.machine, kept_log=""))
 
 
 @dataclass(frozen=True)

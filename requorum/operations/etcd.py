@@ -37,7 +37,8 @@ def keep_tail(
     `whole` (`keep_tail: true`): to where the tail ends, for acknowledged writes may be in it; first on a copy, which is
     held against `proof` (None in a plan, where etcd still runs). Else only to what the database holds: those entries
     were committed, and without them whoever joins lacks them (seen).
-    Source: docs/tail.md; etcd issue 14009, PR 20055. Raises MissingFact where the data cannot be read.
+    A fence comes before it, until the force: what this commits may be nothing that a peer has, and no reboot is to bring
+    the two together. Source: docs/tail.md; etcd issue 14009, PR 20055. Raises MissingFact where the data cannot be read.
     """
     if data.error or data.log is None:
         raise MissingFact(facts.name, "a readable log and database", data.error)
@@ -48,16 +49,18 @@ def keep_tail(
     record = state_record(log.term, log.vote, commit, log.end.crc)
     append = Append(log.end.segment, log.end.offset, log.end.size, proof.sha256 if proof else "", record)
     kept = KeepTail(facts.name, conf.wal_dir, append, f"{conf.data_dir}/{aside(place.recovery)}/wal")
+    made = [*way_of(facts).fence(facts), kept]
     if not whole:
-        return [kept]
+        return made
     prediction = proof.prediction if proof else None
-    return [ProveOnCopy(facts.name, conf.data_dir, conf.wal_dir, append, str(place.scratch), prediction), kept]
+    return [ProveOnCopy(facts.name, conf.data_dir, conf.wal_dir, append, str(place.scratch), prediction), *made]
 
 
 def force_new_cluster(facts: HostFacts) -> list[Change]:
-    """38.1.3: start etcd so that it keeps its data and forgets the other members."""
+    """38.1.3: start etcd so that it keeps its data and forgets the other members; `keep_tail` may have fenced it."""
     way = way_of(facts)
-    return [*way.force(facts), *way.start(facts)]
+    unfence = way.unfence(facts) if facts.unit.fenced else []
+    return [*way.force(facts), *unfence, *way.start(facts)]
 
 
 def never_force(facts: HostFacts) -> list[Change]:
@@ -128,6 +131,11 @@ def put_log_back(facts: HostFacts) -> list[Change]:
     """Undo `keep_tail`, where the original segment was kept beside the log."""
     where = kept_aside(facts)
     return [PutLogBack(facts.name, facts.conf.wal_dir, where)] if where else []
+
+
+def put_log_back_to_meet(facts: HostFacts) -> list[Change]:
+    """`put_log_back` for a member that is to start beside its old peers, where etcd has not run on the committed log."""
+    return put_log_back(facts) if facts.machine.kept_log else []
 
 
 def kept_aside(facts: HostFacts) -> str:

@@ -19,7 +19,7 @@ STAGE_2 = "test_back_up_data[etcd-0.example.com] change 1"
 STAGE_3 = "test_drop_others[etcd-0.example.com] change 1"
 STOPPED = "test_stop_survivor[etcd-0.example.com] change 1"
 BEFORE_THE_FORCE = "test_force_new_cluster[etcd-0.example.com] change 4"
-FORCED = "test_force_new_cluster[etcd-0.example.com] change 5"
+FORCED = "test_force_new_cluster[etcd-0.example.com] change 7"
 FORCE_TAKEN_AWAY = "test_take_force_away[etcd-0.example.com] change 5"
 UNDONE = ("undone: every host is as it was found", "the backups stay on the hosts: /backup/etcd-*-")
 

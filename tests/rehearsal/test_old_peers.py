@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hazards import firewall, start, wait_state
+from hazards import firewall, lead, start, wait_state
 from killed_runs import Point, entries, stopped
 from meetings import mend_firewall, met
-from runbook_runs import Done, assert_told, assert_whole, broken, declared_lost, left_behind, run, written
+from runbook_runs import Done, assert_told, assert_whole, broken, declared_lost, left_behind, run, state, written
 
 from lab import Lab, writer
+from lab.parallel import in_parallel
 from lab.writer import Write
 from requorum.records import ChangeEnded
 
@@ -139,6 +140,81 @@ def test_two_of_five_right_before_the_force(labs: Labs, tmp_path: Path) -> None:
     back = lambda: lab.boot("etcd-3", "etcd-4")  # noqa: E731
     done = met(lab, f"{FORCE} read 1", back, tmp_path / "meet", inventory=inventory)
     assert_refuses_to_force(done, "etcd-3.example.com is reached by SSH", "the verdict is now: restartable")
+
+
+# Between the record of step 41 and the force: the survivor's log says of entries that it alone has that they are committed
+
+
+def with_a_tail_of_its_own(lab: Lab, folder: Path) -> tuple[list[Write], Path]:
+    """All lose power; the survivor's log ends in 12 writes that no other member has; it boots alone."""
+
+    def make() -> list[Write]:
+        writes = written(lab)
+        lead(lab, SURVIVOR)
+        in_parallel(lambda host: lab.run(host, "kill -STOP $(pidof etcd)"), LOST)
+        put = lambda n: lab.etcdctl(SURVIVOR, "--command-timeout=2s", "put", f"alone/{n}", "x", check=False)  # noqa: E731
+        in_parallel(put, range(12))
+        lab.power_off(SURVIVOR, *LOST)
+        lab.boot(SURVIVOR)
+        return writes
+
+    return state(lab, "a-tail-of-its-own", make), declared_lost(lab, LOST, folder / "inventory.yaml")
+
+
+def is_down(lab: Lab) -> bool:
+    return not lab.run(SURVIVOR, "pidof etcd", check=False).stdout
+
+
+@pytest.mark.parametrize("later", [pytest.param(0, id="behind"), pytest.param(40, id="ahead", marks=pytest.mark.full)])
+def test_it_meets_its_old_peers_with_the_log_as_it_was(lab3: Lab, tmp_path: Path, later: int) -> None:
+    """They make a quorum whose log ends below the survivor's, or beyond it, with other entries."""
+    writes, inventory = with_a_tail_of_its_own(lab3, tmp_path)
+
+    def back() -> None:
+        lab3.boot(*LOST)
+        lab3.wait_healthy(LOST)
+        writes.extend(written(lab3, later, LOST) if later else ())
+
+    done = met(lab3, f"{FORCE} read 1", back, tmp_path / "meet", inventory=inventory)
+    assert_refuses_to_force(done, "no silent host has come back", "the verdict is now: unfinished")
+    assert is_down(lab3)
+    again = run(lab3, inventory=inventory)
+    assert_told(again, exit=0, outcome="recovered", verdict="unfinished", says=["3 of 3 members"])
+    assert [c for c in changes(again) if c.step.startswith("test_join") and ".wal." in c.shown], "the log is put back"
+    assert_not_forced(lab3, writes)
+    assert not lab3.run(SURVIVOR, "ls -d /var/lib/etcd/openshift-backup*", check=False).stdout
+
+
+@pytest.mark.full
+def test_it_is_undone_once_it_runs_as_the_run_has_said(lab3: Lab, tmp_path: Path) -> None:
+    """What is typed puts the log back already: `--abort` has nothing left to do about it, and does the rest."""
+    writes, inventory = with_a_tail_of_its_own(lab3, tmp_path)
+    done = met(lab3, f"{FORCE} read 1", lambda: lab3.boot(*LOST[:1]), tmp_path / "meet", inventory=inventory)
+    assert_refuses_to_force(done, "no silent host has come back", "the verdict is now: restartable")
+    assert is_down(lab3)
+    [line] = {line for line in done.output.splitlines() if f"{SURVIVOR}.example.com: mv -f " in line}
+    command = line.partition(f"{SURVIVOR}.example.com: ")[2].partition(" (")[0]
+    lab3.run(SURVIVOR, command)
+    lab3.wait_healthy([SURVIVOR, *LOST[:1]])
+    undone = run(lab3, "--abort", inventory=inventory)
+    assert_told(undone, exit=0, outcome="aborted", verdict=str(undone.summary["verdict"]), says=["undone: "])
+    assert [writer.missing(writes, writer.read_all(lab3, host)) for host in (SURVIVOR, *LOST[:1])] == [[], []]
+    assert not lab3.run(SURVIVOR, "ls -d /var/lib/etcd/openshift-backup*", check=False).stdout
+
+
+@pytest.mark.full
+def test_no_reboot_starts_it(lab3: Lab, tmp_path: Path) -> None:
+    """A run is killed between step 41 and the force, and the survivor reboots; all of it can still be undone."""
+    writes, inventory = with_a_tail_of_its_own(lab3, tmp_path)
+    stopped(lab3, "kill-group", Point("test_force_new_cluster").reached, output=tmp_path / "first", inventory=inventory)
+    lab3.power_off(SURVIVOR)
+    lab3.boot(SURVIVOR)
+    assert is_down(lab3)
+    lab3.boot(*LOST)
+    lab3.wait_healthy(LOST)
+    undone = run(lab3, "--abort", inventory=inventory)
+    assert_told(undone, exit=0, outcome="aborted", verdict=str(undone.summary["verdict"]), says=["undone: "])
+    assert_not_forced(lab3, writes)
 
 
 # After it

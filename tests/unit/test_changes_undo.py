@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -37,13 +38,19 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> LocalShell:
 class Log:
     """A log whose newest segment got one record, and the segment as it was."""
 
-    def __init__(self, folder: Path, body: bytes, *, since: bytes = b"") -> None:
+    def __init__(self, folder: Path, body: bytes, *, since: bytes | None = None) -> None:
         self.wal, self.aside = folder / "member" / "wal", folder / "openshift-backup-requorum-r1" / "wal"
         self.wal.mkdir(parents=True)
         self.aside.mkdir(parents=True)
         self.kept = self.aside / f"{SEGMENT}.{OFFSET}"
         self.kept.write_bytes(RECORDS.ljust(SIZE, b"\0"))
-        (self.wal / SEGMENT).write_bytes((RECORDS + record(body) + since).ljust(SIZE, b"\0"))
+        segment = self.wal / SEGMENT
+        segment.write_bytes((RECORDS + record(body)).ljust(SIZE, b"\0"))
+        known = subprocess.run(["stat", "-c", "%i %y", segment], capture_output=True, text=True, check=True)
+        (self.aside / COMMITTED).write_text(known.stdout)
+        if since is not None:
+            time.sleep(0.01)  # a tick of the clock that files have
+            segment.write_bytes((RECORDS + record(body) + since).ljust(SIZE, b"\0"))
 
     @property
     def change(self) -> PutLogBack:
@@ -64,8 +71,9 @@ def test_the_segment_is_what_it_was(tmp_path: Path, shell: LocalShell, body: byt
     assert not log.change.do(shell)
 
 
-@pytest.mark.parametrize("since", [record(b"a vote"), b"\x01", bytes(40) + b"\n"])
+@pytest.mark.parametrize("since", [record(b"a vote"), b""], ids=["a vote", "only a start"])
 def test_what_etcd_wrote_since_stays(tmp_path: Path, shell: LocalShell, since: bytes) -> None:
+    """With pre-votes (3.5) a start alone writes no record, and applies to the database what was committed."""
     log = Log(tmp_path, b"hard state", since=since)
     before = (log.wal / SEGMENT).read_bytes()
     assert log.written_since() == f"{SEGMENT}\n"
@@ -73,6 +81,19 @@ def test_what_etcd_wrote_since_stays(tmp_path: Path, shell: LocalShell, since: b
         log.change.do(shell)
     assert (log.wal / SEGMENT).read_bytes() == before
     assert log.kept.exists()
+
+
+@pytest.mark.parametrize("lives", [0, 1])
+def test_where_somebody_has_put_it_back_the_folder_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lives: int
+) -> None:
+    """As the run says to: `mv -f … && systemctl start etcd`. What was replaced by nobody is put back by nobody either."""
+    monkeypatch.setattr(undo, "LIVES", f"etcd_lives() {{ return {lives}; }}\n")
+    log = Log(tmp_path, b"hard state")
+    log.kept.rename(log.wal / SEGMENT)
+    assert log.written_since() == ""
+    assert log.change.do(LocalShell())
+    assert (os.listdir(tmp_path), os.listdir(log.wal)) == (["member"], [SEGMENT])
 
 
 def test_another_log_is_not_overwritten(tmp_path: Path, shell: LocalShell) -> None:

@@ -14,6 +14,7 @@ from builders import (
     facts,
     healthy,
     inventory,
+    machine,
     mark,
     member,
     members,
@@ -27,12 +28,14 @@ from builders import (
 )
 
 from requorum.causes import how_to_start
+from requorum.changes import PutLogBack
 from requorum.diagnosis import Verdict, diagnose
 from requorum.facts.data_dir import DataDir
 from requorum.facts.host import HostFacts
 from requorum.facts.unit import FORCE
 from requorum.facts.wal import ConfChange
 from requorum.lineage import half_forced, led_since, outlived
+from requorum.operations.etcd import put_log_back_to_meet
 
 GONE = (node(1), node(2))
 ALONE = members(0)
@@ -188,6 +191,40 @@ def test_where_the_old_quorum_answers_a_survivor_that_did_not_elect_comes_back_a
 
 def test_what_a_run_would_have_forced_is_not_started_with_the_force() -> None:
     assert f"rm {FORCE} " in how_to_start(facts(0, unit=unit("inactive/dead", forced=True)))
+
+
+# A survivor whose log step 41 has committed, and that was not forced
+
+KEPT = "/var/lib/etcd/openshift-backup-requorum-20261105-0300/wal/0000000000000001-0000000000000064.wal.4096"
+
+
+def committed(*, ran: bool = False) -> HostFacts:
+    """Its log ends in 20 entries that no peer has; its database does not hold them."""
+    own = data(0, last=(2, 120), commit=120, samples={110: (2, 7)})
+    entries = ("member", "openshift-backup-requorum-20261105-0300")
+    here = machine(0, data_entries=entries, kept_log="" if ran else KEPT)
+    return replace(stopped(0, own, fenced=True, mark=mark()), machine=here)
+
+
+def test_a_quorum_that_knows_less_than_a_recovery_has_committed_is_no_other_cluster() -> None:
+    found = diagnose(inventory(), survey(committed(), *old_quorum()))
+    assert (found.verdict, found.path, found.joiners, found.others) == (Verdict.UNFINISHED, True, names(0), ())
+    assert diagnose(inventory(), survey(committed(ran=True), *old_quorum())).verdict is Verdict.UNPROVEN
+
+
+def test_entries_that_a_recovery_alone_has_committed_are_not_compared() -> None:
+    peer = data(1, last=(3, 115), commit=115, samples={110: (3, 9)})
+    found = diagnose(inventory(lost=[2]), survey(committed(), stopped(1, peer), silent(2)))
+    assert found.verdict is Verdict.RESTARTABLE
+    segment = "/var/lib/etcd/member/wal/0000000000000001-0000000000000064.wal"
+    assert any(line.startswith(f"{name(0)}: mv -f {KEPT} {segment} && rm ") for line in found.advice)
+
+
+def test_it_starts_beside_its_old_peers_with_the_log_as_it_was() -> None:
+    aside = KEPT.rpartition("/")[0]
+    [change] = put_log_back_to_meet(committed())
+    assert change == PutLogBack(name(0), "/var/lib/etcd/member/wal", aside)
+    assert put_log_back_to_meet(change.after(committed())) == put_log_back_to_meet(committed(ran=True)) == []
 
 
 # The way back

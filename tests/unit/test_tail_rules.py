@@ -25,7 +25,8 @@ from requorum.facts.machine import Machine
 from requorum.facts.wal_changes import ConfChange
 from requorum.fitness import SCRATCH_ROOM, unfit
 from requorum.operations.backup import BackupPlace, keep_data
-from requorum.operations.etcd import keep_tail, move_data_aside
+from requorum.operations.etcd import force_new_cluster, keep_tail, move_data_aside
+from requorum.operations.fence import lift_fence, raise_fence
 from requorum.ranking import candidates, loss_of, tail_of
 
 SIZE = 1 << 16
@@ -146,9 +147,8 @@ def test_rule_5_the_tail_ends_before_what_removes_the_survivor(disk: Disk, shell
 
 
 def test_rule_6_what_the_database_holds_is_committed_even_without_the_tail(disk: Disk, shell: LocalShell) -> None:
-    [change] = disk.changes(whole=False, held=8)
-    assert isinstance(change, KeepTail)
-    assert change.do(shell)
+    assert ProveOnCopy not in map(type, disk.changes(whole=False, held=8))
+    assert record_of(disk, whole=False, held=8).do(shell)
     assert disk.read().commit == 8
     assert disk.changes(whole=False, held=8) == []
     ahead = facts(0, data=data(0, last=(2, 100), consistent=101))
@@ -157,8 +157,8 @@ def test_rule_6_what_the_database_holds_is_committed_even_without_the_tail(disk:
 
 
 def test_rule_7_first_on_a_copy_and_room_and_tools_for_it_are_looked_for(disk: Disk) -> None:
-    first, second = disk.changes()
-    assert (type(first), type(second)) == (ProveOnCopy, KeepTail)
+    kinds = [type(change) for change in disk.changes()]
+    assert (kinds[0], kinds[-1]) == (ProveOnCopy, KeepTail)
     with_tail = facts(0, data=disk.read())
     need = 2 * with_tail.machine.data_used + SCRATCH_ROOM
 
@@ -169,6 +169,16 @@ def test_rule_7_first_on_a_copy_and_room_and_tools_for_it_are_looked_for(disk: D
     assert "scratch etcd" in problems(backup_free=need - 1)[0]
     assert "not installed: unshare" in problems(missing=("unshare",))[0]
     assert unfit(facts(0, machine=replace(with_tail.machine, backup_free=need - 1, missing=("unshare",))), BACKUP) == []
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_fence_comes_before_the_record_and_goes_right_before_the_forced_start(disk: Disk, whole: bool) -> None:
+    """What one member alone has committed may be nothing that its peers have: no reboot is to bring them together."""
+    assert disk.changes(whole=whole, held=8)[-4:] == [*raise_fence(disk.facts), record_of(disk, whole=whole, held=8)]
+    fenced = replace(disk.facts, unit=unit(STOPPED, fenced=True))
+    forced = force_new_cluster(fenced)
+    assert forced[-3:-1] == lift_fence(fenced)
+    assert [change for change in forced if change not in lift_fence(fenced)] == force_new_cluster(disk.facts)
 
 
 def test_rule_8_term_and_vote_stay(disk: Disk, shell: LocalShell) -> None:
@@ -184,7 +194,7 @@ def test_rule_8_a_log_elsewhere(disk: Disk, shell: LocalShell, tmp_path: Path) -
     moved = facts(0, conf=conf(0, ETCD_DATA_DIR=str(disk.folder), ETCD_WAL_DIR=f"{elsewhere}/"))
     place = BackupPlace(PurePosixPath("/backup"), "r1", None)
     assert [c.source for c in keep_data(moved, place) if isinstance(c, CopyTree)] == [str(disk.folder), str(elsewhere)]
-    change = keep_tail(moved, disk.read(), place, whole=True)[1]
+    change = keep_tail(moved, disk.read(), place, whole=True)[-1]
     disk.wal.rename(elsewhere / FIRST)
     assert change.do(shell)
     disk = Disk(disk.folder)
