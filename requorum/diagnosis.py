@@ -167,7 +167,7 @@ def _with_quorum(
                 facts.data is not None
                 and facts.data.node_id == member.id
                 and not (facts.data.unwritten and written)
-                and not half_forced(facts)
+                and not (half_forced(facts) or facts.ran_committed)
             )
             if not member.client_urls or (intact and (marked or member.is_learner or facts.unit.fenced)):
                 joining.add(name)

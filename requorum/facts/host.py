@@ -109,6 +109,17 @@ class HostFacts:
         return self.unit.fenced and not self.processes
 
     @property
+    def ran_committed(self) -> bool:
+        """Etcd has run on a log that the recovery under way had committed (step 41), and nobody was removed since.
+
+        It must not meet its peers again with that log: what it calls committed may be nothing that they have.
+        """
+        if self.data is None or self.mark is None or self.mark.recovery not in self.machine.ran_logs:
+            return False
+        found = {int(line.partition(" ")[0], 16) for line in self.mark.members}
+        return len(found) > 1 and found <= {member.id for member in self.data.members}
+
+    @property
     def unseen_at_force(self) -> tuple[str, ...]:
         """The hosts beside the cluster that were silent when it was forced, and were not seen since."""
         return self.forced_by.unseen if self.forced_by else ()

@@ -145,12 +145,17 @@ for place in /etc/etcd $of_pods /etc/systemd/system /run /var/lib "${data:-/var/
   writable "$place" || [[ -n $data && $place == "$data"/* && //$unwritable == *"//$data//"* ]] || unwritable+=$place//
 done
 echo "unwritable=$unwritable"
-kept_log=
-for kept in "$data"/openshift-backup-requorum-*/wal/*.wal.*; do
-  segment=${kept##*/}; now=$(stat -c '%i %y' "$wal/${segment%.*}" 2>/dev/null) || continue
-  [ "$now" != "$(cat "${kept%/*}/committed" 2>/dev/null)" ] || kept_log+=$kept
+kept_log= ran_logs=
+for kept in "$data"/openshift-backup-requorum-*/wal/*.wal.*[0-9]; do
+  [ -f "$kept" ] || continue
+  segment=$wal/${kept##*/}; segment=${segment%.*}; recovery=${kept#"$data"/openshift-backup-requorum-}
+  now=$(stat -c '%i %y' "$segment" 2>/dev/null)
+  if [ -n "$now" ] && [ "$now" = "$(cat "${kept%/*}/committed" 2>/dev/null)" ]; then kept_log+=$kept
+  elif ! [ "$kept" -ef "$segment" ]; then ran_logs+="${recovery%%/*} "
+  fi
 done
 echo "kept_log=$kept_log"
+echo "ran_logs=$ran_logs"
 for tool in unshare setpriv ip; do command -v $tool > /dev/null || missing="$missing $tool"; done
 echo "missing=$missing"
 """
@@ -166,7 +171,7 @@ class Machine:
     points at or above the data directory where nothing is mounted now: what lies there is not the member's data.
     `data_error`: why the data directory cannot be listed, though it may be there. `missing` are commands of util-linux
     and iproute2 that are not there. `kept_log` is a segment as it was before a recovery committed the log, where etcd
-    has not run since.
+    has not run since; `ran_logs`: the recoveries after whose record it has.
     `data_foreign`: a path in the data directory that etcd's user does not own, or may not read and write; else empty.
     `backup_inside`: the folder of etcd's, links followed, in which the directory for backups lies; else empty.
     `data_needed`: folders of the system that the data directory is, or holds, links followed; `data_used` is 0 then.
@@ -190,6 +195,7 @@ class Machine:
     unwritable: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     kept_log: str = ""
+    ran_logs: tuple[str, ...] = ()
     unmounted: tuple[str, ...] = ()
     data_error: str = ""
     data_foreign: str = ""
@@ -242,6 +248,7 @@ def parse(output: str, known: Machine | None = None) -> Machine:
             backup_free=int(values["backup_free"]),
             unwritable=_split(values["unwritable"], "//"),
             kept_log=values.get("kept_log", ""),
+            ran_logs=tuple(values.get("ran_logs", "").split()),
             missing=tuple(values.get("missing", "").split()),
             data_error=values["data_error"],
             unmounted=_split(values["unmounted"], "//"),

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from builders import (
     FIVE,
+    THREE,
     answers,
     data,
     deaf,
@@ -21,6 +22,7 @@ from builders import (
     name,
     names,
     node,
+    peer,
     silent,
     stopped,
     survey,
@@ -210,6 +212,26 @@ def test_a_quorum_that_knows_less_than_a_recovery_has_committed_is_no_other_clus
     found = diagnose(inventory(), survey(committed(), *old_quorum()))
     assert (found.verdict, found.path, found.joiners, found.others) == (Verdict.UNFINISHED, True, names(0), ())
     assert diagnose(inventory(), survey(committed(ran=True), *old_quorum())).verdict is Verdict.UNPROVEN
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_where_etcd_has_run_on_what_a_recovery_committed_it_comes_back_as_a_new_member(forced: bool) -> None:
+    """Not once it was forced, and its new peers answer without it: they have what it has."""
+    listed = members(0, 7, 8) if forced else members(*THREE)
+    lines = tuple(f"{node(n):x} {peer(n)}" for n in THREE)
+    ran = committed(ran=True)
+    ran = replace(
+        ran,
+        data=data(0, listed, last=(2, 95), commit=95),
+        mark=replace(mark(), members=lines),
+        machine=replace(ran.machine, ran_logs=("20261105-0300",)),
+    )
+    others = [
+        facts(n, api=answers(k, listed, leader=k)) for n, k in ((1, listed[1].id - 0xA0), (2, listed[2].id - 0xA0))
+    ]
+    found = diagnose(inventory(), survey(ran, *others))
+    assert found.removals == (() if forced else (member(0),))
+    assert (found.joiners, found.others) == (names(0), () if forced else names(0))
 
 
 def test_entries_that_a_recovery_alone_has_committed_are_not_compared() -> None:

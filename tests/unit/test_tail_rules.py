@@ -287,16 +287,18 @@ def test_until_etcd_runs_the_log_can_be_put_back(disk: Disk, shell: LocalShell) 
         conf_of_disk = machine.command("/backup").replace("$(conf ETCD_DATA_DIR)", str(disk.folder))
         return machine.parse(shell.run(conf_of_disk, seconds=30).stdout)
 
-    kept = seen().kept_log
+    kept, ran = seen().kept_log, seen().ran_logs
+    assert ran == ()
     assert kept.startswith(str(disk.folder / "openshift-backup-requorum-r1/wal" / FIRST))
     stopped = replace(disk.facts, unit=unit(STOPPED), machine=replace(disk.facts.machine, kept_log=kept))
     command, _, why = how_to_start(stopped).partition(" && systemctl start etcd ")
     assert "a recovery had committed its log" in why
     with disk.wal.open("ab") as log_of_etcd:
         log_of_etcd.write(b"it runs")
-    assert seen().kept_log == ""
+    assert (seen().kept_log, seen().ran_logs) == ("", ("r1",))
     assert shell.run(command, seconds=10).exit == 0
     assert disk.wal.read_bytes() == before
+    assert (seen().kept_log, seen().ran_logs) == ("", ())
 
 
 def test_interrupted_and_made_again(disk: Disk, shell: LocalShell) -> None:
