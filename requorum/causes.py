@@ -28,6 +28,8 @@ def starts(intact: Sequence[HostFacts], owners: Mapping[str, str], quorum: int) 
 
     `owners`: on which host the member belongs whose data each host has, as its peer URL says.
     """
+    able = [f for f in intact if not f.ran_committed]  # which comes back as a new member, once the others answer
+    intact = able if len(able) >= quorum else intact
     down = sorted((f for f in intact if not f.unit.is_running), key=lambda f: (f.unit.fenced, f.unit.masked))
     running = [f for f in intact if f.unit.is_running]
     named = [*down, *(running if len(running) >= quorum or not down else [])]

@@ -34,6 +34,7 @@ from requorum.changes import PutLogBack
 from requorum.diagnosis import Verdict, diagnose
 from requorum.facts.data_dir import DataDir
 from requorum.facts.host import HostFacts
+from requorum.facts.members import Member
 from requorum.facts.unit import FORCE
 from requorum.facts.wal import ConfChange
 from requorum.lineage import half_forced, led_since, outlived
@@ -214,24 +215,29 @@ def test_a_quorum_that_knows_less_than_a_recovery_has_committed_is_no_other_clus
     assert diagnose(inventory(), survey(committed(ran=True), *old_quorum())).verdict is Verdict.UNPROVEN
 
 
-@pytest.mark.parametrize("forced", [False, True])
-def test_where_etcd_has_run_on_what_a_recovery_committed_it_comes_back_as_a_new_member(forced: bool) -> None:
+def run_on(listed: tuple[Member, ...]) -> HostFacts:
+    """Somebody has taken its fence away, and has started its etcd since."""
+    here = replace(committed(ran=True).machine, ran_logs=("20261105-0300",))
+    found = replace(mark(), members=tuple(f"{node(n):x} {peer(n)}" for n in THREE))
+    return replace(committed(), data=data(0, listed, last=(2, 95), commit=95), mark=found, machine=here)
+
+
+@pytest.mark.parametrize(("others", "forced"), [((1, 2), False), ((7, 8), True)])
+def test_where_etcd_has_run_on_what_a_recovery_committed_it_comes_back_as_a_new_member(
+    others: tuple[int, int], forced: bool
+) -> None:
     """Not once it was forced, and its new peers answer without it: they have what it has."""
-    listed = members(0, 7, 8) if forced else members(*THREE)
-    lines = tuple(f"{node(n):x} {peer(n)}" for n in THREE)
-    ran = committed(ran=True)
-    ran = replace(
-        ran,
-        data=data(0, listed, last=(2, 95), commit=95),
-        mark=replace(mark(), members=lines),
-        machine=replace(ran.machine, ran_logs=("20261105-0300",)),
-    )
-    others = [
-        facts(n, api=answers(k, listed, leader=k)) for n, k in ((1, listed[1].id - 0xA0), (2, listed[2].id - 0xA0))
-    ]
-    found = diagnose(inventory(), survey(ran, *others))
+    listed = members(0, *others)
+    answering = [facts(n, api=answers(other, listed, leader=other)) for n, other in zip((1, 2), others, strict=True)]
+    found = diagnose(inventory(), survey(run_on(listed), *answering))
     assert found.removals == (() if forced else (member(0),))
     assert (found.joiners, found.others) == (names(0), () if forced else names(0))
+
+
+def test_nobody_is_told_to_start_it_where_the_others_are_enough() -> None:
+    found = diagnose(inventory(), survey(run_on(members(*THREE)), stopped(1), stopped(2)))
+    assert found.verdict is Verdict.RESTARTABLE
+    assert [name(n) in "\n".join(found.advice) for n in THREE] == [False, True, True]
 
 
 def test_entries_that_a_recovery_alone_has_committed_are_not_compared() -> None:
