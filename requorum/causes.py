@@ -12,6 +12,7 @@ from requorum.facts.host import HostFacts
 from requorum.facts.machine import CLIENT_PORT, PEER_PORT
 from requorum.facts.runtime import MANIFEST
 from requorum.facts.unit import FORCE, FORCE_ENVIRONMENT, Unit
+from requorum.inventory import Inventory
 from requorum.runtimes import quoted
 
 GONE = "its data is gone"
@@ -100,6 +101,19 @@ def worth_of(facts: HostFacts) -> str:
     if facts.data.unwritten:
         return "nothing was ever written to the log there: an emptied host makes such a log when it starts"
     return facts.data.error or "it holds another member's data"
+
+
+def damaged(facts: HostFacts, inventory: Inventory) -> str:
+    """What to do about data that is damaged, or cannot be seen: it may hold what nobody else has; empty where it is none.
+
+    Also where the operator has given the member up: then it counts as gone.
+    """
+    if facts.data is None or not facts.data.error or inventory.host(facts.name).lost:
+        return ""
+    return (
+        f"{facts.name}: {facts.data.error}: do not start etcd on this data; mend it, or put back an undamaged disk of it; if "
+        f"it is damaged for good, give the member up: `{facts.name}: {{…, lost: true}}`; it is then moved aside, and kept"
+    )
 
 
 def masked(facts: HostFacts) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from urllib.parse import urlsplit
 
-from requorum.causes import GONE, NOSPACE_CURE, alarms, how_to_start, starts, why_down, worth_of
+from requorum.causes import GONE, NOSPACE_CURE, alarms, damaged, how_to_start, starts, why_down, worth_of
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.members import Member, MemberList
 from requorum.facts.v2 import V2_ONLY
@@ -23,7 +23,7 @@ from requorum.other_clusters import beside_a_quorum, on_disk
 from requorum.ranking import Candidate, best, candidates, loss_of, tail_of
 from requorum.records import NEVER_WRITTEN
 from requorum.runtimes import contradictions, probes_to_return
-from requorum.silence import Survey, declare, given_up, listening, places_of, reasons, sought_at
+from requorum.silence import Survey, declare, given_up, listening, not_read, places_of, reasons, sought_at
 from requorum.twins import twins
 
 
@@ -78,7 +78,7 @@ def diagnose(inventory: Inventory, survey: Survey) -> Diagnosis:
     old = outlived(reached)
     current = [facts for facts in reached if facts.name not in old]
     standing = contradictions(reached, inventory.etcd.runtime), obstacles(reached, inventory), twins(current)
-    for proof, advice in standing:
+    for proof, advice in (*standing, not_read(reached)):
         if proof:
             return _unproven(tuple(proof), tuple(advice))
     answering = [facts for facts in current if facts.api.answers]
@@ -165,6 +165,7 @@ def _with_quorum(
         if isinstance(facts, HostFacts):
             intact = (
                 facts.data is not None
+                and not facts.data.error
                 and facts.data.node_id == member.id
                 and not (facts.data.unwritten and written)
                 and not (half_forced(facts) or facts.ran_committed)
@@ -173,6 +174,8 @@ def _with_quorum(
                 joining.add(name)
             elif intact:
                 advice += [*why_down(facts), f"{name} has its data: {how_to_start(facts)}"]
+            elif (words := damaged(facts, inventory)) and not member.is_learner:
+                advice.append(words)
             else:
                 removals.append(member)
         elif name and given_up(name, inventory, survey, member):
@@ -281,11 +284,8 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
             proof.append(f"{member.name}: its data is intact on {name} (etcd is {_unit(facts)})")
         elif isinstance(facts, HostFacts):
             proof.append(f"{member.name}: {worth_of(facts)} on {name} (etcd is {_unit(facts)})")
-            if facts.data is not None and facts.data.error and not inventory.host(name).lost:
-                open_.append(
-                    f"{name} has data that cannot be read: look at it; if it is damaged for good, give the member up: "
-                    f"`{name}: {{…, lost: true}}`"
-                )
+            if words := damaged(facts, inventory):
+                open_.append(words)
         elif name and given_up(name, inventory, survey, member):
             proof.append(f"{member.name}: {name} is silent, and declared lost")
         else:
@@ -302,7 +302,7 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
     if len(sound) >= quorum:
         return _enough_data(inventory, survey, newest, sound, quorum, proof)
     if len(sound) + len(open_) >= quorum:
-        proof.append(f"{len(sound)} intact and {len(open_)} possibly alive could still be a quorum of {quorum}")
+        proof.append(f"{len(sound)} intact and {len(open_)} that may hold data could still be a quorum of {quorum}")
         return _unproven(tuple(proof), tuple(open_))
     proof.append(f"at most {len(sound) + len(open_)} of the {quorum} members that a quorum needs can ever answer")
     return _lost(inventory, survey, ranked, intact, proof)
@@ -321,7 +321,9 @@ def _enough_data(
     settling = len([f for f in found if f.processes and not f.forced]) >= quorum
     members = {m.id: m for m in newest.members}
     owners = {f.name: sought_at(members[f.data.node_id], inventory) for f in found if f.data and f.data.node_id}
-    advice = starts(found, owners, quorum)
+    reached = [f for f in survey.values() if isinstance(f, HostFacts)]
+    not_these = [words for f in reached if (words := damaged(f, inventory))]
+    advice = (*not_these, *starts(found, owners, quorum))
     return Diagnosis(Verdict.RESTARTABLE, tuple(proof), advice, path=False, settling=settling)
 
 

@@ -26,6 +26,8 @@ from requorum.remote import Remote, RemoteError
 
 SEGMENTS = 2
 """So many of the newest segments are read first: one that was just begun may hold no entry yet."""
+SEGMENT_SECONDS = 300
+"""So long a segment of 64 MB may take: what comes later was not read, and stops the run."""
 LIMIT = 1 << 30
 """No older segments are fetched once so many bytes of them are here."""
 
@@ -118,7 +120,7 @@ def _fetched_log(remote: Remote, wal_dir: str, newest: int) -> Iterator[list[tup
     """The newest segments of a log, mapped for as long as this lasts. Raises RemoteError."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
         sent = Path(folder) / "wal.gz"
-        remote.fetch(wal_files.command(wal_dir, newest), sent, seconds=60 * newest)
+        remote.fetch(wal_files.command(wal_dir, newest), sent, seconds=SEGMENT_SECONDS * newest)
         try:
             with gzip.open(sent) as stream:
                 paths = unpack(stream, Path(folder))

@@ -357,7 +357,7 @@ class Cluster:
         """Why the survivor's data, as it lies on the disk now, must not be forced; empty where it may."""
         facts = replace(self.survivor.surveyed, data=self.survivor.data)
         found = candidates([facts], keep_tail=self.keeps_tail)
-        return found[0].refusal if found else f"its data cannot be read: {facts.data.error if facts.data else ''}"
+        return found[0].refusal if found else f"its data cannot be used: {facts.data.error if facts.data else ''}"
 
     def surveyed_revision(self, member: EtcdMember) -> int:
         """The revision in a member's database, as the survey read it; 0 where it has no readable data."""

@@ -132,9 +132,6 @@ def _refused(candidate: Candidate, stale: bool) -> Candidate:
         return replace(candidate, refusal="it is a learner; etcd would panic")
     if stale:
         return replace(candidate, refusal="its log holds stale entries above a received snapshot")
-    if candidate.consistent_index > candidate.last[1]:
-        reached = f"expected entry {candidate.consistent_index} in member/wal, found {candidate.last[1]} as the last"
-        return replace(candidate, refusal=f"its database (member/snap/db) is ahead of its log: {reached}")
     if candidate.keep_tail and candidate.tail is not None and candidate.tail.unread:
         why = f"its tail cannot be read ({candidate.tail.unread}); `keep_tail: false` discards it"
         return replace(candidate, refusal=why)

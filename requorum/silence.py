@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from requorum.facts.bolt import DbMember
@@ -16,6 +16,19 @@ Survey = Mapping[str, "HostFacts | Silent"]
 def reasons(survey: Survey) -> tuple[str, ...]:
     """Why each silent host is silent, and what to do."""
     return tuple(f"{s.name}: {s.reason}; {s.advice}" for s in survey.values() if isinstance(s, Silent))
+
+
+def not_read(reached: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
+    """Whose data did not come from the host, and what to do about it; empty where there is none.
+
+    It may hold the most, whatever is declared: nobody may be forced, removed or moved aside without knowing.
+    """
+    late = [(facts.name, facts.data.error) for facts in reached if facts.data is not None and facts.data.unread]
+    return [f"the data of {name} was not read: {why}" for name, why in late], [
+        f"run the same command again, where the line is slow from a machine nearer to {name}; if it is the host's disk "
+        f"that hangs or fails, take the host's power, and declare it lost: `{name}: {{…, lost: true}}`"
+        for name, _ in late
+    ]
 
 
 def edited_later(name: str, *, is_master: bool) -> str:

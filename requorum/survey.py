@@ -127,9 +127,12 @@ class Surveyor:
         """What a member's data directory holds. What cannot be read is told in `error`, not raised."""
         if facts.machine.data_hidden:
             return unreadable(facts.machine.data_hidden)
-        found = self._data_once(facts)
-        # A live file can be read in the middle of a write: what looks damaged is read once more.
-        return self._data_once(facts) if found.error else found
+        try:
+            found = self._data_once(facts)
+            # A live file can be read in the middle of a write: what looks damaged is read once more.
+            return self._data_once(facts) if found.error else found
+        except RemoteError as error:
+            return unreadable(str(error), unread=True)
 
     def _data_once(self, facts: HostFacts) -> DataDir:
         remote = self.remotes[facts.name]
@@ -138,12 +141,7 @@ class Surveyor:
             db = self._database(remote, facts)
         except DataError as error:
             db = error
-        except RemoteError as error:
-            return unreadable(str(error))
-        try:
-            return read_data(remote, facts, db)
-        except RemoteError as error:
-            return unreadable(str(error))
+        return read_data(remote, facts, db)
 
     def _database(self, remote: Remote, facts: HostFacts) -> Db:
         path = f"{facts.conf.data_dir}/member/snap/db"

@@ -18,6 +18,7 @@ from requorum.facts.wal_segment import Content
 class DataDir:
     """A member's data. `error` says why it cannot be judged, for a reader; it is empty where it can.
 
+    `unread`: it did not come from the host (a slow line, a hanging disk); so it is known to be neither damaged nor gone.
     `unwritten`: nothing was ever written to the cluster of this log. An emptied host makes such data when it starts,
     under the IDs that it had before; so it is worth nothing where another member holds more. `samples`: term and
     checksum of some entries, by index: the same in every log of one cluster, as far as they are committed. `tail` is
@@ -32,6 +33,7 @@ class DataDir:
     samples: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     tail: Tail | None = None
     leader_lost: float | None = None
+    unread: bool = False
 
     @property
     def has_wal(self) -> bool:
@@ -198,15 +200,20 @@ def judge(segments: Sequence[tuple[str, Content]], db: Db | DataError | None) ->
             f"expected the log to reach its commit index {log.commit}, found {log.last_index} as its last entry: "
             "committed entries are missing, and etcd would panic"
         )
+    if log and db and (db.consistent_index or 0) > log.last_index:
+        problems.append(
+            f"its database (member/snap/db) is ahead of its log: expected entry {db.consistent_index} in member/wal, "
+            f"found {log.last_index} as the last; etcd would skip what a leader sends in their place"
+        )
     # Known from its first entry on, and nothing in the store: anything else could be a member that lags behind.
     known = log is not None and (log.first_index == 1 or log.last_index == 0)
     fresh = not problems and known and db is not None and db.revision <= 1
     return DataDir(log, db, "; ".join(problems), fresh and not witness.wrote, witness.samples, tail)
 
 
-def unreadable(reason: str) -> DataDir:
-    """Data that is there and could not be read."""
-    return DataDir(None, None, reason)
+def unreadable(reason: str, *, unread: bool = False) -> DataDir:
+    """Data that is there and could not be read; `unread`: nothing of it has come."""
+    return DataDir(None, None, reason, unread=unread)
 
 
 def _apply(members: dict[int, DbMember], change: ConfChange) -> None:

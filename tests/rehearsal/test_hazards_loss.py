@@ -16,6 +16,7 @@ from hazards import (
     holding,
     line_of,
     may_go_on,
+    put,
     refused,
     remove_member,
     start,
@@ -196,6 +197,19 @@ def test_a_lost_host_that_answers_with_its_data(lab3: Lab, tmp_path: Path) -> No
     inventory = declared_lost(lab3, LOST, tmp_path / "inventory.yaml")
     says = ["its data is intact on etcd-1.example.com", "etcd-1.example.com: systemctl start etcd"]
     refused(lab3, "restartable", says, inventory=inventory)
+
+
+@pytest.mark.parametrize("quorum", [True, pytest.param(False, marks=full)])
+def test_the_line_breaks_while_the_log_is_read(lab3: Lab, tmp_path: Path, quorum: bool) -> None:
+    """The stopped member was given up. What it holds is not known: it is neither removed, nor is there a force without it."""
+    whole(lab3)
+    stop(lab3, ["etcd-1"] if quorum else LOST)
+    if not quorum:
+        empty(lab3, ["etcd-2"])
+    put(lab3, "etcd-1", "/usr/local/bin/cmp", "#!/bin/sh\npkill -KILL -f '^sshd: root'\nsleep 9\n", mode="0755")
+    inventory = declared_lost(lab3, LOST, tmp_path / "inventory.yaml")
+    says = ["the data of etcd-1.example.com was not read: ", "run the same command again"]
+    refused(lab3, "unproven", says, inventory=inventory)
 
 
 @full

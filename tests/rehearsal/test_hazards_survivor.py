@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hazards import (
     LOST,
+    assert_never_forced,
     edited,
     empty,
     holding,
@@ -23,7 +24,7 @@ from hazards import (
     whole,
     write_conf,
 )
-from runbook_runs import assert_told, assert_whole, broken, left_behind, run, written
+from runbook_runs import assert_told, assert_whole, broken, declared_lost, left_behind, run, written
 
 from lab import Lab, wait, writer
 from lab.writer import Write
@@ -166,6 +167,23 @@ def test_the_only_data_is_damaged(lab3: Lab, damage: str) -> None:
     broken(lab3, LOST, "destroyed")
     _change(lab3, kind, change)
     refused(lab3, "unproven", ["etcd-0.example.com", *says])
+
+
+@pytest.mark.parametrize("damage", ["corrupt-database", pytest.param("database-ahead-of-log", marks=full)])
+def test_one_of_three_is_damaged(lab3: Lab, tmp_path: Path, damage: str) -> None:
+    """It is no member to be started. Beside a quorum the operator's word has it taken in anew."""
+    kind, change, says = DAMAGES[damage]
+    writes = whole(lab3)
+    _change(lab3, kind, change)
+    refused(lab3, "restartable", ["etcd-1.example.com: systemctl start etcd", "do not start etcd on this data", *says])
+    start(lab3, LOST)
+    lab3.wait_healthy(LOST)
+    refused(lab3, "degraded", ["do not start etcd on this data", "etcd-0.example.com: {…, lost: true}", *says])
+    done = run(lab3, inventory=declared_lost(lab3, ["etcd-0"], tmp_path / "i.yaml"))
+    assert_told(done, exit=0, outcome="recovered", verdict="degraded", says=["3 of 3 members"])
+    assert_never_forced(done)
+    assert_whole(lab3, writes)
+    assert left_behind(lab3) == []
 
 
 @full

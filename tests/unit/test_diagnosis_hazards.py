@@ -192,10 +192,86 @@ def test_a_lost_host_that_listens_beside_a_quorum_is_not_removed() -> None:
 
 
 def test_data_that_cannot_be_read_is_not_gone() -> None:
-    broken = facts(1, data=unreadable("the connection was lost"))
+    broken = facts(1, data=unreadable("the database cannot be read: I/O error"))
     hosts = survey(deaf(0), broken, emptied(2))
     refused(diagnose(inventory(), hosts), Verdict.UNPROVEN, "cannot be read", "lost: true")
     assert diagnose(inventory(lost=[1]), hosts).verdict is Verdict.LOST
+
+
+AHEAD = "its database (member/snap/db) is ahead of its log: expected entry 99 in member/wal, found 95 as the last"
+
+
+def ahead(n: int) -> HostFacts:
+    """A database that holds entries which its log does not: etcd would skip as many of the leader's."""
+    return stopped(n, data(n, last=(2, 95), commit=95, consistent=99, revision=60, error=AHEAD))
+
+
+def test_a_database_ahead_of_its_log_is_no_data_to_start_etcd_on() -> None:
+    """Nor is it gone: what it holds may be nowhere else, so it takes the operator's word."""
+    hosts = survey(stopped(0), ahead(1), emptied(2))
+    found = diagnose(inventory(), hosts)
+    refused(found, Verdict.UNPROVEN, f"m1: {AHEAD} on {name(1)}", "do not start etcd on this data", "lost: true")
+    assert "systemctl start" not in "\n".join(found.advice)
+    given_up = diagnose(inventory(lost=[1]), hosts)
+    assert (given_up.verdict, given_up.survivor, given_up.others) == (Verdict.LOST, name(0), names(1, 2))
+    assert f"m1: {AHEAD} on {name(1)}" in "\n".join(given_up.proof)
+
+
+def test_beside_enough_members_with_their_data_a_damaged_one_is_not_to_be_started() -> None:
+    found = diagnose(inventory(), survey(stopped(0), ahead(1), stopped(2)))
+    refused(found, Verdict.RESTARTABLE, f"{name(0)}: systemctl start etcd", f"{name(2)}: systemctl start etcd")
+    (told,) = (line for line in found.advice if name(1) in line)
+    assert AHEAD in told
+    assert "do not start etcd on this data" in told
+
+
+@pytest.mark.parametrize(
+    "bad", [ahead(2), stopped(2, unreadable("the write-ahead log cannot be read: a checksum"))], ids=["ahead", "log"]
+)
+def test_damaged_data_beside_a_quorum_takes_the_operators_word(bad: HostFacts) -> None:
+    hosts = survey(healthy(0), healthy(1), bad)
+    found = diagnose(inventory(), hosts)
+    refused(found, Verdict.DEGRADED, bad.data.error if bad.data else "", "lost: true")
+    assert "systemctl start" not in "\n".join(found.advice)
+    given_up = diagnose(inventory(lost=[2]), hosts)
+    assert (given_up.verdict, given_up.acts, given_up.removals) == (Verdict.DEGRADED, True, (members(2)[0],))
+    assert given_up.joiners == names(2)
+
+
+def test_a_recovery_does_not_start_what_it_has_stopped_on_damaged_data() -> None:
+    bad = replace(ahead(2), unit=unit(STOPPED, fenced=True), mark=mark())
+    refused(diagnose(inventory(), survey(healthy(0, mark=mark()), healthy(1), bad)), Verdict.DEGRADED, AHEAD)
+
+
+def test_a_learner_with_damaged_data_is_taken_in_anew() -> None:
+    listed = members(0, 1, 2, learners=[2])
+    found = diagnose(inventory(), survey(healthy(0, listed), healthy(1, listed), ahead(2)))
+    assert (found.acts, found.removals, found.joiners) == (True, (listed[2],), names(2))
+
+
+def unread(n: int) -> HostFacts:
+    return stopped(n, unreadable("the log did not come within 60 s", unread=True))
+
+
+@pytest.mark.parametrize("lost", [(), (1,), (1, 2)])
+@pytest.mark.parametrize("others", [(stopped(0), emptied(2)), (healthy(0), healthy(2))], ids=["lost", "quorum"])
+def test_data_that_was_not_read_is_neither_damaged_nor_gone(
+    lost: tuple[int, ...], others: tuple[HostFacts, ...]
+) -> None:
+    """A slow line is no reason to give a member up, nor to force without it, whatever is declared."""
+    found = diagnose(inventory(lost=lost), survey(*others, unread(1)))
+    refused(
+        found, Verdict.UNPROVEN, f"the data of {name(1)} was not read: the log did not come within 60 s",
+        "run the same command again",
+    )  # fmt: skip
+    assert (found.removals, found.joiners) == ((), ())
+
+
+def test_a_survivor_that_was_half_forced_is_not_forced_again_while_other_data_was_not_read() -> None:
+    removals = tuple(ConfChange(100 + n, "remove", node(n), "", ()) for n in (1, 2))
+    begun = data(0, members(0), last=(2, 102), changes=removals, removed=(node(1), node(2)))
+    hosts = survey(stopped(0, begun, mark=mark()), unread(1), emptied(2))
+    refused(diagnose(inventory(lost=[1, 2]), hosts), Verdict.UNPROVEN, f"the data of {name(1)} was not read")
 
 
 def alarmed(n: int, alarm: str) -> HostFacts:

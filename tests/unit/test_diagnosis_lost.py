@@ -284,7 +284,7 @@ def test_a_removed_member_never_survives() -> None:
     ("bad", "words"),
     [
         (held(1, stale=True), "stale entries"),
-        (held(1, consistent=101, commit=100), "ahead of its log"),
+        (deaf(1, data(1, members(*FIVE), last=(2, 101), error="ahead of its log")), "ahead of its log"),
     ],
 )
 def test_data_that_etcd_would_not_survive_is_refused(bad: HostFacts, words: str) -> None:

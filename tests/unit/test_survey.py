@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 from builders import data, facts, healthy, inventory, name, process, survey
@@ -11,7 +13,7 @@ from pods import pod_unit
 from requorum.diagnosis import Verdict, diagnose
 from requorum.facts.data_dir import DataDir
 from requorum.facts.host import HostFacts, Noun, Silent
-from requorum.remote import Output, RemoteError
+from requorum.remote import ConnectionLost, DeadlinePassed, Output, RemoteError
 from requorum.survey import Surveyor, Unexpected
 
 
@@ -83,3 +85,34 @@ def test_a_pods_etcd_conf_that_its_shell_reads_otherwise_is_refused() -> None:
     assert surveyor.again(facts(0), "conf").conf.data_dir.endswith("# ssd"), "systemd knows no such comment"
     with pytest.raises(Unexpected, match=r"etcd\.conf, line 1: .* the pod sources this file"):
         surveyor.again(facts(0, unit=pod_unit()), "conf")
+
+
+@dataclass
+class Slow:
+    """A remote that cannot read the database, and on which the log does not come whole, or is empty."""
+
+    error: RemoteError | None
+    asked: int = 0
+
+    def run(self, script: str, **_: object) -> Output:
+        return Output(1, "", "Input/output error")
+
+    def fetch(self, script: str, to: Path, **_: object) -> str:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        to.write_bytes(gzip.compress(b""))
+        return ""
+
+
+@pytest.mark.parametrize("kind", [DeadlinePassed, ConnectionLost, RemoteError])
+def test_what_did_not_come_is_not_read_and_what_came_damaged_is_damaged(kind: type[RemoteError]) -> None:
+    """Asking again at once would cost as long again."""
+    error = kind(name(0), expected="the log to come within 60 s", found="that it did not", advice="is it overloaded?")
+    late, damaged = Slow(error), Slow(None)
+    found = Surveyor({name(0): late}, "/backup").data(facts(0))  # type: ignore[dict-item]
+    assert (found.unread, late.asked) == (True, 1)
+    assert "within 60 s" in found.error
+    found = Surveyor({name(0): damaged}, "/backup").data(facts(0))  # type: ignore[dict-item]
+    assert (found.unread, damaged.asked) == (False, 2)
+    assert "Input/output error" in found.error

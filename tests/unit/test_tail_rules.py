@@ -151,9 +151,10 @@ def test_rule_6_what_the_database_holds_is_committed_even_without_the_tail(disk:
     assert record_of(disk, whole=False, held=8).do(shell)
     assert disk.read().commit == 8
     assert disk.changes(whole=False, held=8) == []
-    ahead = facts(0, data=data(0, last=(2, 100), consistent=101))
-    [candidate] = candidates([ahead], keep_tail=False)
-    assert candidate.refusal.startswith("its database (member/snap/db) is ahead of its log: expected entry ")
+    ahead = disk.read(held=10)
+    reached = "expected entry 10 in member/wal, found 9 as the last"
+    assert ahead.error.startswith(f"its database (member/snap/db) is ahead of its log: {reached}")
+    assert candidates([facts(0, data=ahead)], keep_tail=False) == []
 
 
 def test_rule_7_first_on_a_copy_and_room_and_tools_for_it_are_looked_for(disk: Disk) -> None:
