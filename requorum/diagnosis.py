@@ -263,7 +263,7 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
             ("no reached host holds readable data of a member", *unread),
             (restore, *([new] if unwritten else []), *reasons(survey)),
         )
-    begun_force = {f.name for f in reached if half_forced(f)}
+    begun_force = {c.name for c in ranked if c.half_forced}
     newest = max([c for c in ranked if c.name not in begun_force] or ranked, key=lambda c: c.last)
     voters = tuple(m for m in newest.members if not m.is_learner)
     quorum = len(voters) // 2 + 1

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from requorum.facts.host import HostFacts
 from requorum.facts.members import Member
 from requorum.facts.tail import Tail
+from requorum.lineage import half_forced
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Candidate:
     """A member whose data could become the new cluster. `refusal` says why it must not; empty where it may.
 
     `settled` is the last log entry that is known to be committed, `kept` the last one that a forced start is to keep.
+    `half_forced`: a forced start was begun on it and did not elect; what that has appended counts in none of them.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Candidate:
     settled: int
     kept: int
     keep_tail: bool
+    half_forced: bool
     tail: Tail | None
     leader_lost: float | None
     refusal: str
@@ -49,8 +52,9 @@ class Candidate:
     @property
     def words(self) -> str:
         """The values that decide, for a reader."""
+        apart = " (without the removals of a forced start that did not elect)" if self.half_forced else ""
         return (
-            f"{self.name}: last entry {self.last[1]} of term {self.last[0]}, commit index {self.commit}, "
+            f"{self.name}: last entry {self.last[1]} of term {self.last[0]}{apart}, commit index {self.commit}, "
             f"consistent index {self.consistent_index}, revision {self.revision}"
         )
 
@@ -59,21 +63,25 @@ def candidates(reached: Sequence[HostFacts], *, keep_tail: bool) -> list[Candida
     """Every host with readable data of a member, best first."""
     found = []
     for facts in reached:
-        data = facts.data
-        if data is None or data.error or data.log is None or data.db is None or data.last is None:
+        data, begun = facts.data, half_forced(facts)
+        if data is None or data.error or data.log is None or data.db is None:
+            continue
+        last = data.before_force if begun else data.last
+        if last is None:
             continue
         candidate = Candidate(
             name=facts.name,
             node_id=data.log.node_id,
             cluster_id=data.log.cluster_id,
             members=tuple(Member(m.id, m.name, m.peer_urls, m.client_urls, m.is_learner) for m in data.members),
-            last=data.last,
+            last=last,
             commit=data.log.commit,
             consistent_index=data.db.consistent_index or 0,
             revision=data.db.revision,
-            settled=data.settled,
-            kept=data.end_of_tail if keep_tail else data.settled,
+            settled=data.log.commit if begun else data.settled,
+            kept=last[1] if begun else data.end_of_tail if keep_tail else data.settled,
             keep_tail=keep_tail,
+            half_forced=begun,
             tail=data.tail,
             leader_lost=data.leader_lost,
             refusal="",

@@ -61,6 +61,15 @@ class DataDir:
         return (self.log.last_term, self.log.last_index) if self.log and not self.log.needs_more else None
 
     @property
+    def before_force(self) -> tuple[int, int] | None:
+        """Term and index of the last entry that a forced start has kept, where it did not elect.
+
+        It cuts the log at its commit index. The removals that it appends there have the term of its hard state, which
+        every vote in vain has raised, and no leader has written them: they are worth nothing beside another log.
+        """
+        return (self.log.commit_term, self.log.commit) if self.log and self.log.commit_term is not None else None
+
+    @property
     def settled(self) -> int:
         """The last log entry that is known to be committed: by the commit index on disk, or because the database holds it.
 

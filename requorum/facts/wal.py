@@ -39,7 +39,7 @@ class Log:
     `first_index` is the first entry in the given segments that still counts. The snapshot is the newest valid one that
     the given segments record (0 if none). `torn`: the last record was half written, and the log ends before it.
     `stale`: entries of an older leader lie above a received snapshot (TAIL.md, rule 2); they are not counted here,
-    but etcd would load them.
+    but etcd would load them. `commit_term` is the term of the entry at the commit index, None where it was not read.
     """
 
     node_id: int
@@ -47,6 +47,7 @@ class Log:
     term: int
     vote: int
     commit: int
+    commit_term: int | None
     first_index: int | None
     last_index: int
     last_term: int
@@ -157,6 +158,7 @@ def _log(replay: Replay, state: Message, metadata: Message, torn: bool, end: Log
         term=state.number(1),
         vote=state.number(2),
         commit=state.number(3),
+        commit_term=replay.term_at(state.number(3)),
         first_index=replay.first,
         last_index=replay.last,
         last_term=replay.last_term or 0,

@@ -70,6 +70,16 @@ class Replay:
         while self._queue:
             self._again(self._queue[1:])
 
+    def term_at(self, index: int) -> int | None:
+        """The term of the entry at an index; None where it was not read."""
+        if index == self.last:
+            return self.last_term
+        if index == self.snapshot[0]:
+            return self.snapshot[1]
+        if self.first is None or not self.first - 1 <= index < self.last:
+            return None
+        return self._start_term if index == self.first - 1 else self._term_at(index)
+
     def places(self) -> tuple[int, array[int]]:
         """The index of the first entry above `above`, and where it and all that follow lie."""
         return self._base, self._where

@@ -12,7 +12,7 @@ from killed_runs import Point, entries, stopped
 from meetings import mend_firewall, met
 from runbook_runs import Done, assert_told, assert_whole, broken, declared_lost, left_behind, run, state, written
 
-from lab import Lab, writer
+from lab import Lab, wait, writer
 from lab.parallel import in_parallel
 from lab.writer import Write
 from requorum.records import ChangeEnded
@@ -215,6 +215,28 @@ def test_no_reboot_starts_it(lab3: Lab, tmp_path: Path) -> None:
     undone = run(lab3, "--abort", inventory=inventory)
     assert_told(undone, exit=0, outcome="aborted", verdict=str(undone.summary["verdict"]), says=["undone: "])
     assert_not_forced(lab3, writes)
+
+
+@pytest.mark.full
+def test_a_forced_start_that_did_not_elect_meets_a_member_with_more(lab3: Lab, tmp_path: Path) -> None:
+    """The survivor, which had lagged behind, loses power in that second. What it has appended is no write of anybody."""
+    writes = broken(lab3, [SURVIVOR], "dead") + written(lab3, 100, LOST)
+    lab3.break_hosts(LOST, "dead")
+    lab3.boot(SURVIVOR)
+    inventory = declared_lost(lab3, LOST, tmp_path / "inventory.yaml")
+    point = Point("test_force_new_cluster", 4)
+    stopped(lab3, "kill-group", point.reached, output=tmp_path / "first", inventory=inventory)
+    slow = "sed -i 's/^ETCD_ELECTION_TIMEOUT=.*/ETCD_ELECTION_TIMEOUT={}/' /etc/etcd/etcd.conf"
+    lab3.run(SURVIVOR, f"{slow.format(40000)}; systemctl daemon-reload; systemctl start --no-block etcd")
+    begun = "journalctl -b -u etcd | grep -qi 'forcing restart'"
+    wait.until(lambda: lab3.run(SURVIVOR, begun, check=False).returncode == 0, "the forced start has begun", 30)
+    lab3.break_hosts([SURVIVOR], "dead")
+    lab3.boot(SURVIVOR, LOST[0])
+    lab3.run(SURVIVOR, slow.format(2500))
+    done = run(lab3, inventory=inventory)
+    says = ["without the removals of a forced start that did not elect", "the survivor is etcd-1.example.com"]
+    assert_told(done, exit=0, outcome="recovered", verdict="lost", says=[*says, "2 of 3 members"])
+    assert_whole(lab3, writes, [SURVIVOR, LOST[0]])
 
 
 # After it

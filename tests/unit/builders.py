@@ -128,12 +128,13 @@ def data(
     n: int, listed: tuple[Member, ...] | None = None, *, last: tuple[int, int] = (2, 100), commit: int = 99,
     consistent: int = 99, revision: int = 50, stale: bool = False, cluster: int = CLUSTER, error: str = "",
     changes: tuple[ConfChange, ...] = (), removed: tuple[int, ...] = (), unwritten: bool = False,
-    samples: Mapping[int, tuple[int, int]] | None = None,
+    samples: Mapping[int, tuple[int, int]] | None = None, commit_term: int | None = None,
 ) -> DataDir:  # fmt: skip
     """Readable data of member n, whose database lists these members."""
     log = Log(
-        node_id=node(n), cluster_id=cluster, term=last[0], vote=0, commit=commit, first_index=1, last_index=last[1],
-        last_term=last[0], torn=False, stale=stale, snapshot_index=0, snapshot_term=0, conf_changes=changes,
+        node_id=node(n), cluster_id=cluster, term=last[0], vote=0, commit=commit,
+        commit_term=last[0] if commit_term is None else commit_term, first_index=1, last_index=last[1], last_term=last[0],
+        torn=False, stale=stale, snapshot_index=0, snapshot_term=0, conf_changes=changes,
         needs_more=False,
         end=LogEnd("", 0, 0, 0),
     )  # fmt: skip

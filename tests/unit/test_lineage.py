@@ -192,6 +192,50 @@ def test_where_the_old_quorum_answers_a_survivor_that_did_not_elect_comes_back_a
     assert (found.old_peers, found.others, found.joiners) == ((), names(0), names(0))
 
 
+def begun(last: tuple[int, int], commit: int, *, there: bool, revision: int = 53, among: int = 3) -> HostFacts:
+    """Host 0: forced, and gone before the election. Its removals have the term of a member that campaigned in vain."""
+    removals = tuple(ConfChange(commit + n, "remove", node(n), "", ()) for n in range(1, among))
+    listed = ALONE if there else members(*range(among))
+    held = data(
+        0, listed, last=last, commit=commit, consistent=last[1] if there else commit, revision=revision,
+        changes=removals, removed=tuple(node(n) for n in range(1, among)) if there else (), commit_term=2,
+    )  # fmt: skip
+    return stopped(0, held, mark=mark())
+
+
+@in_database
+@pytest.mark.parametrize("keep_tail", [True, False])
+def test_a_forced_start_that_did_not_elect_does_not_outrank_a_member_that_comes_back_with_more(
+    there: bool, keep_tail: bool
+) -> None:
+    """Only the removals lie above entry 101 of host 0; the leader of the old cluster had gone on to 110."""
+    declared = inventory(lost=[1, 2])
+    declared = replace(declared, etcd=replace(declared.etcd, keep_tail=keep_tail))
+    leader = stopped(1, data(1, last=(2, 110), commit=109, consistent=109, revision=60), mark=mark())
+    found = diagnose(declared, survey(begun((9, 103), 101, there=there), leader, silent(2)))
+    assert (found.verdict, found.survivor) == (Verdict.LOST, name(1))
+    (told,) = (line for line in found.proof if line.startswith(f"candidate {name(0)}: "))
+    assert "last entry 101 of term 2" in told
+    assert "removals" in told
+
+
+@in_database
+def test_a_forced_start_that_did_not_elect_among_five(there: bool) -> None:
+    five = members(*FIVE)
+    back = stopped(1, data(1, five, last=(2, 110), commit=109, consistent=109, revision=60), mark=mark())
+    hosts = survey(begun((9, 105), 101, there=there, among=5), back, *(silent(n) for n in (2, 3, 4)))
+    found = diagnose(inventory(5, lost=[1, 2, 3, 4]), hosts)
+    assert (found.verdict, found.survivor) == (Verdict.LOST, name(1))
+
+
+@in_database
+def test_a_forced_start_that_did_not_elect_is_made_again_where_nobody_came_back_with_more(there: bool) -> None:
+    behind = stopped(1, data(1, last=(2, 100), commit=100, consistent=100, revision=50), mark=mark())
+    found = diagnose(inventory(lost=[1, 2]), survey(begun((9, 103), 101, there=there), behind, silent(2)))
+    assert (found.verdict, found.survivor) == (Verdict.LOST, name(0))
+    assert found.loss.startswith(f"nothing that the valid log of {name(0)} holds")
+
+
 def test_what_a_run_would_have_forced_is_not_started_with_the_force() -> None:
     assert f"rm {FORCE} " in how_to_start(facts(0, unit=unit("inactive/dead", forced=True)))
 

@@ -17,8 +17,8 @@ from requorum.facts.wal_changes import ConfChange, Kind
 ONE = DbMember(1, "one", ("http://one:2380",), ("http://one:2379",), False)
 TWO = DbMember(2, "two", ("http://two:2380",), (), True)
 LOG = Log(
-    node_id=1, cluster_id=5, term=3, vote=1, commit=20, first_index=1, last_index=25, last_term=3, torn=False,
-    stale=False, snapshot_index=0, snapshot_term=0, conf_changes=(), needs_more=False, end=LogEnd("", 0, 0, 0),
+    node_id=1, cluster_id=5, term=3, vote=1, commit=20, commit_term=3, first_index=1, last_index=25, last_term=3,
+    torn=False, stale=False, snapshot_index=0, snapshot_term=0, conf_changes=(), needs_more=False, end=LogEnd("", 0, 0, 0),
 )  # fmt: skip
 DB = Db(
     page_size=4096, txid=9, consistent_index=10, term=None, revision=7, compact_revision=0, members=(ONE, TWO),

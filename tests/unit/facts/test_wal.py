@@ -235,6 +235,30 @@ def test_received_snapshot_begins_the_log_again() -> None:
     assert replace(writer.log(), first_index=None, end=log.end) == replace(log, last_index=51)
 
 
+def test_the_term_of_the_entry_at_the_commit_index() -> None:
+    """A forced start cuts the log there; what it appends has a later term."""
+    writer = Writer()
+    for index, term in ((1, 1), (2, 1), (3, 2), (4, 2), (5, 9)):
+        writer.entry(index, term)
+    found = []
+    for commit in (0, 1, 2, 4, 5, 6):
+        writer.state(9, commit)
+        found.append(writer.log().commit_term)
+    assert found == [0, 1, 1, 2, 9, None]
+    later = Writer()
+    for index in (7, 8):
+        later.entry(index, 3)
+    name = "0000000000000001-0000000000000007.wal"
+    for commit, known in ((5, None), (6, None), (7, 3)):
+        later.state(3, commit)
+        assert later.log(name).commit_term == known
+    received = Writer()
+    received.state(3, 50)
+    received.snapshot(50, 3)
+    received.entry(51, 4)
+    assert received.log().commit_term == 3
+
+
 def test_entries_of_an_old_leader_above_a_received_snapshot_are_stale() -> None:
     writer = Writer()
     for index in range(1, 21):
