@@ -20,7 +20,7 @@ from requorum.lineage import ONE_OF_TWO, forced_here, half_forced, outlived, own
 from requorum.naming import owed_where_named
 from requorum.obstacles import answered_by_v2, obstacles, other_recovery
 from requorum.other_clusters import beside_a_quorum, on_disk
-from requorum.ranking import Candidate, best, candidates, loss_of, tail_of
+from requorum.ranking import Candidate, best, candidates, lacks, loss_of, tail_of
 from requorum.records import NEVER_WRITTEN
 from requorum.runtimes import contradictions, probes_to_return
 from requorum.silence import Survey, declare, given_up, listening, not_read, places_of, reasons, sought_at
@@ -284,8 +284,6 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
             proof.append(f"{member.name}: its data is intact on {name} (etcd is {_unit(facts)})")
         elif isinstance(facts, HostFacts):
             proof.append(f"{member.name}: {worth_of(facts)} on {name} (etcd is {_unit(facts)})")
-            if words := damaged(facts, inventory):
-                open_.append(words)
         elif name and given_up(name, inventory, survey, member):
             proof.append(f"{member.name}: {name} is silent, and declared lost")
         else:
@@ -294,16 +292,23 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
             listens = listening(places_of(member), survey)
             alive = f"alive, whatever is declared ({listens})" if listens else "possibly alive"
             proof.append(f"{member.name}: {where} is silent: {alive}")
+    mend = tuple(words for f in reached if (words := damaged(f, inventory)))
     # A force can be repeated on the survivor alone; where others have come back with data, theirs counts.
-    if half and len(voters) == 1:
+    if half and len(voters) == 1 and not mend:
         why = f"the forced start of {newest.name} did not come to its election: it is to be forced again"
         return _lost(inventory, survey, ranked, intact, [*proof, why])
     sound = intact - half
     if len(sound) >= quorum:
-        return _enough_data(inventory, survey, newest, sound, quorum, proof)
+        enough = _enough_data(inventory, survey, newest, sound, quorum, proof)
+        return replace(enough, advice=(*mend, *enough.advice)) if enough.advice else enough
     if len(sound) + len(open_) >= quorum:
-        proof.append(f"{len(sound)} intact and {len(open_)} that may hold data could still be a quorum of {quorum}")
-        return _unproven(tuple(proof), tuple(open_))
+        proof.append(f"{len(sound)} intact and {len(open_)} possibly alive could still be a quorum of {quorum}")
+    elif mend:
+        proof.append(
+            "what damaged data holds may be nowhere else: nothing is forced beside it without the operator's word"
+        )
+    if mend or len(sound) + len(open_) >= quorum:
+        return _unproven(tuple(proof), (*mend, *open_))
     proof.append(f"at most {len(sound) + len(open_)} of the {quorum} members that a quorum needs can ever answer")
     return _lost(inventory, survey, ranked, intact, proof)
 
@@ -321,9 +326,7 @@ def _enough_data(
     settling = len([f for f in found if f.processes and not f.forced]) >= quorum
     members = {m.id: m for m in newest.members}
     owners = {f.name: sought_at(members[f.data.node_id], inventory) for f in found if f.data and f.data.node_id}
-    reached = [f for f in survey.values() if isinstance(f, HostFacts)]
-    not_these = [words for f in reached if (words := damaged(f, inventory))]
-    advice = (*not_these, *starts(found, owners, quorum))
+    advice = starts(found, owners, quorum)
     return Diagnosis(Verdict.RESTARTABLE, tuple(proof), advice, path=False, settling=settling)
 
 
@@ -346,29 +349,23 @@ def _lost(
         chosen = named[0]
     loss, why = loss_of(chosen), "no candidate holds more"
     if chosen.rank < top.rank:
-        lacks = _lacks(chosen, top)
+        less = lacks(chosen, top)
         if not inventory.etcd.accept_loss:
             return _unproven(
                 (
                     *proof,
-                    f"etcd.survivor names {chosen.name}, but {top.name} holds more: {lacks}; {top.words}; {chosen.words}",
+                    f"etcd.survivor names {chosen.name}, but {top.name} holds more: {less}; {top.words}; {chosen.words}",
                 ),
                 (
                     f"write `survivor: auto` (or {top.name}): nothing is lost against it; or, if {chosen.name} is to be "
                     "taken all the same, add `accept_loss: true` below `survivor:` in the inventory",
                 ),
             )
-        loss, why = f"{lacks} (accepted: accept_loss); {loss}", f"the inventory names it and accepts that {lacks}"
+        loss, why = f"{less} (accepted: accept_loss); {loss}", f"the inventory names it and accepts that {less}"
     proof += [f"candidate {c.words}" for c in able] + refused
     proof.append(f"the survivor is {chosen.name}: {why}")
     proof += tail_of(chosen)
     return _roles(inventory, survey, Verdict.LOST, chosen.name, loss, proof)
-
-
-def _lacks(chosen: Candidate, top: Candidate) -> str:
-    """What is lost with one candidate against the best one, in words. Revisions are those of the databases on disk."""
-    revisions, entries = top.revision - chosen.revision, top.last[1] - chosen.last[1]
-    return f"it lacks {max(0, revisions)} revisions and {max(0, entries)} log entries of {top.name}"
 
 
 def _roles(

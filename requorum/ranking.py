@@ -109,6 +109,12 @@ def loss_of(survivor: Candidate) -> str:
     return f"{known}; what only lost members held is unknown ({_contact(survivor)})"
 
 
+def lacks(chosen: Candidate, top: Candidate) -> str:
+    """What is lost with one candidate against the best one, in words. Revisions are those of the databases on disk."""
+    revisions, entries = top.revision - chosen.revision, top.last[1] - chosen.last[1]
+    return f"it lacks {max(0, revisions)} revisions and {max(0, entries)} log entries of {top.name}"
+
+
 def _contact(survivor: Candidate) -> str:
     if survivor.leader_lost is None:
         return f"when {survivor.name} last heard of its leader is not known"

@@ -229,6 +229,17 @@ def test_a_forced_start_that_did_not_elect_among_five(there: bool) -> None:
 
 
 @in_database
+def test_a_forced_start_that_did_not_elect_is_not_made_again_beside_damaged_data(there: bool) -> None:
+    """That may hold more, once it is mended: it takes the operator's word."""
+    hosts = survey(begun((9, 103), 101, there=there), stopped(1, data(1, error="a checksum")), silent(2))
+    found = diagnose(inventory(lost=[2]), hosts)
+    assert (found.verdict, found.path) == (Verdict.UNPROVEN, False)
+    assert "a checksum: do not start etcd on this data" in "\n".join(found.advice)
+    given_up = diagnose(inventory(lost=[1, 2]), hosts)
+    assert (given_up.verdict, given_up.survivor) == (Verdict.LOST, name(0))
+
+
+@in_database
 def test_a_forced_start_that_did_not_elect_is_made_again_where_nobody_came_back_with_more(there: bool) -> None:
     behind = stopped(1, data(1, last=(2, 100), commit=100, consistent=100, revision=50), mark=mark())
     found = diagnose(inventory(lost=[1, 2]), survey(begun((9, 103), 101, there=there), behind, silent(2)))
