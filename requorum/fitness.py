@@ -10,6 +10,7 @@ from requorum.causes import cannot_start, masked, taken_ports
 from requorum.facts import etcd_conf
 from requorum.facts.certificates import distrust
 from requorum.facts.host import HostFacts
+from requorum.facts.members import Member
 from requorum.facts.process import Process
 from requorum.runtimes import unworkable
 
@@ -227,6 +228,16 @@ def cannot_join(
     if not joiner.machine.data_there:
         found.append(f"the data directory {joiner.conf.data_dir} is not there: make it, owned by etcd's user")
     return found + _of_others(joiner)
+
+
+def is_added(joiner: HostFacts, survivor: HostFacts, removals: Collection[Member]) -> bool:
+    """A joiner is in the survivor's member list already, and stays there: it has to join before any other.
+
+    Beside a learner that is no voter yet, or (3.3) a voter that has not started, etcd adds nobody.
+    """
+    listed = survivor.api.members.members if survivor.api.members else survivor.data.members if survivor.data else ()
+    stays = {url for m in listed if m.id not in {r.id for r in removals} for url in m.peer_urls}
+    return bool(stays & set(joiner.conf.peer_urls))
 
 
 def _release(version: str) -> tuple[int, ...]:

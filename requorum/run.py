@@ -26,7 +26,7 @@ from requorum.facts.ansible_file import AnsibleFile
 from requorum.facts.beside import AnyFacts, BesideFacts
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.mark import Mark
-from requorum.fitness import forced_by_hand
+from requorum.fitness import forced_by_hand, is_added
 from requorum.hand import Hand, Model
 from requorum.hostlock import Owner
 from requorum.inventory import Inventory
@@ -272,6 +272,13 @@ class Run:
         """The certificates that are to be made for hosts that join."""
         called = called_by_masters(places(self.inventory, self.survey), self.all_reached.values())
         return orders(self.inventory, self.reached, self.proven.survivor, self.proven.joiners, called)
+
+    @property
+    def added(self) -> set[str]:
+        """The joiners that come first: in the member list already."""
+        found, reached = self.proven, self.reached
+        joiners = [facts for name, facts in reached.items() if name in found.joiners]
+        return {f.name for f in joiners if is_added(f, reached[found.survivor], found.removals)}
 
     def _touched(self) -> set[str]:
         found = self.proven

@@ -17,7 +17,7 @@ Location = tuple[str, int | None, str]
 class Place:
     """Where one item stands: its step's number, its host, the host's rank in the inventory, hosts at once or not.
 
-    `blocks`: where it fails, nothing that comes after may begin.
+    `blocks`: where it fails, nothing that comes after may begin. `later`: it comes after those of its step that are not.
     """
 
     number: int
@@ -25,6 +25,7 @@ class Place:
     rank: int
     parallel: bool
     blocks: bool = True
+    later: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def put_in_order(items: list[pytest.Item], place_of: PlaceOf) -> tuple[Placed, .
     Every process of a run gives the same order: the node id decides between items of one step and host.
     """
     places = {item: place_of(item) for item in items}
-    items.sort(key=lambda item: (places[item].number, places[item].rank, item.nodeid))
+    items.sort(key=lambda item: (places[item].number, places[item].later, places[item].rank, item.nodeid))
     return tuple(Placed(item.nodeid, item.location, places[item]) for item in items)
 
 

@@ -113,7 +113,8 @@ class Steps:
         """Where an item stands in the order of the run."""
         found, host = step_of(item), host_of(item)
         order = (BASTION, *self.run.inventory.all_names)
-        return Place(found.number, host, order.index(host), found.parallel, found.blocks)
+        later = found.on == "joiners" and host not in self.run.added
+        return Place(found.number, host, order.index(host), found.parallel, found.blocks, later)
 
     def not_run(self, nodeid: str, why: str) -> None:
         """Write down a step that the end of the run left out."""

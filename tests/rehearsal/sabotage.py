@@ -101,12 +101,17 @@ def lost(lab: Lab) -> list[Write]:
 
 
 def sabotaged(
-    lab: Lab, wanted: dict[str, str], *arguments: str, reports: Path | None = None, timeout: float = 300
+    lab: Lab,
+    wanted: dict[str, str],
+    *arguments: str,
+    inventory: Path | None = None,
+    reports: Path | None = None,
+    timeout: float = 300,
 ) -> subprocess.CompletedProcess[str]:
     """A run with the saboteur in it, to its end."""
     beside = {"PYTHONPATH": str(Path(__file__).parent), "REQUORUM_SABOTAGE": json.dumps(wanted)}
     return subprocess.run(
-        command(lab, *arguments, "-p", "saboteur", reports=reports),
+        command(lab, *arguments, "-p", "saboteur", inventory=inventory, reports=reports),
         cwd=PROJECT,
         env=environment() | beside,
         stdin=subprocess.DEVNULL,

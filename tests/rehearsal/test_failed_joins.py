@@ -9,7 +9,8 @@ import pytest
 from hazards import firewall, put, wait_state
 from killed_runs import Point, entries, stopped
 from meetings import Then, mend_firewall, met
-from runbook_runs import Done, assert_told, assert_whole, broken, left_behind, run, written
+from runbook_runs import Done, assert_told, assert_whole, broken, declared_lost, left_behind, run, written
+from sabotage import sabotaged
 
 from lab import Lab
 from lab.writer import Write
@@ -149,6 +150,22 @@ def test_killed_on_the_way_back_of_a_learner(lab3: Lab, tmp_path: Path, change: 
     stopped(lab3, "kill-group", Point("test_join", change).reached, output=tmp_path / "first")
     mend(lab3)
     assert_whole_again(lab3, writes)
+
+
+def test_killed_before_the_promotion_and_an_earlier_host_is_back(lab3: Lab, tmp_path: Path) -> None:
+    """Beside a learner etcd adds nobody: the one that is there has to be promoted first."""
+    writes = broken(lab3, LOST, "destroyed")
+    lab3.power_off(JOINER)
+    inventory = declared_lost(lab3, [JOINER], tmp_path / "inventory.yaml")
+    point = f"test_join[{THIRD}.example.com] change 2"
+    killed = sabotaged(lab3, {"point": point, "how": "before"}, inventory=inventory)
+    assert killed.returncode == -9, killed.stdout
+    assert ", true" in lab3.etcdctl(SURVIVOR, "member list").stdout, "a learner is there"
+    lab3.boot(JOINER)
+    done = run(lab3, inventory=inventory)
+    assert_told(done, exit=0, outcome="recovered", verdict="unfinished", says=["3 of 3 members"])
+    assert_whole(lab3, writes)
+    assert left_behind(lab3) == []
 
 
 # A voter that dies before there are three

@@ -7,13 +7,28 @@ from datetime import timedelta
 from pathlib import PurePosixPath
 
 import pytest
-from builders import STOPPED, conf, deaf, emptied, facts, healthy, machine, mark, process, stopped, unit
+from builders import (
+    STOPPED,
+    conf,
+    data,
+    deaf,
+    emptied,
+    facts,
+    healthy,
+    machine,
+    mark,
+    member,
+    members,
+    process,
+    stopped,
+    unit,
+)
 from made_certificates import CONF, NOW, certificate, files
 
 from requorum.causes import why_down
 from requorum.facts.host import HostFacts
 from requorum.facts.unit import MANAGER
-from requorum.fitness import cannot_join, forces, unfit
+from requorum.fitness import cannot_join, forces, is_added, unfit
 
 FIT = facts(0)
 BACKUP = PurePosixPath("/backup")
@@ -262,3 +277,22 @@ def test_an_emptied_directory_of_the_log_that_looks_like_somebody_else_s() -> No
 
 def test_certificates_come_along() -> None:
     assert cannot_join(emptied(1), healthy(0), ("expired",)) == ["expired"]
+
+
+@pytest.mark.parametrize(
+    "survivor",
+    [
+        healthy(0, members(0, 2, learners=[2])),
+        healthy(0, members(0, 2, learners=[2], unstarted=[2])),
+        healthy(0, members(0, 2, unstarted=[2])),
+        stopped(0, data(0, members(0, 2, learners=[2]))),
+    ],
+    ids=["learner", "unstarted learner", "unstarted voter", "read from its disk"],
+)
+def test_who_is_in_the_member_list_already_joins_first(survivor: HostFacts) -> None:
+    """Until it votes and runs, etcd adds nobody."""
+    assert [is_added(emptied(n), survivor, ()) for n in (1, 2)] == [False, True]
+
+
+def test_who_is_to_be_removed_from_the_list_joins_anew() -> None:
+    assert not is_added(emptied(1), healthy(0), (member(1),))
