@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from urllib.parse import urlsplit
 
 from requorum.causes import GONE, NOSPACE_CURE, alarms, damaged, how_to_start, starts, why_down, worth_of
 from requorum.facts.host import HostFacts, Silent
@@ -16,9 +15,18 @@ from requorum.facts.members import Member, MemberList
 from requorum.facts.v2 import V2_ONLY
 from requorum.fitness import forced_by_hand
 from requorum.inventory import Inventory
-from requorum.lineage import ONE_OF_TWO, forced_here, half_forced, outlived, own_id, told_of_old_peer, way_back_begun
+from requorum.lineage import (
+    ONE_OF_TWO,
+    forced_here,
+    half_forced,
+    host_of,
+    left_fenced,
+    outlived,
+    told_of_old_peer,
+    way_back_begun,
+)
 from requorum.naming import owed_where_named
-from requorum.obstacles import answered_by_v2, obstacles, other_recovery
+from requorum.obstacles import answered_by_v2, obstacles, other_recovery, removed_elsewhere
 from requorum.other_clusters import beside_a_quorum, on_disk
 from requorum.ranking import Candidate, best, candidates, lacks, loss_of, tail_of
 from requorum.records import NEVER_WRITTEN
@@ -78,7 +86,8 @@ def diagnose(inventory: Inventory, survey: Survey) -> Diagnosis:
     old = outlived(reached)
     current = [facts for facts in reached if facts.name not in old]
     standing = contradictions(reached, inventory.etcd.runtime), obstacles(reached, inventory), twins(current)
-    for proof, advice in (*standing, not_read(reached)):
+    fenced = removed_elsewhere(inventory, survey, left_fenced(current))
+    for proof, advice in (*standing, not_read(reached), fenced):
         if proof:
             return _unproven(tuple(proof), tuple(advice))
     answering = [facts for facts in current if facts.api.answers]
@@ -89,24 +98,6 @@ def diagnose(inventory: Inventory, survey: Survey) -> Diagnosis:
     )
     proof = [f"{f.name} {told_of_old_peer(f, old[f.name])}" for f in reached if f.name in old]
     return replace(found, old_peers=_ordered(inventory, set(old)), proof=(*found.proof, *proof))
-
-
-def host_of(member: Member, inventory: Inventory, survey: Survey) -> str:
-    """The inventory's name for the host of a member; empty where the inventory does not have it.
-
-    What a host says of itself comes first, its data or its etcd; the URLs in its etcd.conf may be wrong.
-    """
-    for facts in survey.values():
-        if isinstance(facts, HostFacts) and member.id == own_id(facts):
-            return facts.name
-    for host in inventory.etcd.hosts:
-        facts = survey[host.name]
-        if isinstance(facts, HostFacts):
-            if set(facts.conf.peer_urls) & set(member.peer_urls):
-                return host.name
-        elif member.name == host.name or {urlsplit(u).hostname for u in member.peer_urls} & {host.address, host.name}:
-            return host.name
-    return ""
 
 
 def _unproven(proof: tuple[str, ...], advice: tuple[str, ...]) -> Diagnosis:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from requorum.diagnosis import Diagnosis, Verdict, host_of
+from requorum.diagnosis import Diagnosis, Verdict
 from requorum.facts.ansible_file import AnsibleFile
 from requorum.facts.ansible_groups import Malformed, NotEditable
 from requorum.facts.ansible_inventory import GROUP
@@ -18,6 +18,7 @@ from requorum.facts.ansible_kept import Kept
 from requorum.facts.host import HostFacts
 from requorum.facts.members import Member
 from requorum.inventory import Inventory
+from requorum.lineage import host_of
 from requorum.silence import Survey
 
 _NAMES = ("openshift_public_hostname", "openshift_hostname", "etcd_hostname")

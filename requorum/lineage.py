@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
+from requorum.facts.bolt import DbMember
 from requorum.facts.data_dir import DataDir
 from requorum.facts.host import HostFacts
+from requorum.facts.members import Member
+from requorum.inventory import Inventory
 from requorum.silence import Survey
 
 ONE_OF_TWO = "none: every write that two of two voters acknowledged is in the log of each"
@@ -36,6 +40,22 @@ def _rightly(heir: HostFacts, old: HostFacts) -> bool:
     if heir.forced_by is not None or (heir.mark is not None and heir.mark.survivor == heir.name):
         return True
     return heir.api.answers and not old.api.answers
+
+
+def left_fenced(current: Sequence[HostFacts]) -> list[HostFacts]:
+    """The hosts with a member's data that a recovery has fenced, and that bear no mark; none that `current` has removed.
+
+    Step 11 fences the host of a removed member before step 20 signs it, and who is not to rejoin stays fenced after the
+    end. So a cluster is, or was, there that such a member is no part of.
+    """
+    counting = [
+        f for f in current if f.data is not None and f.data.has_wal and not f.data.error and not f.data.unwritten
+    ]
+    return [
+        f
+        for f in counting
+        if f.unit.fenced and f.mark is None and not any(_removed(heir, f) for heir in current if heir is not f)
+    ]
 
 
 def half_forced(facts: HostFacts) -> bool:
@@ -134,6 +154,24 @@ def _removed(heir: HostFacts, old: HostFacts) -> bool:
         return False
     removed = {c.node_id for c in data.log.conf_changes if c.kind == "remove" and c.index <= data.settled}
     return id_ in removed | set(data.db.removed if data.db is not None else ())
+
+
+def host_of(member: Member | DbMember, inventory: Inventory, survey: Survey) -> str:
+    """The inventory's name for the host of a member; empty where the inventory does not have it.
+
+    What a host says of itself comes first, its data or its etcd; the URLs in its etcd.conf may be wrong.
+    """
+    for facts in survey.values():
+        if isinstance(facts, HostFacts) and member.id == own_id(facts):
+            return facts.name
+    for host in inventory.etcd.hosts:
+        facts = survey[host.name]
+        if isinstance(facts, HostFacts):
+            if set(facts.conf.peer_urls) & set(member.peer_urls):
+                return host.name
+        elif member.name == host.name or {urlsplit(u).hostname for u in member.peer_urls} & {host.address, host.name}:
+            return host.name
+    return ""
 
 
 def _cluster(facts: HostFacts) -> int | None:

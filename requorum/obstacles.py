@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from requorum.facts import etcd_conf, mark
 from requorum.facts.beside import AnyFacts
 from requorum.facts.host import HostFacts, Silent
+from requorum.facts.master_config import host_of
 from requorum.facts.process import Process
 from requorum.inventory import Inventory
+from requorum.naming import places
 from requorum.silence import Survey, given_up, listening, places_of_host
 
 _NO_USERS = (
@@ -115,13 +117,47 @@ def other_recovery(inventory: Inventory, survey: Survey) -> tuple[list[str], lis
                 f"recovery {found.recovery} by {found.operator} is unfinished, and may have forced its survivor "
                 f"{survivor}, which {why}"
             )
-            advice.append(
-                f"mend SSH on {survivor}, or take the host's power, and run the same command again"
-                if survivor in survey and _heard(survivor, inventory, survey)
-                else f"bring up {survivor} with its data, and run the same command again; or, if it will not come back, "
-                "write `lost: true` for it under etcd.hosts: writes that it took since it was forced are lost then"
-            )
+            advice.append(_find(survivor, inventory, survey))
     return proof, advice
+
+
+def removed_elsewhere(inventory: Inventory, survey: Survey, fenced: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
+    """Why members on these hosts (`lineage.left_fenced`) may be neither started nor forced; empty where they may.
+
+    The cluster that they were removed from may live, and have taken writes since, wherever the data is not known.
+    """
+    if not fenced:
+        return [], []
+    names, known = ", ".join(facts.name for facts in fenced), places(inventory, survey)
+    here = {f.data.node_id for f in survey.values() if isinstance(f, HostFacts) and f.data}
+    found, advice = [], []
+    for host in inventory.etcd.hosts:
+        if why := _unread(host.name, inventory, survey):
+            found.append(f"{host.name}, which {why}")
+            advice.append(_find(host.name, inventory, survey))
+    for member in {m.id: m for f in fenced if f.data for m in f.data.members if m.id not in here}.values():
+        if not any(host_of(url) in known for url in member.peer_urls):
+            found.append(
+                f"the host of {member.name} ({', '.join(member.peer_urls)}), which the inventory does not have"
+            )
+            advice.append(
+                f"put the host of {member.name} back under etcd.hosts in the inventory, with `lost: true` if it will not "
+                "come back"
+            )
+    if not found:
+        return [], []
+    said = f"a recovery has fenced {names}, and left no mark: the cluster that has removed their members may live on"
+    return [f"{said} {place}" for place in found], [*advice, f"do not start etcd on {names}: that is the old cluster"]
+
+
+def _find(survivor: str, inventory: Inventory, survey: Survey) -> str:
+    """What to do about a host that may have been forced, and whose data is not known."""
+    if survivor in survey and _heard(survivor, inventory, survey):
+        return f"mend SSH on {survivor}, or take the host's power, and run the same command again"
+    return (
+        f"bring up {survivor} with its data, and run the same command again; or, if it will not come back, "
+        "write `lost: true` for it under etcd.hosts: writes that it took since it was forced are lost then"
+    )
 
 
 def _unread(name: str, inventory: Inventory, survey: Survey) -> str:

@@ -75,7 +75,8 @@ def undoing_of(
     silent = [facts for facts in survey.values() if isinstance(facts, Silent)]
     left = [f"{s.name} is silent, and was not looked at ({s.reason})" for s in silent]
     left += [
-        f"{f.name} is fenced and bears no mark: the recovery that fenced it has ended"
+        f"{f.name} stays fenced: it bears no mark, since its member was removed, or is not to rejoin; do not start etcd "
+        "there, the same command without --abort says what is to be done"
         for f in reached
         if f.unit.fenced and not f.mark
     ]

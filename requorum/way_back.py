@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from requorum.diagnosis import host_of
 from requorum.facts import mark
 from requorum.facts.members import Member
+from requorum.lineage import host_of
 from requorum.live import Cluster, EtcdMember
 from requorum.remote import RemoteError
 from requorum.survey import Unexpected

@@ -217,10 +217,10 @@ def _absence(run: Run, missing: tuple[str, ...]) -> str:
 
 
 def _undone(run: Run) -> str:
-    if not run.undoing.hosts:
-        return "nothing to undo, nothing was changed"
-    kept = f"{run.inventory.backup.directory}/etcd-*-{run.undoing.recovery}"
     left = "".join(f"; {line}" for line in run.undoing.left)
+    if not run.undoing.hosts:
+        return f"nothing to undo, nothing was changed{left}"
+    kept = f"{run.inventory.backup.directory}/etcd-*-{run.undoing.recovery}"
     return f"undone: every host is as it was found; the backups stay on the hosts: {kept}{left}"
 
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hazards import firewall, lead, start, wait_state
+from hazards import firewall, lead, refused, start, wait_state
 from killed_runs import Point, entries, stopped
 from meetings import mend_firewall, met
 from runbook_runs import Done, assert_told, assert_whole, broken, declared_lost, left_behind, run, state, written
+from sabotage import sabotaged
 
 from lab import Lab, wait, writer
 from lab.parallel import in_parallel
@@ -292,6 +293,33 @@ def test_while_another_host_joins(lab3: Lab, tmp_path: Path) -> None:
     again = run(lab3, inventory=inventory)
     assert_fenced_first(again, ["etcd-2"])
     assert_taken_in(lab3, again, writes, "no key differs")
+
+
+def test_old_peers_that_are_fenced_while_the_survivor_is_silent(lab3: Lab, tmp_path: Path) -> None:
+    """Killed after step 11: they are fenced, and nobody bears a mark. The survivor lives: they are a quorum of old data."""
+    writes, inventory = given_up(lab3, tmp_path)
+    assert run(lab3, inventory=inventory).exit == 0
+    writes += written(lab3, 20, [SURVIVOR])
+    lab3.boot(*LOST)
+    for host in LOST:
+        wait_state(lab3, host, "inactive")
+    point = f"test_sign[{SURVIVOR}.example.com] change 1"
+    killed = sabotaged(lab3, {"point": point, "how": "before"}, inventory=inventory)
+    assert killed.returncode == -9, killed.stdout
+    stays = [f"{host}.example.com stays fenced: it bears no mark" for host in LOST]
+    aborted = run(lab3, "--abort", inventory=inventory)
+    assert_told(aborted, exit=0, outcome="aborted", verdict="unfinished", says=["nothing to undo", *stays])
+
+    lab3.run(SURVIVOR, "systemctl stop ssh.socket ssh")
+    says = [
+        f"a recovery has fenced {', '.join(f'{host}.example.com' for host in LOST)}, and left no mark",
+        f"{lab3.host(SURVIVOR).peer_url} listens",
+        f"mend SSH on {SURVIVOR}.example.com",
+    ]
+    done = refused(lab3, "unproven", says, inventory=inventory)
+    assert "systemctl start etcd" not in done.output
+    lab3.run(SURVIVOR, "systemctl start ssh")
+    assert_taken_in(lab3, run(lab3, inventory=inventory), writes, "no key differs")
 
 
 def old_quorum_writes(lab: Lab, hosts: list[str]) -> None:

@@ -31,8 +31,9 @@ from builders import (
 )
 
 from requorum.causes import how_to_start
-from requorum.diagnosis import Diagnosis, Verdict, diagnose, host_of
+from requorum.diagnosis import Diagnosis, Verdict, diagnose
 from requorum.facts.host import HostFacts
+from requorum.lineage import host_of
 
 
 def said(lines: tuple[str, ...]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from builders import (
     DEAF,
+    FIVE,
     data,
     deaf,
     emptied,
@@ -15,7 +16,9 @@ from builders import (
     inventory,
     machine,
     mark,
+    members,
     name,
+    names,
     peer,
     process,
     silent,
@@ -25,7 +28,7 @@ from builders import (
 )
 
 from requorum.diagnosis import Diagnosis, Verdict, diagnose
-from requorum.facts.data_dir import unreadable
+from requorum.facts.data_dir import DataDir, unreadable
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.mark import Mark
 from requorum.facts.process import Process
@@ -143,6 +146,72 @@ def test_the_survivor_of_an_unfinished_recovery_is_given_up_and_listens() -> Non
     assert f"{peer(0)} listens, as seen from {name(1)}" in found.proof[0]
     assert "mend SSH" in found.advice[0]
     assert "lost: true" not in found.advice[0]
+
+
+# Fenced, and no mark: step 11 fences the host of a removed member before anything is signed
+
+
+def fenced(n: int, **more: Any) -> HostFacts:
+    return replace(stopped(n, fenced=True), **more)
+
+
+@pytest.mark.parametrize("old", [(1, 2), (1,)])
+def test_removed_members_are_not_started_while_the_survivor_is_silent(old: tuple[int, ...]) -> None:
+    """Its recovery has ended, so nobody bears a mark; its etcd serves clients, and SSH does not reach it."""
+    hosts = (silent(0), *(fenced(n) if n in old else emptied(n) for n in (1, 2)))
+    found = refused(*hosts)
+    assert f"fenced {', '.join(names(*old))}, and left no mark" in found.proof[0]
+    assert f"{name(0)}, which is silent" in found.proof[0]
+    assert f"bring up {name(0)} with its data" in found.advice[0]
+    assert f"do not start etcd on {', '.join(names(*old))}" in found.advice[-1]
+    assert not any("systemctl" in line for line in found.advice)
+
+
+def test_nor_is_one_of_them_forced() -> None:
+    """Without the fence this would be *lost*: at most 2 of 5 can answer."""
+    refused(silent(0), fenced(1, data=data(1, members(*FIVE))), *(silent(n) for n in (2, 3, 4)), lost=(2, 3, 4))
+
+
+def test_a_host_that_is_silent_for_good_does_not_keep_them_from_being_started() -> None:
+    found = diagnose(inventory(lost=(0,)), survey(silent(0), fenced(1), fenced(2)))
+    assert found.verdict is Verdict.RESTARTABLE
+
+
+@pytest.mark.parametrize("declared", [(), (0,)])
+def test_a_survivor_that_listens_is_alive_whatever_is_declared(declared: tuple[int, ...]) -> None:
+    found = refused(silent(0), fenced(1, heard=(peer(0),)), fenced(2), lost=declared)
+    assert f"{peer(0)} listens, as seen from {name(1)}" in found.proof[0]
+    assert "mend SSH" in found.advice[0]
+    assert not any("lost: true" in line for line in found.advice)
+
+
+def test_a_survivor_of_unreadable_data_may_have_removed_them() -> None:
+    found = refused(deaf(0, data(0, error="the log is damaged")), fenced(1), fenced(2))
+    assert "has data that cannot be read (the log is damaged)" in found.proof[0]
+
+
+def test_a_survivor_that_the_inventory_does_not_have_may_have_removed_them() -> None:
+    """Member 3 had a host of its own; it is not known which one the recovery forced."""
+    found = refused(*(fenced(n, data=data(n, members(*FIVE[:4]))) for n in (0, 1, 2)))
+    assert f"m3 ({peer(3)}), which the inventory does not have" in found.proof[0]
+    assert "put the host of m3 back under etcd.hosts" in found.advice[0]
+
+
+def test_an_old_quorum_that_answers_is_not_believed_while_the_survivor_is_silent() -> None:
+    """One of the five was fenced before the others came back."""
+    five = members(*FIVE)
+    refused(silent(0), fenced(1, data=data(1, five)), *(healthy(n, five, leader=2) for n in (2, 3, 4)))
+
+
+def test_where_everybody_is_read_a_fence_alone_hides_nothing() -> None:
+    found = diagnose(inventory(), survey(emptied(0), fenced(1), fenced(2)))
+    assert found.verdict is Verdict.RESTARTABLE
+
+
+@pytest.mark.parametrize("worthless", [data(1, unwritten=True), unreadable("it is torn"), None])
+def test_a_fence_on_data_that_does_not_count_says_nothing(worthless: DataDir | None) -> None:
+    found = diagnose(inventory(), survey(silent(0), fenced(1, data=worthless), deaf(2)))
+    assert not any("no mark" in line for line in found.proof)
 
 
 def test_marks_of_two_recoveries() -> None:
