@@ -31,7 +31,7 @@ from requorum.other_clusters import beside_a_quorum, on_disk
 from requorum.ranking import Candidate, best, candidates, lacks, loss_of, tail_of
 from requorum.records import NEVER_WRITTEN
 from requorum.runtimes import contradictions, probes_to_return
-from requorum.silence import Survey, declare, given_up, listening, not_read, places_of, reasons, sought_at
+from requorum.silence import Survey, declare, given_up, listening, lives, not_read, places_of, reasons, sought_at
 from requorum.twins import twins
 
 
@@ -242,7 +242,10 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
             return _unproven(tuple(proof), tuple(advice))
     begun = way_back_begun(reached)
     if begun is not None:
-        words = f"no host answers a linearizable read; {begun.survivor} began to take the way back, and drops {begun.dropped}"
+        dropped, name = begun.dropped, host_of(begun.dropped, inventory, survey)
+        words = f"no host answers a linearizable read; {begun.survivor} began to take the way back, and drops {dropped.name}"
+        if lives(name, dropped, survey):
+            return _unproven((words,), (declare(dropped, name or dropped.name, survey),))
         return _roles(inventory, survey, Verdict.LOST, begun.survivor, ONE_OF_TWO, [words])
     unwritten = {f.name for f in reached if f.data is not None and f.data.unwritten}
     ranked = [c for c in candidates(reached, keep_tail=inventory.etcd.keep_tail) if c.name not in unwritten]

@@ -74,21 +74,34 @@ def half_forced(facts: HostFacts) -> bool:
 
 @dataclass(frozen=True)
 class WayBack:
-    """A way back that was begun and did not end (docs/old-peers.md): on which host, and the name of whom it drops."""
+    """A way back that was begun and did not end (docs/old-peers.md): on which host, and whom it drops."""
 
     survivor: str
-    dropped: str
+    dropped: DbMember
 
 
 def way_back_begun(reached: Sequence[HostFacts]) -> WayBack | None:
-    """The mark of the survivor says so, and its data: the member that is dropped still votes there."""
+    """The mark of the survivor says so, and its data: beside its member only the one that is dropped votes there.
+
+    A third voter is one only once two of two have it in their logs, so the survivor's holds it, committed or not. Then
+    the others may be a quorum, and this is not the way back's business any more.
+    """
     for facts in reached:
-        if facts.mark is None or facts.mark.survivor != facts.name or not facts.mark.way_back or facts.data is None:
+        data = facts.data
+        if facts.mark is None or facts.mark.survivor != facts.name or data is None or data.error:
             continue
-        voters = {f"{m.id:x}": m.name for m in facts.data.members if not m.is_learner}
-        if facts.mark.way_back in voters and not facts.data.error:
-            return WayBack(facts.name, voters[facts.mark.way_back])
+        voters = {m.id: m for m in (*data.members_to_be, *data.members) if not m.is_learner}
+        dropped = [m for m in data.members if not m.is_learner and f"{m.id:x}" == facts.mark.way_back]
+        if dropped and voters.keys() == {data.node_id, dropped[0].id}:
+            return WayBack(facts.name, dropped[0])
     return None
+
+
+def not_taken(way_back: str, survivor: HostFacts | None) -> bool:
+    """A quorum answers, and the member that the way back was to drop votes in it: it was begun, and is not to be taken."""
+    if survivor is None or not survivor.api.answers or survivor.api.members is None:
+        return False
+    return way_back in {m.hex_id for m in survivor.api.members.voters}
 
 
 def forced_here(facts: HostFacts, survey: Survey) -> str:
@@ -142,20 +155,6 @@ def own_id(facts: HostFacts) -> int | None:
     return facts.data.node_id if facts.data is not None else None
 
 
-def _removed(heir: HostFacts, old: HostFacts) -> bool:
-    """The member of `old` is not in the cluster of `heir` any more."""
-    id_ = own_id(old)
-    if id_ is None or _cluster(heir) != _cluster(old):
-        return False
-    if heir.api.answers and heir.api.members is not None:
-        return id_ not in {m.id for m in heir.api.members.members}
-    data = heir.data
-    if data is None or data.log is None or half_forced(heir):
-        return False
-    removed = {c.node_id for c in data.log.conf_changes if c.kind == "remove" and c.index <= data.settled}
-    return id_ in removed | set(data.db.removed if data.db is not None else ())
-
-
 def host_of(member: Member | DbMember, inventory: Inventory, survey: Survey) -> str:
     """The inventory's name for the host of a member; empty where the inventory does not have it.
 
@@ -172,6 +171,20 @@ def host_of(member: Member | DbMember, inventory: Inventory, survey: Survey) -> 
         elif member.name == host.name or {urlsplit(u).hostname for u in member.peer_urls} & {host.address, host.name}:
             return host.name
     return ""
+
+
+def _removed(heir: HostFacts, old: HostFacts) -> bool:
+    """The member of `old` is not in the cluster of `heir` any more."""
+    id_ = own_id(old)
+    if id_ is None or _cluster(heir) != _cluster(old):
+        return False
+    if heir.api.answers and heir.api.members is not None:
+        return id_ not in {m.id for m in heir.api.members.members}
+    data = heir.data
+    if data is None or data.log is None or half_forced(heir):
+        return False
+    removed = {c.node_id for c in data.log.conf_changes if c.kind == "remove" and c.index <= data.settled}
+    return id_ in removed | set(data.db.removed if data.db is not None else ())
 
 
 def _cluster(facts: HostFacts) -> int | None:

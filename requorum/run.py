@@ -31,6 +31,7 @@ from requorum.hand import Hand, Model
 from requorum.hostlock import Owner
 from requorum.inventory import Inventory
 from requorum.journal import Journal, utc_now
+from requorum.lineage import not_taken
 from requorum.locking import Lock, Locked
 from requorum.naming import called_by_masters, places
 from requorum.records import CommandRan, HostSurveyed, Mode, VerdictGiven
@@ -152,6 +153,7 @@ class Run:
         old = [m for m in self._marks() if m.recovery == self.recovery]
         if old:
             way_back = max(m.way_back for m in old)
+            way_back = "" if not_taken(way_back, self.reached.get(survivor)) else way_back
             return replace(old[0], survivor=survivor, found=None, way_back=way_back, unseen=self._unseen_since_force)
         members = listed(self.reached[survivor]) if survivor in self.reached else ()
         cluster, unseen = self.inventory.cluster, self._unseen_since_force

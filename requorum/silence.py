@@ -78,7 +78,15 @@ def given_up(name: str, inventory: Inventory, survey: Survey, member: Member | N
     return not listening(places, survey)
 
 
-def declare(member: Member, name: str, survey: Survey) -> str:
+def lives(name: str, member: Member | DbMember, survey: Survey) -> bool:
+    """SSH does not reach the host of a member, and something there answers all the same."""
+    facts = survey.get(name)
+    if isinstance(facts, HostFacts):
+        return False
+    return (facts is not None and facts.alive) or bool(listening(places_of(member), survey))
+
+
+def declare(member: Member | DbMember, name: str, survey: Survey) -> str:
     """What to do about a member of a silent host, or of one that the inventory does not have."""
     facts = survey.get(name)
     listens = listening(places_of(member), survey)

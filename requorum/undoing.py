@@ -56,8 +56,7 @@ def listed(facts: HostFacts) -> tuple[str, ...]:
     data = facts.data
     if data is None or data.error or data.log is None:
         return ()
-    whole = replace(data, log=replace(data.log, commit=max(data.log.commit, data.log.last_index)))
-    return tuple(sorted(_line(m.id, m.peer_urls, m.is_learner) for m in whole.members))
+    return tuple(sorted(_line(m.id, m.peer_urls, m.is_learner) for m in data.members_to_be))
 
 
 def _line(number: int, peer_urls: tuple[str, ...], learner: bool) -> str:

@@ -130,6 +130,13 @@ class DataDir:
         return tuple(sorted(found.values(), key=lambda member: member.name))
 
     @property
+    def members_to_be(self) -> tuple[DbMember, ...]:
+        """The membership with every change that the log holds, committed or not."""
+        if self.log is None:
+            return self.members
+        return replace(self, log=replace(self.log, commit=max(self.log.commit, self.log.last_index))).members
+
+    @property
     def half_removed(self) -> tuple[int, ...]:
         """Members that the database no longer lists, and that the log, as far as it is committed, still does.
 

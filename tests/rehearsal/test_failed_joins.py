@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hazards import firewall, put, wait_state
+from hazards import firewall, put, refused, start, wait_state
 from killed_runs import Point, entries, stopped
 from meetings import Then, mend_firewall, met
 from runbook_runs import Done, assert_told, assert_whole, broken, declared_lost, left_behind, run, written
@@ -243,3 +243,33 @@ def test_killed_on_the_way_back_of_a_voter(lab3: Lab, tmp_path: Path, change: in
     assert_told(done, exit=0, outcome="recovered", verdict=str(done.summary["verdict"]), says=["3 of 3 members"])
     assert_whole(lab3, writes)
     assert left_behind(lab3) == []
+
+
+@pytest.mark.full
+def test_a_way_back_that_was_left_behind(lab3: Lab, tmp_path: Path) -> None:
+    """Killed right after it was written down; the voter comes back by itself, and nobody takes it, then or later."""
+    writes = lost(lab3)
+    moment = Then(f"test_join[{THIRD}.example.com]", 1, voter_dies(lab3, "etcd"), 3)
+    stopped(lab3, "kill-group", moment.reached, output=tmp_path / "first")
+    survivors = "cat /var/lib/requorum/recovery.json"
+    assert '"way_back": ""' not in lab3.run(SURVIVOR, survivors).stdout
+    voter_mended(lab3, "etcd")
+    start(lab3, [JOINER])
+    lab3.wait_healthy([SURVIVOR, JOINER])
+    killed = sabotaged(lab3, {"point": f"test_strike[{SURVIVOR}.example.com] change 1", "how": "before"})
+    assert killed.returncode == -9, killed.stdout
+    assert '"way_back": ""' in lab3.run(SURVIVOR, survivors).stdout
+    assert_whole(lab3, writes)
+
+    firewall(lab3, SURVIVOR, both_ways=True)
+    for host in LOST:
+        lab3.run(host, "systemctl stop ssh.socket ssh")
+    lab3.run(SURVIVOR, "systemctl kill -s KILL etcd")
+    start(lab3, [SURVIVOR])
+    done = refused(lab3, "unproven", ["could still be a quorum of 2"])
+    assert "took the way back" not in done.output
+    for host in LOST:
+        lab3.run(host, "systemctl start ssh")
+    mend_firewall(lab3, SURVIVOR)
+    lab3.wait_healthy()
+    assert_whole_again(lab3, writes)

@@ -37,7 +37,7 @@ from requorum.facts.host import HostFacts
 from requorum.facts.members import Member
 from requorum.facts.unit import FORCE
 from requorum.facts.wal import ConfChange
-from requorum.lineage import half_forced, led_since, outlived
+from requorum.lineage import half_forced, led_since, not_taken, outlived
 from requorum.operations.etcd import put_log_back_to_meet
 
 GONE = (node(1), node(2))
@@ -312,13 +312,15 @@ def test_it_starts_beside_its_old_peers_with_the_log_as_it_was() -> None:
 
 # The way back
 
+WAY_BACK = replace(mark(), way_back=f"{node(1):x}")
+
 
 def two_voters(n: int) -> DataDir:
     return data(n, members(0, 1), last=(4, 120), commit=118)
 
 
 def test_a_way_back_that_was_begun_is_taken_to_its_end() -> None:
-    survivor = stopped(0, two_voters(0), mark=replace(mark(), way_back=f"{node(1):x}"))
+    survivor = stopped(0, two_voters(0), mark=WAY_BACK)
     found = diagnose(inventory(), survey(survivor, stopped(1, two_voters(1)), emptied(2)))
     assert (found.verdict, found.survivor, found.acts) == (Verdict.LOST, name(0), True)
     assert found.others == names(1, 2)
@@ -332,9 +334,55 @@ def test_a_way_back_that_was_taken_is_not_taken_again() -> None:
     assert found.verdict is Verdict.RESTARTABLE
 
 
+PROMOTED = ConfChange(120, "add", node(2), "", (peer(2),))
+"""Above the commit index that `two_voters` has on its disk."""
+
+
+@pytest.mark.parametrize(
+    "survivors",
+    [
+        data(0, members(0, 1, 2), last=(4, 120), commit=118),
+        data(0, members(0, 1), last=(4, 120), commit=118, changes=(PROMOTED,)),
+        data(0, members(0, 1, 2, learners=[2]), last=(4, 120), commit=118, changes=(PROMOTED,)),
+    ],
+    ids=["committed", "added, not committed here", "promoted, not committed here"],
+)
+def test_a_way_back_that_was_left_behind_is_not_taken_beside_a_third_voter(survivors: DataDir) -> None:
+    """The voter came back by itself, another host joined; both may be alive, and a quorum without the survivor."""
+    found = diagnose(inventory(), survey(stopped(0, survivors, mark=WAY_BACK), silent(1), silent(2)))
+    assert (found.verdict, found.path) == (Verdict.UNPROVEN, False)
+
+
+def test_the_way_back_does_not_need_the_voter_that_is_dropped() -> None:
+    """Of two voters neither is a quorum: every write that was acknowledged is in the survivor's log."""
+    found = diagnose(inventory(), survey(stopped(0, two_voters(0), mark=WAY_BACK), silent(1), emptied(2)))
+    assert (found.verdict, found.survivor) == (Verdict.LOST, name(0))
+
+
+@pytest.mark.parametrize("how", ["SSH", "2380"])
+@pytest.mark.parametrize("lost", [(), (1,)])
+def test_the_voter_that_is_dropped_is_fenced_first_where_it_lives(how: str, lost: tuple[int, ...]) -> None:
+    """Step 42 would refuse, the survivor stopped by then."""
+    listening = replace(emptied(2), heard=(peer(1),) if how == "2380" else ())
+    survivor = stopped(0, two_voters(0), mark=WAY_BACK)
+    found = diagnose(inventory(lost=lost), survey(survivor, silent(1, alive=how == "SSH"), listening))
+    assert (found.verdict, found.path) == (Verdict.UNPROVEN, False)
+    assert any(name(1) in line for line in found.advice)
+
+
+def test_a_way_back_that_nobody_took_is_forgotten_once_a_quorum_answers() -> None:
+    """Else it would be taken, without a look at anybody, when quorum is lost the next time."""
+    both = members(0, 1)
+    assert not_taken(WAY_BACK.way_back, healthy(0, both))
+    assert not not_taken(WAY_BACK.way_back, healthy(0, members(0, 2))), "it was dropped: that is remembered"
+    assert not not_taken(WAY_BACK.way_back, stopped(0, two_voters(0))), "nobody answers"
+    assert not not_taken("", healthy(0, both))
+
+
 def test_while_a_quorum_answers_nobody_takes_the_way_back() -> None:
-    marked = replace(mark(), way_back=f"{node(1):x}")
-    found = diagnose(inventory(), survey(healthy(0, members(0, 1), mark=marked), healthy(1, members(0, 1)), emptied(2)))
+    found = diagnose(
+        inventory(), survey(healthy(0, members(0, 1), mark=WAY_BACK), healthy(1, members(0, 1)), emptied(2))
+    )
     assert found.verdict is Verdict.UNFINISHED
 
 

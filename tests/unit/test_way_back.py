@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from builders import CLUSTER, data, facts, inventory, mark, member, members, name, survey
+from builders import CLUSTER, data, facts, healthy, inventory, mark, member, members, name, node, survey
 
+from requorum.diagnosis import diagnose
 from requorum.facts.data_dir import DataDir
 from requorum.facts.mark import Mark
 from requorum.facts.members import Member, MemberList
 from requorum.live import Cluster
 from requorum.remote import Unreachable
+from requorum.run import Run
 from requorum.survey import Unexpected
 from requorum.way_back import dropped_voter
 
@@ -92,3 +95,14 @@ def test_a_learner_beside_them_does_not_matter() -> None:
 def test_otherwise_nothing_is_forced(found: Cluster, why: str) -> None:
     with pytest.raises(Unexpected, match=why):
         dropped_voter(found)
+
+
+@pytest.mark.parametrize(("listed", "kept"), [(members(0, 1), ""), (members(0, 2), f"{node(1):x}")])
+def test_a_quorum_that_answers_with_the_voter_takes_the_way_back_off_the_mark(
+    tmp_path: Path, listed: tuple[Member, ...], kept: str
+) -> None:
+    """What is signed in step 20: nobody took it. Where the voter was dropped, that is remembered: it happens once."""
+    found = survey(healthy(0, listed, mark=replace(mark(), way_back=f"{node(1):x}")), facts(1), facts(2))
+    run = Run("recovery", inventory(), tmp_path, "r3", "eve@desk", 1, ())
+    run.survey, run.diagnosis, run.recovery = found, diagnose(run.inventory, found), mark().recovery
+    assert run.mark.way_back == kept
