@@ -366,19 +366,20 @@ class Cluster:
 
     def copied_revision(self, member: EtcdMember) -> int:
         """The revision in the copy of a member's database, as etcd's own tool reads it; 0 where there is none."""
-        return member.snapshot_revision(str(self.backup.database)) if self.surveyed_revision(member) else 0
+        return member.snapshot_revision(str(self.backup.database(member.surveyed))) if self.surveyed_revision(member) else 0
 
     def snapshot_revision(self, member: EtcdMember, when: str) -> int:
         """The revision of a saved snapshot, as etcd's own tool reads it."""
-        return member.snapshot_revision(str(self.backup.snapshot(when) / "snapshot.db"))
+        return member.snapshot_revision(str(self.backup.snapshot(when, member.surveyed) / "snapshot.db"))
 
     def keys_unlike_backup(self) -> list[str]:
         """The keys in which the survivor's copied database differs from what it holds now, at the copy's revision."""
         survivor = self.survivor
+        database = str(self.backup.database(survivor.surveyed))
         with tempfile.TemporaryDirectory() as folder:
             image = Path(folder) / "db"
-            self.run.remotes[survivor.name].fetch(f"cat {shlex.quote(str(self.backup.database))}", image, seconds=1800)
-            revision = survivor.snapshot_revision(str(self.backup.database))
+            self.run.remotes[survivor.name].fetch(f"cat {shlex.quote(database)}", image, seconds=1800)
+            revision = survivor.snapshot_revision(database)
             with image.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
                 kept = keys_at(content, revision)
         held = survivor.keys_at(revision)

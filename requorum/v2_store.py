@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from requorum.changes.v2 import AFTER, BACKUP, BEFORE, COPY, UNUSABLE
 from requorum.diagnosis import Verdict
@@ -14,7 +14,6 @@ from requorum.facts.shell import CTL
 from requorum.facts.v2 import CTL2
 from requorum.facts.v2_keys import READ2, V2Keys, shown, unlike_living, unlike_member, unlike_values
 from requorum.live import Cluster, EtcdMember
-from requorum.operations.backup import BackupPlace
 from requorum.run import Run
 from requorum.survey import Unexpected
 
@@ -31,10 +30,9 @@ class V2Store:
     def __repr__(self) -> str:
         return f"the v2 store of {self._cluster}"
 
-    @property
-    def place(self) -> BackupPlace:
-        """Where the backups are."""
-        return self._cluster.backup
+    def place(self, etcd: EtcdMember) -> PurePosixPath:
+        """Where the backup of a member's v2 store is."""
+        return self._cluster.backup.v2(etcd.surveyed)
 
     @property
     def used(self) -> bool:
@@ -71,7 +69,7 @@ class V2Store:
 
     def not_kept(self, etcd: EtcdMember) -> list[str]:
         """Why what etcdctl wrote is no part of the backup, and what is; nothing where it is one."""
-        why = self._fetched(etcd, f"cat {shlex.quote(str(self.place.v2 / UNUSABLE))} 2>/dev/null || true").strip()
+        why = self._fetched(etcd, f"cat {shlex.quote(str(self.place(etcd) / UNUSABLE))} 2>/dev/null || true").strip()
         held = "the copied data, and every key as read from it," if self.lost else "every key, as the member serves it,"
         said = "; ".join(why.splitlines())
         return [f"what etcdctl wrote is not kept (etcd issue 9890): {said}; {held} is the backup"] if why else []
@@ -89,7 +87,7 @@ class V2Store:
             return []
         kept = self._kept(etcd).get(COPY)
         if kept is None:
-            return [f"{self.place.v2}/{COPY} is not there on {etcd.name}"]
+            return [f"{self.place(etcd)}/{COPY} is not there on {etcd.name}"]
         return shown(self._lost(kept, self._read(etcd), etcd))
 
     def differing(self) -> list[str]:
@@ -137,7 +135,7 @@ look() {{ ctl2_within 3 watch --after-index {since} "$1" >/dev/null 2>&1; }}
 
     def _kept(self, etcd: EtcdMember) -> dict[str, V2Keys]:
         """The readings beside the backup, by their names; none where there is no backup."""
-        folder = shlex.quote(str(self.place.v2))
+        folder = shlex.quote(str(self.place(etcd)))
         script = f"""[ -d {folder} ] || exit 0; cd {folder} || exit
 for name in {COPY} {BACKUP} {BEFORE} {AFTER}; do [ ! -f $name ] || {{ cat $name; echo "{_END} $name"; }}; done"""
         found: dict[str, V2Keys] = {}
@@ -145,7 +143,7 @@ for name in {COPY} {BACKUP} {BEFORE} {AFTER}; do [ ! -f $name ] || {{ cat $name;
         for line in self._fetched(etcd, script).splitlines():
             if line.startswith(_END):
                 found[line.removeprefix(_END).strip()] = self._parsed(
-                    etcd, "\n".join(lines), f"{self.place.v2}: its keys"
+                    etcd, "\n".join(lines), f"{self.place(etcd)}: its keys"
                 )
                 lines = []
             else:

@@ -42,11 +42,12 @@ def test_back_up_data(etcd: EtcdMember, cluster: Cluster) -> None:
     with postcondition(
         "etcd's own tool reads the copy, if there was data, at a revision that the survey read or passed"
     ):
-        # Below it where the copy is an interrupted run's: a clean stop since then may have written a newer one.
+        # Below it where the copy is an interrupted run's: since then a clean stop may have written into the database
+        # what the copied log holds.
         copied, surveyed = cluster.copied_revision(etcd), cluster.surveyed_revision(etcd)
         assert min(1, surveyed) <= copied <= surveyed, f"the copy is at revision {copied}, the survey read {surveyed}"
         if copied:
-            proven(cluster.backup.data, cluster.backup.fetched_copy(etcd.name, "data"), f"revision {copied}")
+            proven(cluster.backup.data(etcd.surveyed), cluster.backup.fetched_copy(etcd.name, "data"), f"revision {copied}")
 
 
 @step(23, "Save a snapshot", on="speaker", when=QUORUM)
@@ -57,7 +58,7 @@ def test_save_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
     with postcondition("etcd's own tool reads it"):
         revision = cluster.snapshot_revision(etcd, "before")
         copy = cluster.backup.fetched_copy(etcd.name, "snapshot-before")
-        proven(cluster.backup.snapshot("before"), copy, f"revision {revision}")
+        proven(cluster.backup.snapshot("before", etcd.surveyed), copy, f"revision {revision}")
 
 
 @step(24, "Keep the Ansible inventory", on="ansible", when=ACTS)
@@ -93,7 +94,7 @@ def test_back_up_v2(etcd: EtcdMember, cluster: Cluster, v2: V2Store) -> None:
         hand.make(operations.backup.keep_v2(etcd.surveyed, cluster.backup, running=not v2.lost))
     with postcondition("every copy, if there is one, holds every v2 key, as the member serves them"):
         assert v2.damaged(etcd) == []
-        proven(cluster.backup.v2, cluster.backup.fetched_copy(etcd.name, "v2"), v2.proven_by(etcd))
+        proven(v2.place(etcd), cluster.backup.fetched_copy(etcd.name, "v2"), v2.proven_by(etcd))
     for line in v2.not_kept(etcd):
         note(line)
 
@@ -104,8 +105,7 @@ def test_back_up_old_data(etcd: EtcdMember, cluster: Cluster) -> None:
     with action("copy the data directory, where it holds any, and fetch the copy") as hand:
         hand.make(operations.backup.keep_data(etcd.surveyed, cluster.backup))
     with postcondition("etcd's own tool reads the copy, where the survey could read the data"):
-        # It may be an earlier copy: of what the host held before it joined, and was taken out again.
         copied = cluster.copied_revision(etcd)
         assert copied >= min(1, cluster.surveyed_revision(etcd))
         if copied:
-            proven(cluster.backup.data, cluster.backup.fetched_copy(etcd.name, "data"), f"revision {copied}")
+            proven(cluster.backup.data(etcd.surveyed), cluster.backup.fetched_copy(etcd.name, "data"), f"revision {copied}")

@@ -64,7 +64,7 @@ def test_fresh_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
     with postcondition("etcd's own tool reads it"):
         revision = cluster.snapshot_revision(etcd, "after")
         copy = cluster.backup.fetched_copy(etcd.name, "snapshot-after")
-        proven(cluster.backup.snapshot("after"), copy, f"revision {revision}")
+        proven(cluster.backup.snapshot("after", etcd.surveyed), copy, f"revision {revision}")
 
 
 @step(64, "Put the hosts back into the Ansible inventory", on="ansible", when=ACTS)

@@ -26,25 +26,21 @@ class BackupPlace:
         """The copy of /etc/etcd (38.1.1.1 says /backup/etcd-config-<YYYYMMDD>)."""
         return self.directory / f"etcd-config-{self.recovery}"
 
-    @property
-    def data(self) -> PurePosixPath:
-        """The copy of the data directory."""
-        return self.directory / f"etcd-data-{self.recovery}"
+    def data(self, facts: HostFacts) -> PurePosixPath:
+        """The copy of a member's data directory, as this survey found it: what was written since is no part of an older one."""
+        return self.directory / f"etcd-data-{_state(facts)}{self.recovery}"
 
-    @property
-    def log(self) -> PurePosixPath:
+    def log(self, facts: HostFacts) -> PurePosixPath:
         """The copy of a write-ahead log that has a directory of its own."""
-        return self.directory / f"etcd-wal-{self.recovery}"
+        return self.directory / f"etcd-wal-{_state(facts)}{self.recovery}"
 
-    @property
-    def database(self) -> PurePosixPath:
+    def database(self, facts: HostFacts) -> PurePosixPath:
         """The database in the copy of the data directory."""
-        return self.data / "member/snap/db"
+        return self.data(facts) / "member/snap/db"
 
-    @property
-    def v2(self) -> PurePosixPath:
-        """The backup of the v2 store, with its keys as read from it."""
-        return self.directory / f"etcd-v2-{self.recovery}"
+    def v2(self, facts: HostFacts) -> PurePosixPath:
+        """The backup of the v2 store, with its keys as read from it; of a member that goes on, one in a recovery."""
+        return self.directory / f"etcd-v2-{_end_of_log(facts)}{self.recovery}"
 
     @property
     def scratch(self) -> PurePosixPath:
@@ -60,9 +56,25 @@ class BackupPlace:
         """For the survivor's data when it is forced once more; it stays on the host."""
         return BackupPlace(self.directory, f"{self.recovery}-way-back", None)
 
-    def snapshot(self, when: str) -> PurePosixPath:
-        """The folder of a snapshot that etcd saved; `when` tells one from another."""
-        return self.directory / f"etcd-snapshot-{when}-{self.recovery}"
+    def snapshot(self, when: str, facts: HostFacts) -> PurePosixPath:
+        """The folder of a snapshot that etcd saved in a run which found the member so; `when` tells one from another."""
+        return self.directory / f"etcd-snapshot-{when}-{_state(facts)}{self.recovery}"
+
+
+def _end_of_log(facts: HostFacts) -> str:
+    """Term and index of a log's last entry, for a name; empty where the log was not read.
+
+    While quorum is lost they stay: whoever carries the recovery on finds the copy that was made. Had the member a leader
+    since, its log ends elsewhere, and an old copy is no backup of what a force begins with.
+    """
+    last = facts.data.last if facts.data is not None else None
+    return f"{last[0]}.{last[1]}-" if last is not None else ""
+
+
+def _state(facts: HostFacts) -> str:
+    """The same; of a member that answers, and whose log is not read, as it says them itself."""
+    status = facts.api.status
+    return _end_of_log(facts) or (f"{status.raft_term}.{status.raft_index}-" if status is not None else "")
 
 
 def _fetched(facts: HostFacts, copy: PurePosixPath, what: str, place: BackupPlace) -> list[Change]:
@@ -89,9 +101,9 @@ def keep_data(facts: HostFacts, place: BackupPlace) -> list[Change]:
     """38.1.1.2: database and write-ahead log of a member; nothing to do where it has none."""
     if not facts.has_data:
         return []
-    copies = [("data", facts.conf.data_dir, place.data)]
+    copies = [("data", facts.conf.data_dir, place.data(facts))]
     if facts.conf.own_wal_dir:
-        copies.append(("wal", facts.conf.own_wal_dir, place.log))
+        copies.append(("wal", facts.conf.own_wal_dir, place.log(facts)))
     changes: list[Change] = []
     for what, source, copy in copies:
         changes += [CopyTree(facts.name, source, str(copy)), *_fetched(facts, copy, what, place)]
@@ -100,7 +112,7 @@ def keep_data(facts: HostFacts, place: BackupPlace) -> list[Change]:
 
 def save_snapshot(facts: HostFacts, place: BackupPlace, when: str) -> list[Change]:
     """38.1.1.2: a snapshot by etcd itself; of a static pod on a master, through the API, into what the pod can write to."""
-    folder = place.snapshot(when)
+    folder = place.snapshot(when, facts)
     saved = SaveSnapshot(facts.name, str(folder))
     if facts.unit.pod is not None and facts.master is not None:
         saved = SaveSnapshotByOc(facts.name, str(folder), master_api.server_of(facts), facts.conf.data_dir)
@@ -115,16 +127,17 @@ def keep_v2(facts: HostFacts, place: BackupPlace, *, running: bool) -> list[Chan
     if not facts.enables_v2 or not facts.has_data:
         return []
     own = facts.conf.own_wal_dir
-    source, wal = (facts.conf.data_dir, own) if running else (str(place.data), str(place.log) if own else "")
+    copied = str(place.data(facts)), str(place.log(facts)) if own else ""
+    source, wal = (facts.conf.data_dir, own) if running else copied
     kept = BackUpV2(
         facts.name,
         source,
         wal,
         facts.conf.data_dir,
-        str(place.v2),
+        str(place.v2(facts)),
         str(place.scratch),
         running=running,
         serves=facts.v2.served,
         by_etcdctl=facts.v2.backs_up,
     )
-    return [kept, *_fetched(facts, place.v2, "v2", place)]
+    return [kept, *_fetched(facts, place.v2(facts), "v2", place)]

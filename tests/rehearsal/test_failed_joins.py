@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hazards import firewall, put, refused, start, wait_state
+from hazards import empty, firewall, put, refused, start, wait_state
 from killed_runs import Point, entries, stopped
 from meetings import Then, mend_firewall, met
 from runbook_runs import Done, assert_told, assert_whole, broken, declared_lost, left_behind, run, written
@@ -14,7 +14,7 @@ from sabotage import sabotaged
 
 from lab import Lab
 from lab.writer import Write
-from requorum.records import ChangeEnded
+from requorum.records import BackupProven, ChangeEnded
 
 SURVIVOR = "etcd-0"
 LOST = ["etcd-1", "etcd-2"]
@@ -88,6 +88,40 @@ def test_a_bad_binary(lab3: Lab) -> None:
     assert_taken_back(lab3, done, writes, "etcd: cannot start", "its data is kept")
     mend(lab3)
     assert_whole_again(lab3, writes)
+
+
+@pytest.mark.full
+def test_the_quorum_is_lost_again_days_later(lab3: Lab, tmp_path: Path) -> None:
+    """The marks are those of the recovery whose last join failed; its backup is not that of what is forced now."""
+    writes = lost(lab3)
+    away = lambda: lab3.run(THIRD, "mv /usr/bin/etcd /usr/bin/etcd.good")  # noqa: E731
+    first = met(lab3, f"test_join[{THIRD}.example.com] change 1", away, tmp_path / "meet")
+    assert TAKEN in first.output, first.output
+    mend_third = "mv /usr/bin/etcd.good /usr/bin/etcd"
+    lab3.run(THIRD, mend_third)
+    writes += written(lab3, 100, [SURVIVOR, JOINER])
+    revision = _revision(lab3)
+    lab3.etcdctl(SURVIVOR, "compact", str(revision))
+    empty(lab3, [JOINER])
+    done = run(lab3)
+    assert_told(done, exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members"])
+    assert first.summary["recovery"] == done.summary["recovery"]
+    found = [e.record for e in entries(done) if isinstance(e.record, BackupProven)]
+    (copy,) = [one for one in found if one.step == f"test_back_up_data[{SURVIVOR}.example.com]"]
+    assert int(copy.holds.removeprefix("revision ")) >= revision, copy
+    kept = lab3.run(SURVIVOR, "ls -d /backup/etcd-data-*").stdout.split()
+    assert len(kept) == 2, "the older copy stays"
+    assert copy.place in kept
+    assert_whole(lab3, writes)
+    assert left_behind(lab3) == []
+
+
+def _revision(lab: Lab) -> int:
+    client = lab.client(SURVIVOR)
+    try:
+        return client.revision()
+    finally:
+        client.close()
 
 
 @pytest.mark.full

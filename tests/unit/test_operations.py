@@ -260,8 +260,8 @@ def test_a_force_that_was_left_on_a_start_path_is_taken_away() -> None:
 
 
 def test_backups_and_where_they_go() -> None:
-    copy = CopyTree(ONE, DATA_DIR, "/backup/etcd-data-r1")
-    fetched = FetchTree(ONE, "/backup/etcd-data-r1", f"/run/backup/{ONE}-data.tar.gz")
+    copy = CopyTree(ONE, DATA_DIR, "/backup/etcd-data-2.100-r1")
+    fetched = FetchTree(ONE, "/backup/etcd-data-2.100-r1", f"/run/backup/{ONE}-data.tar.gz")
     assert operations.backup.keep_data(deaf(0), PLACE) == [copy, fetched]
     assert operations.backup.keep_data(deaf(0), replace(PLACE, fetched=None)) == [copy]
     assert operations.backup.keep_data(emptied(0), PLACE) == []
@@ -269,8 +269,27 @@ def test_backups_and_where_they_go() -> None:
         CopyTree(ONE, "/etc/etcd", "/backup/etcd-config-r1")
     ]
     saved, _ = operations.backup.save_snapshot(healthy(0), PLACE, "end")
-    assert saved == SaveSnapshot(ONE, "/backup/etcd-snapshot-end-r1")
-    assert PLACE.database == PurePosixPath("/backup/etcd-data-r1/member/snap/db")
+    assert saved == SaveSnapshot(ONE, "/backup/etcd-snapshot-end-2.100-r1")
+    assert PLACE.database(deaf(0)) == PurePosixPath("/backup/etcd-data-2.100-r1/member/snap/db")
+
+
+def test_an_old_copy_is_no_backup_of_data_that_has_moved_on() -> None:
+    """The recovery was interrupted, its members ran on for weeks, and quorum is lost again: the mark is the same."""
+    first = PLACE.data(deaf(0))
+    assert PLACE.data(deaf(0, data(0, last=(3, 9000)))) != first
+    assert PLACE.data(deaf(0, data(0, last=(3, 100)))) != first, "overwritten by another leader"
+    assert PLACE.log(deaf(0, data(0, last=(3, 9000)))) != PLACE.log(deaf(0))
+    assert PLACE.v2(deaf(0, data(0, last=(3, 9000)))) != PLACE.v2(deaf(0))
+    later = healthy(0)
+    assert later.api.status is not None
+    later = replace(later, api=replace(later.api, status=replace(later.api.status, raft_index=9000)))
+    assert PLACE.snapshot("before", later) != PLACE.snapshot("before", healthy(0))
+
+
+def test_a_recovery_that_is_carried_on_finds_its_copy() -> None:
+    """An election without a winner raises the term, a stop writes the commit index and the database: nothing new is held."""
+    assert PLACE.data(stopped(0, data(0, commit=100, consistent=100, revision=51))) == PLACE.data(deaf(0))
+    assert PLACE.v2(healthy(0)) == PurePosixPath("/backup/etcd-v2-r1"), "of a member that goes on: once"
 
 
 SEQUENCES: list[tuple[HostFacts, list[Change]]] = [
