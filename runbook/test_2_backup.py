@@ -47,7 +47,9 @@ def test_back_up_data(etcd: EtcdMember, cluster: Cluster) -> None:
         copied, surveyed = cluster.copied_revision(etcd), cluster.surveyed_revision(etcd)
         assert min(1, surveyed) <= copied <= surveyed, f"the copy is at revision {copied}, the survey read {surveyed}"
         if copied:
-            proven(cluster.backup.data(etcd.surveyed), cluster.backup.fetched_copy(etcd.name, "data"), f"revision {copied}")
+            proven(
+                cluster.backup.data(etcd.surveyed), cluster.backup.fetched_copy(etcd.name, "data"), f"revision {copied}"
+            )
 
 
 @step(23, "Save a snapshot", on="speaker", when=QUORUM)
@@ -108,4 +110,6 @@ def test_back_up_old_data(etcd: EtcdMember, cluster: Cluster) -> None:
         copied = cluster.copied_revision(etcd)
         assert copied >= min(1, cluster.surveyed_revision(etcd))
         if copied:
-            proven(cluster.backup.data(etcd.surveyed), cluster.backup.fetched_copy(etcd.name, "data"), f"revision {copied}")
+            proven(
+                cluster.backup.data(etcd.surveyed), cluster.backup.fetched_copy(etcd.name, "data"), f"revision {copied}"
+            )
