@@ -1,8 +1,9 @@
 """The lock of a run on a host: one file, whose line names the run and its holder. Text only, no I/O.
 
 The holder is a process on the host at the other end of the run's own connection: it ends with the connection, however
-that ends, and a lock without a living holder is free. The file is locked (flock) while a change is made and while a run
-takes it, and every change looks whether the line is still its own run's: so two runs never write to one host.
+that ends, and a lock without a living holder is free. A run that connects again takes it again, before anything else.
+The file is locked (flock) while a change is made and while a run takes it, and every change looks whether the line is
+still its own run's: so two runs never write to one host.
 """
 
 from __future__ import annotations
@@ -50,6 +51,11 @@ class HostLock:
     busy: bool
 
     @property
+    def token(self) -> str:
+        """That of the run that took it last; empty where none did since the host's boot."""
+        return self._word(0)
+
+    @property
     def run(self) -> str:
         """The run that took it last; empty where none did since the host's boot."""
         return self._word(4)
@@ -94,12 +100,24 @@ def claim(owner: Owner, expected: str) -> str:
 
     The process that this becomes lives until its standard input ends.
     """
+    return _taking(owner, f'[ "$line" = {shlex.quote(expected)} ]')
+
+
+def claim_again(owner: Owner) -> str:
+    """Shell: the same after the connection of its holder was lost, if no other run has taken the lock meanwhile.
+
+    After the host's reboot it is nobody's.
+    """
+    return _taking(owner, f'[ -z "$line" ] || [ "${{line%% *}}" = {owner.token} ]')
+
+
+def _taking(owner: Owner, mine: str) -> str:
     quote = shlex.quote
     return f"""{_LIVES}
 exec 8>>{PATH} || exit
 flock -w {WAIT_SECONDS} 8 || {{ echo {BUSY}; exit 0; }}
 line=$(cat {PATH})
-[ "$line" = {quote(expected)} ] || {{ echo "{OTHER} no no $line"; exit 0; }}
+{{ {mine}; }} || {{ echo "{OTHER} no no $line"; exit 0; }}
 read -r token pid start rest <<< "$line"
 lives "${{pid:-none}}" "$start" && kill -9 "$pid"
 read -r stat < /proc/$$/stat

@@ -349,8 +349,7 @@ class Run:
         """Take the lock of every reached host, as the survey saw it. Raises Locked, RemoteError."""
 
         def take(facts: AnyFacts) -> str:
-            owner = Owner(self.token, self.name, self.operator, self.since)
-            return self.remotes[facts.name].hold(hostlock.claim(owner, facts.lock.line))
+            return self.remotes[facts.name].hold(hostlock.claim(self._owner, facts.lock.line))
 
         reached = self.all_reached
         with ThreadPoolExecutor(max_workers=max(1, len(reached))) as pool:
@@ -364,10 +363,22 @@ class Run:
                     f"the lock of {name} has changed since it was surveyed; it is of {hostlock.parse(rest).words}",
                     "run the same command again: it looks anew",
                 )
+        self._keep_locks()
+
+    def _keep_locks(self) -> None:
+        """Whichever process has to connect again takes the host's lock again: its holder may have ended, too."""
+        for name in self.all_reached:
+            self.remotes[name].keep_lock(self._owner)
 
     def share_lock(self) -> None:
         """In a worker: hold the run's lock. Raises Locked."""
         self.lock = self._lock().share()
+        if self.acts:
+            self._keep_locks()
+
+    @property
+    def _owner(self) -> Owner:
+        return Owner(self.token, self.name, self.operator, self.since)
 
     def _lock(self) -> Lock:
         return Lock(self.folder.parent / ".lock")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,10 +12,13 @@ from pathlib import Path
 import paramiko
 
 from requorum import hostlock
+from requorum.hostlock import Owner
 from requorum.remote import script as wire
 from requorum.remote.connection import Connection, connect
 from requorum.remote.endpoint import Host, resolve
-from requorum.remote.errors import ConnectionLost, DeadlinePassed, RemoteError, SudoRefused, Unreachable
+from requorum.remote.errors import ConnectionLost, DeadlinePassed, RemoteError, Unreachable
+from requorum.remote.holder import Holder, begun
+from requorum.remote.not_begun import lock_of_another, not_begun, still_busy, why_not_begun
 from requorum.remote.redact import redact
 from requorum.remote.result import CommandEnded, OnCommand, Output, Result, as_text
 from requorum.remote.session import (
@@ -26,7 +28,6 @@ from requorum.remote.session import (
     SessionLostError,
     SessionRefusedError,
     Sink,
-    begin,
     execute,
     open_session,
 )
@@ -38,10 +39,6 @@ SHOWN_BYTES = 1024 * 1024  # told of each stream to `on_command`
 # "open failed"), so half of it.
 SESSIONS = 5
 GRACE_SECONDS = 10  # for the way there and back, on top of the host's own deadline
-
-# A missing command behind sudo is not meant: `sudo: flock: command not found`.
-_NO_SUDO = re.compile(r"\bsudo: (command )?not found")  # as the login shell says it: bash, dash
-_SUDO_SAYS_NO = re.compile(r"^(?!.*command not found).*(sudo|sorry|password)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +87,9 @@ class Remote:
         self._sessions = threading.BoundedSemaphore(SESSIONS)
         self._connection: Connection | None = None
         self._owner = owner
-        self._held: paramiko.Channel | None = None
+        self._held: Holder | None = None
+        self._keeps: Owner | None = None
+        self._lost = False
 
     def connect(self) -> None:
         """Connect unless connected.
@@ -100,10 +99,10 @@ class Remote:
         self._connected()
 
     def close(self) -> None:
-        """End the connection; the next command opens another."""
+        """End the connection, and with it the hold on the lock; the next command opens another."""
         with self._lock:
             connection, self._connection = self._connection, None
-            self._held = None
+            self._held = self._keeps = None
         if connection is not None:
             connection.close()
 
@@ -112,21 +111,37 @@ class Remote:
 
         Raises the errors of `connect`; RemoteError where it says none.
         """
-        mark, memory, stderr = wire.new_mark(), Memory(SHOWN_BYTES), Memory(SHOWN_BYTES)
-        stdout, command = Marked(mark, memory), wire.hold(script, mark=mark, sudo=self.host.ssh.sudo)
+        return self._hold(script, self._fresh_session)
+
+    def _hold(self, script: str, session: Callable[[], paramiko.Channel]) -> str:
         began = time.monotonic()
         try:
-            channel = self._fresh_session()
-            wait = wire.LOCK_SECONDS + GRACE_SECONDS
-            begin(channel, command, stdout=stdout, stderr=stderr, said=lambda: b"\n" in memory.data, seconds=wait)
+            held = begun(session(), script, sudo=self.host.ssh.sudo)
         except (SessionLostError, SessionRefusedError) as error:
-            raise self._not_begun(str(error), "run the same command again") from None
-        line, newline, _ = as_text(memory.data).partition("\n")
-        self._tell(script, 0 if newline else None, time.monotonic() - began, line, as_text(stderr.data))
-        if not newline:
-            raise self._not_begun(f"no answer: {as_text(stderr.data).strip()}", "run the same command again")
-        self._held = channel
-        return line
+            raise not_begun(self.name, str(error), "run the same command again") from None
+        self._tell(script, None if held.line is None else 0, time.monotonic() - began, held.line or "", held.stderr)
+        if held.line is None:
+            raise not_begun(self.name, f"no answer: {held.stderr.strip()}", "run the same command again")
+        self._held = held
+        return held.line
+
+    def keep_lock(self, owner: Owner) -> None:
+        """From now on a connection that takes the place of a lost one holds the host's lock, before anything else.
+
+        Where another run has taken the lock meanwhile, every command raises RemoteError, and none is run.
+        """
+        self._keeps = owner
+
+    def _hold_again(self, connection: Connection, owner: Owner) -> None:
+        """Take the lock again whose holder ended with the connection before this one. Raises RemoteError."""
+        answer = self._hold(
+            hostlock.claim_again(owner), lambda: open_session(connection.transport, self._connect_seconds)
+        )
+        word, _, rest = answer.partition(" ")
+        if word == hostlock.BUSY:
+            raise still_busy(self.name)
+        if word != hostlock.TAKEN:
+            raise lock_of_another(self.name, hostlock.parse(rest).words)
 
     def _fresh_session(self) -> paramiko.Channel:
         """A session, on a new connection where the old one died while the operator was asked."""
@@ -293,15 +308,22 @@ class Remote:
         with self._lock:
             if self._connection is not None and not self._connection.alive:
                 self._connection.close()
-                self._connection = None
+                self._connection, self._lost = None, True
             if self._connection is None:
-                self._connection = connect(resolve(self.host), self._connect_seconds)
+                connection = connect(resolve(self.host), self._connect_seconds)
+                if self._keeps is not None and self._lost:
+                    try:
+                        self._hold_again(connection, self._keeps)
+                    except BaseException:
+                        connection.close()
+                        raise
+                self._connection = connection
             return self._connection
 
     def _drop(self, connection: Connection) -> None:
         with self._lock:
             if self._connection is connection:
-                self._connection = None
+                self._connection, self._lost = None, True
         connection.close()
 
     def _execute(self, call: _Call, sinks: Callable[[], tuple[Sink, Sink]]) -> _Answer:
@@ -349,46 +371,26 @@ class Remote:
                 self._drop(connection)
                 raise _NotSentError(str(error)) from None
             except SessionRefusedError as error:
-                raise self._not_begun(str(error), "raise MaxSessions in the host's sshd_config") from None
+                raise not_begun(self.name, str(error), "raise MaxSessions in the host's sshd_config") from None
             began = time.monotonic()
             try:
                 exit_code = execute(channel, command, stdin, stdout=out, stderr=err, seconds=wait)
             except SessionRefusedError as error:
-                raise self._not_begun(str(error), "is there a ForceCommand for this user in sshd_config?") from None
+                raise not_begun(
+                    self.name, str(error), "is there a ForceCommand for this user in sshd_config?"
+                ) from None
             except SessionLostError:
                 self._drop(connection)
                 raise
             answer = _Answer(exit_code, time.monotonic() - began)
         if not out.began:
-            raise self._why_not_begun(call, answer, as_text(out.noise), as_text(err.noise), connection.user)
+            said = " ".join(f"{as_text(err.noise)} {as_text(out.noise)}".split()) or "no word"
+            if call.change and hostlock.LOST in said:
+                raise lock_of_another(self.name, said.partition(hostlock.LOST)[2].strip())
+            if call.change and answer.exit == 1 and answer.seconds >= wire.LOCK_SECONDS:
+                raise still_busy(self.name)
+            raise why_not_begun(self.host, answer.exit, said, connection.user)
         return answer
-
-    def _not_begun(self, found: str, advice: str) -> RemoteError:
-        return RemoteError(self.name, expected="the command to begin", found=found, advice=advice)
-
-    def _why_not_begun(self, call: _Call, answer: _Answer, out: str, err: str, user: str) -> RemoteError:
-        said = " ".join(f"{err} {out}".split()) or "no word"
-        if call.change and hostlock.LOST in said:
-            found = said.partition(hostlock.LOST)[2].strip()
-            advice = "leave it to that run; when it has ended, run the same command again"
-            return RemoteError(self.name, expected="this run's own lock on the host", found=found, advice=advice)
-        if call.change and answer.exit == 1 and answer.seconds >= wire.LOCK_SECONDS:
-            found = f"another change still running on this host after {wire.LOCK_SECONDS} s"
-            return self._not_begun(
-                found, f"`lslocks -u | grep {wire.LOCK}` on the host shows which; then run the same again"
-            )
-        if self.host.ssh.sudo and _NO_SUDO.search(said):
-            advice = "install sudo there, or log in as root (`user: root`, `sudo: false` under ssh)"
-            return SudoRefused(self.name, expected="sudo on the host", found=said, advice=advice)
-        if self.host.ssh.sudo and _SUDO_SAYS_NO.search(said):
-            advice = f"allow it: `{user} ALL=(root) NOPASSWD: ALL` in /etc/sudoers.d/, or log in as root"
-            if "tty" in said:
-                advice = f"`Defaults:{user} !requiretty` in /etc/sudoers.d/: a terminal would mix both outputs"
-            return SudoRefused(
-                self.name, expected=f"`sudo -n` to work for {user} without a password", found=said, advice=advice
-            )
-        advice = f"log in as {user} by hand: bash, timeout and flock must be there, the shell a POSIX one"
-        return self._not_begun(f"exit code {answer.exit} before it: {said}", advice)
 
 
 class _NotSentError(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,6 +40,12 @@ def seen(remote: Remote, path: Path) -> HostLock:
 
 def take(remote: Remote, owner: Owner, expected: HostLock, path: Path) -> str:
     return remote.hold(here(hostlock.claim(owner, expected.line), path))
+
+
+def dropped(remote: Remote) -> None:
+    """The connection ends while nobody uses it."""
+    assert remote._connection is not None
+    remote._connection.transport.close()
 
 
 def test_looking_makes_no_file(remote: Remote, path: Path) -> None:
@@ -97,6 +103,54 @@ def test_no_change_is_made_under_the_lock_of_another_run(
     assert ada.run("echo read").stdout == "read\n"
     ada.close()
     bob.close()
+
+
+@pytest.fixture
+def ada(sshd: Sshd, path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
+    """A run that holds the lock, and keeps it."""
+    again = hostlock.claim_again
+    monkeypatch.setattr(hostlock, "claim_again", lambda owner: here(again(owner), path))
+    remote = Remote(sshd.host(), connect_seconds=5, owner=ADA.token)
+    assert take(remote, ADA, FREE, path) == "taken"
+    remote.keep_lock(ADA)
+    yield remote
+    remote.close()
+
+
+def test_a_run_that_connects_again_holds_the_lock_before_anything_else(
+    ada: Remote, sshd: Sshd, connect_to: Connect, path: Path
+) -> None:
+    other = connect_to(sshd.host())
+    dropped(ada)
+    assert eventually(lambda: not seen(other, path).alive)
+    assert ada.run(here(hostlock.COMMAND, path)).stdout.startswith(f"no yes {ADA.token} ")
+    assert seen(other, path).alive
+
+
+def test_a_run_that_connects_again_after_a_reboot_holds_the_lock(
+    ada: Remote, sshd: Sshd, connect_to: Connect, path: Path
+) -> None:
+    dropped(ada)
+    path.unlink()
+    ada.run("true")
+    assert seen(connect_to(sshd.host()), path).token == ADA.token
+
+
+@pytest.mark.parametrize("change", [True, False], ids=["change", "read"])
+def test_a_run_whose_lock_was_taken_meanwhile_does_nothing_there_any_more(
+    ada: Remote, sshd: Sshd, connect_to: Connect, path: Path, tmp_path: Path, change: bool
+) -> None:
+    bob = connect_to(sshd.host())
+    dropped(ada)
+    assert eventually(lambda: not seen(bob, path).alive)
+    assert take(bob, BOB, seen(bob, path), path) == "taken"
+    for _ in range(2):
+        with pytest.raises(RemoteError) as refused:
+            ada.run(f"touch {tmp_path}/no", change=change)
+        assert refused.value.expected == "this run's own lock on the host"
+        assert refused.value.found == "run r2 by bob@home office, since 2026-11-05T03:05:00Z"
+    assert not (tmp_path / "no").exists()
+    assert (seen(bob, path).token, seen(bob, path).alive) == (BOB.token, True)
 
 
 def test_a_change_that_goes_on_is_seen(sshd: Sshd, connect_to: Connect, path: Path) -> None:
