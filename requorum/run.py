@@ -86,6 +86,7 @@ class Run:
         self.beside_surveyor = BesideSurveyor(apart, masters)
         self.model: Model | None = None
         self.lock: IO[str] | None = None
+        self.looked = time.monotonic()
 
     def __getstate__(self) -> dict[str, object]:
         """What a worker needs; connections, the journal and the lock are made anew there."""
@@ -204,7 +205,8 @@ class Run:
                 locks = [facts.lock for facts in self.all_reached.values()]
                 patience = max(patience, LOCKED_SECONDS if self.holders(breaking) else 0.0)
                 patience = max(patience, BUSY_SECONDS if any(lock.busy for lock in locks) else 0.0)
-            if time.monotonic() - began >= patience:
+            self.looked = time.monotonic()
+            if self.looked - began >= patience:
                 break
             time.sleep(0.5)
         if self.inventory.ansible_inventory:
@@ -220,16 +222,14 @@ class Run:
         """Write down what was surveyed and the verdict."""
         for name, facts in self.everybody.items():
             self.journal.add(HostSurveyed(name, not isinstance(facts, Silent), told(facts)))
-        found = self.proven
+        self.tell_verdict()
+
+    def tell_verdict(self) -> None:
+        """Write down the verdict alone, where it was proven again."""
+        found, hosts = self.proven, self.inventory.host_names
         self.journal.add(
             VerdictGiven(
-                verdict=found.verdict.value,
-                proof=found.proof,
-                advice=found.advice,
-                survivor=found.survivor,
-                loss=found.loss,
-                hosts=self.inventory.host_names,
-                recovery=self.recovery,
+                found.verdict.value, found.proof, found.advice, found.survivor, found.loss, hosts, self.recovery
             )
         )
 
@@ -315,10 +315,10 @@ class Run:
         self.lock = self._lock().take(f"run {self.name} by {self.operator}, since {self.since}", seconds=seconds)
 
     def holders(self, breaking: str = "") -> dict[str, list[str]]:
-        """Who holds the locks of hosts, in words, and of which; but for the run whose lock is to be broken."""
+        """Who else holds the locks of hosts, in words, and of which; but for the run whose lock is to be broken."""
         found: dict[str, list[str]] = {}
         for name, facts in self.all_reached.items():
-            if facts.lock.alive and facts.lock.run != breaking:
+            if facts.lock.alive and facts.lock.run != breaking and facts.lock.token != self.token:
                 found.setdefault(facts.lock.words, []).append(name)
         return found
 

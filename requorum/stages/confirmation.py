@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -19,6 +20,9 @@ from requorum.stages.signals import WORDS
 from requorum.stages.uncaptured import uncaptured
 from requorum.undoing import listed
 
+FRESH_SECONDS = 5.0
+"""For so long a survey is taken to be what there is, where no other run was on these hosts."""
+
 
 class NotConfirmed(Exception):
     """The operator did not agree, or could not be asked; `advice` says how to agree."""
@@ -30,8 +34,11 @@ class NotConfirmed(Exception):
 
 def asked(run: Run) -> str:
     """What the operator agrees to; the proof of it was shown right before."""
-    lines = _undoing(run) if run.mode == "abort" else _recovery(run)
-    return "\n".join([*lines, *_broken(run)])
+    return "\n".join([*_planned(run), *_broken(run)])
+
+
+def _planned(run: Run) -> list[str]:
+    return _undoing(run) if run.mode == "abort" else _recovery(run)
 
 
 def _undoing(run: Run) -> list[str]:
@@ -180,6 +187,30 @@ def confirm(run: Run, config: pytest.Config, write: Callable[[str, str], None]) 
             "run the same command again, and type the name",
         )
     return None
+
+
+def look_again(run: Run, breaking: str) -> None:
+    """Look once more where the survey may be old by now: the hosts' locks are ours, so no other run changes it any more.
+
+    The operator was waited for, however long; or a run whose connections were lost has gone on under the lock that nobody
+    seemed to hold. Raises NotConfirmed where what was agreed to is not what would be asked now, and what `Run.look` raises.
+    """
+    fresh = time.monotonic() - run.looked <= FRESH_SECONDS
+    if fresh and not any(facts.lock.run for facts in run.all_reached.values()):
+        return
+    agreed, recovery = _planned(run), run.recovery
+    run.look(breaking)
+    run.tell_verdict()
+    found = _planned(run)
+    if found == agreed and run.acts and run.recovery == recovery:
+        return
+    new = [line for line in found if line not in agreed]
+    if run.recovery != recovery:
+        new.insert(0, f"Under way: recovery {run.recovery}.")
+    raise NotConfirmed(
+        f"what was agreed to is no longer what there is; found now: {' '.join(new) or 'less than before'}",
+        "run the same command again: it looks anew, and asks again",
+    )
 
 
 def _typed(question: str, config: pytest.Config) -> str | None:

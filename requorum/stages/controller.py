@@ -24,7 +24,7 @@ from requorum.records import Mode, StepOutcome
 from requorum.remote import RemoteError
 from requorum.run import new_run
 from requorum.stages import barriers, options, signals
-from requorum.stages.confirmation import NotConfirmed, confirm
+from requorum.stages.confirmation import NotConfirmed, confirm, look_again
 from requorum.stages.outcome import end_of, has_begun, outcome
 from requorum.stages.steps import Steps
 from requorum.stages.terminal import Follower
@@ -105,6 +105,7 @@ class Controller(Steps):
             if acts and run.acts:
                 confirm(run, self._config, self._write)
                 run.lock_hosts()
+                look_again(run, breaking)
         except RemoteError as error:
             self._refuse(session, f"{error.host}: expected {error.expected}; found {error.found}", error.advice)
         except KeyboardInterrupt:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from builders import (
+    THREE,
     answers,
     data,
     deaf,
@@ -30,9 +31,12 @@ from requorum.facts import master_config
 from requorum.facts.ansible_kept import NAME, Kept
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.master import Master
+from requorum.hostlock import HostLock
 from requorum.inventory import Inventory, MasterHost, Masters
+from requorum.records import VerdictGiven
 from requorum.run import Run
-from requorum.stages.confirmation import asked
+from requorum.stages import confirmation
+from requorum.stages.confirmation import NotConfirmed, asked, look_again
 from requorum.undoing import listed
 
 
@@ -58,6 +62,76 @@ def told(folder: Path, *hosts: HostFacts | Silent, ours: Inventory | None = None
     if run.inventory.ansible_inventory:
         run.ansible = read(run.inventory.ansible_inventory, folder)
     return asked(run)
+
+
+LOST = (deaf(0), emptied(1), emptied(2))
+DEAD = HostLock("aaa 7 9 2026-11-05T03:00:00Z r1 ada@desk", alive=False, busy=False)
+
+
+class Looks(Run):
+    """A run whose hosts are known, look by look."""
+
+    later: tuple[HostFacts | Silent, ...]
+    looks = 0
+
+    def look(self, breaking: str = "") -> None:
+        self.looks += 1
+        self.see(*self.later)
+
+    def see(self, *hosts: HostFacts | Silent) -> None:
+        self.survey = survey(*hosts)
+        self.diagnosis = diagnose(self.inventory, self.survey)
+        self.recovery = max((m.recovery for m in self._marks()), default=self.name)
+
+
+def agreed_to(tmp_path: Path, *hosts: HostFacts | Silent, later: tuple[HostFacts | Silent, ...]) -> Looks:
+    run = Looks("recovery", inventory(), tmp_path, "r2", "bob@desk", 1, ())
+    run.see(*hosts)
+    run.later = later
+    return run
+
+
+def test_what_was_surveyed_a_moment_ago_is_not_looked_at_again(tmp_path: Path) -> None:
+    run = agreed_to(tmp_path, *LOST, later=LOST)
+    look_again(run, "")
+    assert run.looks == 0
+
+
+def test_what_was_agreed_to_long_ago_is_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name is typed an hour later. Members may have come back: whoever is fenced then may cost a quorum."""
+    monkeypatch.setattr(confirmation, "FRESH_SECONDS", -1.0)
+    run = agreed_to(tmp_path, *LOST, later=LOST)
+    look_again(run, "")
+    assert run.looks == 1
+    assert [one.verdict for one in verdicts(run)] == ["lost"]
+    both = members(*THREE)
+    run = agreed_to(tmp_path, *LOST, later=(healthy(0, both), healthy(1, both), emptied(2)))
+    with pytest.raises(NotConfirmed, match=r"no longer what there is; found now: Cluster prod: degraded\.") as refused:
+        look_again(run, "")
+    assert refused.value.advice == "run the same command again: it looks anew, and asks again"
+
+
+def verdicts(run: Run) -> list[VerdictGiven]:
+    return [e.record for e in run.journal.entries() if isinstance(e.record, VerdictGiven)]
+
+
+def test_a_run_without_connections_may_have_gone_on_until_its_lock_was_taken(tmp_path: Path) -> None:
+    """Its line was there, and nobody seemed to hold it. It has forced, and one host has joined."""
+    seen = tuple(replace(facts, lock=DEAD) for facts in LOST)
+    two = members(0, 1)
+    joined = (healthy(0, two, mark=mark()), healthy(1, two, mark=mark()), emptied(2, mark=mark()))
+    with pytest.raises(NotConfirmed, match="Under way: recovery 20261105-0300. Cluster prod: unfinished"):
+        look_again(agreed_to(tmp_path, *seen, later=joined), "")
+    run = agreed_to(tmp_path, *seen, later=seen)
+    look_again(run, "")
+    assert run.looks == 1
+
+
+def test_a_recovery_that_began_meanwhile_is_not_what_was_agreed_to(tmp_path: Path) -> None:
+    seen = tuple(replace(facts, lock=DEAD) for facts in LOST)
+    signed = tuple(replace(facts, mark=mark()) for facts in LOST)
+    with pytest.raises(NotConfirmed, match="found now: Under way: recovery 20261105-0300"):
+        look_again(agreed_to(tmp_path, *seen, later=signed), "")
 
 
 def line(text: str, label: str) -> str:

@@ -60,6 +60,13 @@ def test_whether_a_run_holds_a_lock(tmp_path: Path, lock: HostLock, held: bool) 
     assert begun(tmp_path, FREE, lock).locked_by("r1") == held
 
 
+def test_a_lock_of_its_own_is_no_other_run_s(tmp_path: Path) -> None:
+    """A run looks again once it holds the locks."""
+    run = begun(tmp_path, HELD, FREE)
+    run.token = HELD.token
+    assert run.holders() == {}
+
+
 def test_a_lock_without_a_living_holder_is_free(tmp_path: Path) -> None:
     begun(tmp_path, replace(HELD, alive=False), FREE).refuse_beside_another("")
 
