@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import getpass
 import os
+import pty
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from subprocess import Popen
+from subprocess import STDOUT, Popen
 
 import pytest
+from hazards import LOST, edited, start, stop, whole
 from killed_runs import started
-from runbook_runs import Done, assert_told, assert_whole, folders, left_behind, run
+from runbook_runs import (
+    PROJECT,
+    Done,
+    assert_told,
+    assert_whole,
+    command,
+    environment,
+    folders,
+    left_behind,
+    run,
+)
 from sabotage import lost
 
 from lab import Lab, checksums, wait
+from lab.parallel import in_parallel
 from requorum.journal import Journal
 from requorum.records import ChangeIntended, StepBegan
+from requorum.stages.confirmation import FRESH_SECONDS
 
 LOCK = "/run/lock/requorum.lock"
 OTHERS = ["another run is under way on etcd-0.example.com, etcd-1.example.com, etcd-2.example.com: run ", "since 20"]
@@ -128,6 +143,69 @@ def test_a_stale_lock_is_broken_by_name(lab3: Lab, tmp_path: Path) -> None:
         said = (tmp_path / "first").read_text(encoding="utf-8")
         assert f"expected this run's own lock on the host; found run {done.summary['run']} by " in said, said
         assert checksums.changes(at_rest, lab3.checksums()) == []
+    assert_whole(lab3, writes)
+
+
+@contextmanager
+def asking(lab: Lab, folder: Path) -> Iterator[Callable[[], Done]]:
+    """A run on another machine, by the time it asks for the cluster's name on a terminal; called, the name is typed."""
+    inventory = edited(lab, folder / "asking.yaml", ("confirm: false", "confirm: true"))
+    reports, output = folder / "elsewhere", folder / "asking"
+    ours, terminal = pty.openpty()
+    with output.open("wb") as stream:
+        words = command(lab, inventory=inventory, reports=reports)
+        process = Popen(words, cwd=PROJECT, env=environment(), stdin=terminal, stdout=stream, stderr=STDOUT)
+
+    def said() -> str:
+        return output.read_text(encoding="utf-8")
+
+    def typed() -> Done:
+        os.write(ours, f"{lab.record.spec.name}\n".encode())
+        code = process.wait(180)
+        (made,) = folders(lab, reports)
+        return Done(code, said(), made, 0)
+
+    try:
+        _until(lambda: "Type the cluster's name" in said(), process, output)
+        yield typed
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+        os.close(terminal)
+
+
+@pytest.mark.full
+def test_a_run_whose_connections_dropped_goes_on_beside_one_that_asks(lab3: Lab, tmp_path: Path) -> None:
+    """Nobody seems to hold the lock when the second one looks; the first has recovered the cluster when its name is typed."""
+    writes = lost(lab3)
+    with standing_still(lab3, tmp_path / "first") as (first, name):
+        _at_rest(lab3)
+        in_parallel(lambda host: lab3.run(host, "pkill -9 -f '^sshd: root@notty'; true"), lab3.hosts)
+        with asking(lab3, tmp_path) as typed:
+            os.killpg(first.pid, signal.SIGCONT)
+            assert first.wait(120) == 0, (tmp_path / "first").read_text(encoding="utf-8")
+            assert_refused(typed(), ["has changed since it was surveyed", f"it is of run {name} by "])
+    assert_whole(lab3, writes)
+    assert left_behind(lab3) == []
+
+
+@pytest.mark.full
+def test_members_come_back_while_the_operator_is_asked(lab3: Lab, tmp_path: Path) -> None:
+    """Their data was elsewhere. The name is typed after a while: to fence them then would end the writes."""
+    writes = whole(lab3)
+    data, aside = lab3.record.spec.data_dir, "/srv/aside"
+    stop(lab3, LOST)
+    in_parallel(lambda host: lab3.run(host, f"mkdir {aside} && mv {data}/* {aside}/"), LOST)
+    with asking(lab3, tmp_path) as typed:
+        in_parallel(lambda host: lab3.run(host, f"mv {aside}/* {data}/"), LOST)
+        start(lab3, LOST)
+        lab3.wait_healthy()
+        at_rest = lab3.checksums()
+        time.sleep(FRESH_SECONDS)
+        says = ["what was agreed to is no longer what there is; found now: Cluster ", ": healthy."]
+        assert_refused(typed(), [*says, "run the same command again: it looks anew, and asks again"])
+    assert checksums.changes(at_rest, lab3.checksums()) == []
     assert_whole(lab3, writes)
 
 
