@@ -1,9 +1,11 @@
 """What is on the hosts, as text that can be compared: the proof that nothing was changed.
 
 For each host: mode, owner and SHA-256 of every file under /etc, /root, /home, /backup, /var/lib/requorum, of etcd's
-unit files and of units made at run time; the names in /var/lib; the boot id; process number and start time of sshd.
+unit files and of units made at run time, of what Requorum forces with; the names in /var/lib; the boot id; process number
+and start time of sshd.
 
-Left out, because it changes by itself: the content of the data directory while etcd runs (outside of its unit, too) or
+Left out: the line of the last run's lock, which a reboot takes away and which stops nobody once that run has ended. And,
+because it changes by itself: the content of the data directory while etcd runs (outside of its unit, too) or
 is being restarted (its log grows with every election), and the process of an etcd that is not `active`, since systemd
 restarts it. While etcd is active, its process and the revision of its store stand for it. A member that systemd starts
 again and again is given 20 seconds to end that. Units of containers, and the process of an etcd in one that is not
@@ -33,6 +35,8 @@ PLACES = (
     "/usr/lib/systemd/system/etcd.service.d",
     "/run/systemd/system",
     "/run/systemd/transient",
+    "/run/requorum-force.env",
+    "/run/requorum-force",
 )
 
 # An emptied member fails some five times within two seconds of its boot, until systemd gives up: let that end.

@@ -14,7 +14,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-from runbook_runs import Done, assert_told, run, state, written
+from runbook_runs import Done, assert_told, assert_whole, left_behind, run, state, written
 
 from lab import Lab, checksums, machine, network, shell, wait
 from lab.parallel import in_parallel
@@ -45,6 +45,15 @@ def may_go_on(lab: Lab, says: Iterable[str] = (), *, inventory: Path | None = No
     assert checksums.changes(before, lab.checksums()) == []
     assert_told(done, exit=0, outcome="preconditions", verdict="lost", says=[*says, CHANGED_NOTHING])
     return done
+
+
+def recovers(lab: Lab, writes: Iterable[Write], says: Iterable[str], *, inventory: Path | None = None) -> None:
+    """The quorum is lost, said in these words; every host is a member in the end, and no acknowledged write is missing."""
+    done, members = run(lab, inventory=inventory), len(lab.hosts)
+    says = [*says, f"{members} of {members} members"]
+    assert_told(done, exit=0, outcome="recovered", verdict="lost", says=says)
+    assert_whole(lab, writes)
+    assert left_behind(lab) == []
 
 
 def healthy(lab: Lab, says: Iterable[str], *, inventory: Path | None = None) -> Done:

@@ -14,7 +14,7 @@ from hazards import (
     found_a_cluster,
     healthy,
     holding,
-    may_go_on,
+    recovers,
     refused,
     start,
     stop,
@@ -33,8 +33,8 @@ Labs = Callable[..., Lab]
 full = pytest.mark.full
 
 
-def _founded(lab: Lab) -> None:
-    holding(lab, "founded", lambda: found_a_cluster(lab, LOST))
+def _founded(lab: Lab) -> list[Write]:
+    return holding(lab, "founded", lambda: found_a_cluster(lab, LOST))
 
 
 def _ids(lab: Lab, host: str) -> tuple[int, set[int]]:
@@ -82,10 +82,10 @@ def test_emptied_hosts_in_a_crash_loop_beside_the_survivor(lab3: Lab) -> None:
 @full
 def test_emptied_hosts_founded_a_cluster_and_are_stopped_too(lab3: Lab) -> None:
     """Only etcd-0 holds data; what the others wrote at their start is none."""
-    _founded(lab3)
+    writes = _founded(lab3)
     stop(lab3, LOST)
     says = ["nothing was ever written to the log there", "the survivor is etcd-0.example.com"]
-    may_go_on(lab3, says)
+    recovers(lab3, writes, says)
 
 
 @full

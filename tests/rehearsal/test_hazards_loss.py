@@ -15,8 +15,8 @@ from hazards import (
     healthy,
     holding,
     line_of,
-    may_go_on,
     put,
+    recovers,
     refused,
     remove_member,
     start,
@@ -221,21 +221,22 @@ def test_a_lost_host_that_answers_and_runs(lab3: Lab, tmp_path: Path) -> None:
 
 @full
 def test_a_lost_host_that_answers_without_its_data(lab3: Lab, tmp_path: Path) -> None:
-    broken(lab3, LOST, "destroyed")
+    """The members are given up, and not the hosts: they are taken in again."""
+    writes = broken(lab3, LOST, "destroyed")
     inventory = declared_lost(lab3, LOST, tmp_path / "inventory.yaml")
     says = ["its data is gone on etcd-1.example.com", "the survivor is etcd-0.example.com"]
-    may_go_on(lab3, says, inventory=inventory)
+    recovers(lab3, writes, says, inventory=inventory)
 
 
 @full
 def test_an_even_number_of_members(lab3: Lab) -> None:
     """Two are listed; a quorum of two is both."""
-    whole(lab3)
+    writes = whole(lab3)
     remove_member(lab3, "etcd-2")
     wait_state(lab3, "etcd-2", "inactive")
     empty(lab3, ["etcd-1"])
     says = ["has 2 voting members", "a quorum is 2", "the survivor is etcd-0.example.com"]
-    may_go_on(lab3, says)
+    recovers(lab3, writes, says)
 
 
 @full

@@ -15,8 +15,7 @@ from hazards import (
     assert_never_forced,
     edited,
     empty,
-    holding,
-    may_go_on,
+    recovers,
     refused,
     remove_member,
     start,
@@ -24,7 +23,7 @@ from hazards import (
     whole,
     write_conf,
 )
-from runbook_runs import assert_told, assert_whole, broken, declared_lost, left_behind, run, written
+from runbook_runs import assert_told, assert_whole, broken, declared_lost, left_behind, run, state, written
 
 from lab import Lab, wait, writer
 from lab.writer import Write
@@ -39,17 +38,22 @@ LATER = 100
 
 
 def _stale_runs(lab: Lab) -> list[Write]:
-    """Of five members etcd-0 holds the most and is stopped, etcd-4 is behind and runs; the others are emptied."""
+    """Of five members etcd-0 holds the most and is stopped, etcd-4 is behind and runs; the others are emptied.
 
-    def make() -> None:
+    Returns every write, the LATER ones last.
+    """
+
+    def make() -> list[Write]:
+        writes = written(lab)
         stop(lab, ["etcd-4"])
-        written(lab, LATER, [f"etcd-{n}" for n in range(4)])
+        writes += written(lab, LATER, [f"etcd-{n}" for n in range(4)])
         stop(lab, ["etcd-0"])
         empty(lab, ["etcd-1", "etcd-2", "etcd-3"])
         start(lab, ["etcd-4"])
         lab.wait_peers_listen([lab.host("etcd-4")])
+        return writes
 
-    return holding(lab, "stale-runs", make)
+    return state(lab, "hazard-stale-runs", make)
 
 
 def _named(lab: Lab, to: Path, survivor: str, more: str = "") -> Path:
@@ -59,13 +63,13 @@ def _named(lab: Lab, to: Path, survivor: str, more: str = "") -> Path:
 @full
 def test_the_freshest_is_stopped_and_a_stale_one_runs(labs: Labs) -> None:
     lab5 = labs(members=5)
-    _stale_runs(lab5)
+    writes = _stale_runs(lab5)
     says = [
         "candidate etcd-4.example.com",
         "candidate etcd-0.example.com",
         "the survivor is etcd-0.example.com: no candidate holds more",
     ]
-    may_go_on(lab5, says)
+    recovers(lab5, writes, says)
 
 
 @full
@@ -83,7 +87,7 @@ def test_the_inventory_names_a_stale_one(labs: Labs, tmp_path: Path) -> None:
 def test_the_loss_with_a_stale_one_is_accepted(labs: Labs, tmp_path: Path) -> None:
     """The word is in the inventory: the recovery goes on, and loses what it said, no more."""
     lab5 = labs(members=5)
-    writes = _stale_runs(lab5)
+    writes = _stale_runs(lab5)[:-LATER]
     done = run(lab5, inventory=_named(lab5, tmp_path / "i.yaml", "etcd-4", "  accept_loss: true\n"))
     says = [f"it lacks {LATER} revisions", "accept", "5 of 5 members"]
     assert_told(done, exit=0, outcome="recovered", verdict="lost", says=says)
