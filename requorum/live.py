@@ -366,11 +366,8 @@ class Cluster:
 
     def copied_revision(self, member: EtcdMember) -> int:
         """The revision in the copy of a member's database, as etcd's own tool reads it; 0 where there is none."""
-        return (
-            member.snapshot_revision(str(self.backup.database(member.surveyed)))
-            if self.surveyed_revision(member)
-            else 0
-        )
+        database = str(self.backup.database(member.surveyed))
+        return member.snapshot_revision(database) if self.surveyed_revision(member) else 0
 
     def snapshot_revision(self, member: EtcdMember, when: str) -> int:
         """The revision of a saved snapshot, as etcd's own tool reads it."""

@@ -326,25 +326,6 @@ class Run:
         """This run holds the lock of a host that was reached."""
         return any(facts.lock.alive and facts.lock.run == run for facts in self.all_reached.values())
 
-    def refuse_beside_another(self, breaking: str) -> None:
-        """Raise Locked where another run holds the lock of a host, or makes a change there."""
-        holders = self.holders(breaking)
-        if holders:
-            first = self.all_reached[next(iter(holders.values()))[0]].lock.run
-            where = "; ".join(f"on {', '.join(on)}: {who}" for who, on in holders.items())
-            none = breaking and not self.locked_by(breaking)
-            raise Locked(
-                f"another run is under way {where}{f'; --break-lock {breaking}: that run holds none' if none else ''}",
-                "wait until it has ended, or stop it with Ctrl-C where it runs; only if that machine is dead, add "
-                f"--break-lock {first}",
-            )
-        busy = [name for name, facts in self.all_reached.items() if facts.lock.busy]
-        if busy:
-            raise Locked(
-                f"a change that a killed run began still goes on on {', '.join(busy)}",
-                f"`lslocks -u | grep {hostlock.PATH}` there shows it; then run the same command again",
-            )
-
     def lock_hosts(self) -> None:
         """Take the lock of every reached host, as the survey saw it. Raises Locked, RemoteError."""
 

@@ -25,6 +25,7 @@ from requorum.remote import RemoteError
 from requorum.run import new_run
 from requorum.stages import barriers, options, signals
 from requorum.stages.confirmation import NotConfirmed, confirm, look_again
+from requorum.stages.other_runs import refuse_beside_another
 from requorum.stages.outcome import end_of, has_begun, outcome
 from requorum.stages.steps import Steps
 from requorum.stages.terminal import Follower
@@ -98,7 +99,7 @@ class Controller(Steps):
                 for who, names in run.holders().items():
                     self._write(f"locked   {', '.join(names)}: {who}", "")
             elif run.acts or breaking or self.mode == "abort":  # another run that has just begun has left no mark yet
-                run.refuse_beside_another(breaking)
+                refuse_beside_another(run, breaking)
                 if breaking and not run.locked_by(breaking):
                     why = f"run {breaking} holds the lock of no host that was reached, nor does any other run"
                     self._write(f"locked   by nobody: {why}; --break-lock has nothing to break", "bold")

@@ -35,6 +35,7 @@ from requorum.operations import masters as master_operations
 from requorum.operations.marking import remember_force, strike
 from requorum.remote import Output
 from requorum.run import Run
+from requorum.stages.other_runs import refuse_beside_another
 from requorum.survey import BesideSurveyor
 from requorum.told import told
 from requorum.undoing import undoing_of
@@ -237,11 +238,11 @@ def test_a_lock_beside_the_cluster_keeps_a_second_run_out(tmp_path: Path) -> Non
     held = HostLock("aaa 7 9 2026-11-05T03:00:00Z r1 ada@desk", alive=True, busy=False)
     run = run_on(tmp_path, THREE, at_rest() | {NODE: replace(a_node(0, 1, 2), lock=held)})
     with pytest.raises(Locked, match=f"under way on {NODE}: run r1 by ada@desk"):
-        run.refuse_beside_another("")
-    run.refuse_beside_another("r1")
+        refuse_beside_another(run, "")
+    refuse_beside_another(run, "r1")
     run.beside = {NODE: replace(a_node(0, 1, 2), lock=replace(held, alive=False, busy=True))}
     with pytest.raises(Locked, match=f"still goes on on {NODE}"):
-        run.refuse_beside_another("")
+        refuse_beside_another(run, "")
 
 
 def test_what_was_surveyed_is_told() -> None:

@@ -12,6 +12,7 @@ from requorum.facts.host import HostFacts
 from requorum.hostlock import FREE, HostLock
 from requorum.locking import Locked
 from requorum.run import Run
+from requorum.stages.other_runs import refuse_beside_another
 
 HELD = HostLock("aaa 7 9 2026-11-05T03:00:00Z r1 ada@desk", alive=True, busy=False)
 OTHER = HostLock("bbb 8 9 2026-11-05T03:01:00Z r2 bob@desk", alive=True, busy=False)
@@ -27,7 +28,7 @@ def begun(tmp_path: Path, *locks: HostLock) -> Run:
 
 def test_a_lock_that_is_held_is_told_with_all_that_is_known(tmp_path: Path) -> None:
     with pytest.raises(Locked) as refused:
-        begun(tmp_path, HELD, HELD).refuse_beside_another("")
+        refuse_beside_another(begun(tmp_path, HELD, HELD), "")
     assert str(refused.value) == (
         f"another run is under way on {name(0)}, {name(1)}: run r1 by ada@desk, since 2026-11-05T03:00:00Z"
     )
@@ -36,22 +37,22 @@ def test_a_lock_that_is_held_is_told_with_all_that_is_known(tmp_path: Path) -> N
 
 def test_every_holder_is_named(tmp_path: Path) -> None:
     with pytest.raises(Locked, match=r"run r1 by ada@desk, .*; on .* run r2 by bob@desk"):
-        begun(tmp_path, HELD, OTHER).refuse_beside_another("")
+        refuse_beside_another(begun(tmp_path, HELD, OTHER), "")
 
 
 def test_the_lock_of_one_run_is_broken_and_no_other(tmp_path: Path) -> None:
-    begun(tmp_path, HELD, HELD).refuse_beside_another("r1")
+    refuse_beside_another(begun(tmp_path, HELD, HELD), "r1")
     with pytest.raises(Locked, match="run r2"):
-        begun(tmp_path, HELD, OTHER).refuse_beside_another("r1")
+        refuse_beside_another(begun(tmp_path, HELD, OTHER), "r1")
 
 
 def test_a_run_that_holds_no_lock_is_not_broken_for_another(tmp_path: Path) -> None:
     """A wrong name after --break-lock: who holds the lock is told, and that it is not this one."""
     with pytest.raises(Locked, match=r"run r1 by ada@desk.*; --break-lock r9: that run holds none") as refused:
-        begun(tmp_path, HELD, FREE).refuse_beside_another("r9")
+        refuse_beside_another(begun(tmp_path, HELD, FREE), "r9")
     assert refused.value.advice.endswith("--break-lock r1")
     with pytest.raises(Locked) as beside:
-        begun(tmp_path, HELD, OTHER).refuse_beside_another("r1")
+        refuse_beside_another(begun(tmp_path, HELD, OTHER), "r1")
     assert "holds none" not in str(beside.value)
 
 
@@ -68,9 +69,9 @@ def test_a_lock_of_its_own_is_no_other_run_s(tmp_path: Path) -> None:
 
 
 def test_a_lock_without_a_living_holder_is_free(tmp_path: Path) -> None:
-    begun(tmp_path, replace(HELD, alive=False), FREE).refuse_beside_another("")
+    refuse_beside_another(begun(tmp_path, replace(HELD, alive=False), FREE), "")
 
 
 def test_a_change_of_a_killed_run_is_waited_for_and_then_told(tmp_path: Path) -> None:
     with pytest.raises(Locked, match=f"a change that a killed run began still goes on on {name(1)}"):
-        begun(tmp_path, FREE, replace(HELD, alive=False, busy=True)).refuse_beside_another("r1")
+        refuse_beside_another(begun(tmp_path, FREE, replace(HELD, alive=False, busy=True)), "r1")
