@@ -68,8 +68,10 @@ def plug_in(record: Record, host: Host) -> None:
     unplug(record, host)
     remove(record, host)
     run(["ip", "netns", "add", name])
+    # A host keeps its card when it boots: to another one nobody finds the way for some seconds, until it says something.
+    card = "02:00:" + ":".join(f"{int(part):02x}" for part in host.address.split("."))
     script = (
-        f"link add {outside} type veth peer name {inside} netns {name}\n"
+        f"link add {outside} type veth peer name {inside} address {card} netns {name}\n"
         f"link set {outside} master {record.bridge}\nlink set {outside} up\n"
     )
     run(["ip", "-batch", "-"], stdin=script)
