@@ -180,7 +180,7 @@ class EtcdMember:
     def is_fenced(self) -> bool:
         """Down, and no reboot brings it up: no process, ports closed, the fence read by systemd."""
         found = self.unit
-        return found.fenced and not found.is_running and self._processes_and_ports() == ((), set())
+        return found.fence_holds and not found.is_running and self._processes_and_ports() == ((), set())
 
     def answers(self) -> bool:
         """It answers a linearizable read."""

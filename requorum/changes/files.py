@@ -127,6 +127,8 @@ return 0"""
         if isinstance(facts, HostFacts):
             if self.path == unit.FORCE:
                 return replace(facts, unit=replace(facts.unit, force_file=False))
+            if self.path == facts.unit.runtime.fence:
+                return replace(facts, unit=replace(facts.unit, fence_file=False))
             if self.path == mark.FORCED_PATH:
                 return replace(facts, forced_by=None)
             if self.path == mark.PATH:

@@ -106,7 +106,7 @@ class HostFacts:
     @property
     def fenced(self) -> bool:
         """Stopped, and no reboot starts it."""
-        return self.unit.fenced and not self.processes
+        return self.unit.fence_holds and not self.processes
 
     @property
     def ran_committed(self) -> bool:

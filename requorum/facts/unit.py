@@ -82,6 +82,7 @@ done
 systemctl show-environment |
   sed -nE "/^ETCD_FORCE_NEW_CLUSTER=(0|f|F|false|FALSE|False)?\\$/d; s/^ETCD_FORCE_NEW_CLUSTER=.*/Forces={MANAGER}/p"
 [[ -e ${{ours%% *}} ]] && echo OurForce=yes
+[[ -e {FENCE.replace(NAME, "$unit")} ]] && echo OurFence=yes
 }}
 """
     + pod.FUNCTION
@@ -121,6 +122,8 @@ class Unit:
     """What overrides a value of etcd.conf: a variable in a later file."""
     force_file: bool = False
     """Requorum's force is there; systemd may not have read it yet, and will with whatever it reads next."""
+    fence_file: bool = False
+    """The same of a unit's fence."""
     runtime: Runtime = _SERVICE
     pod: Pod | None = None
     """Of a static pod, what more is known."""
@@ -137,6 +140,11 @@ class Unit:
 
     @property
     def fenced(self) -> bool:
+        """Requorum's fence is there, whether it keeps etcd down by now or at the next boot only."""
+        return self.fence_file or self.fence_holds
+
+    @property
+    def fence_holds(self) -> bool:
         """Requorum's fence is in force: systemd has read it."""
         return self.runtime.fence in (*self.drop_ins, self.runtime.manifest)
 
@@ -194,6 +202,7 @@ def parse(output: str) -> Unit:
             config_file=_all(output, "ConfigFile"),
             overrides=_all(output, "Overrides"),
             force_file=values.get("OurForce") == "yes",
+            fence_file=values.get("OurFence") == "yes",
             runtime=runtime,
             pod=found,
         )

@@ -68,6 +68,11 @@ def never_force(facts: HostFacts) -> list[Change]:
     return clear_start_path(facts) if facts.unit.forced else []
 
 
+def let_start(facts: HostFacts) -> list[Change]:
+    """The next start of a member that answers neither forces nor fails at a fence; nothing to do where none is left."""
+    return [*never_force(facts), *(way_of(facts).unfence(facts) if facts.unit.fenced else [])]
+
+
 def take_force_away(facts: HostFacts) -> list[Change]:
     """38.1.3, what the chapter forgets: no start path forces any more, and etcd runs without it."""
     way = way_of(facts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hazards import LOST, edited, refused, start, stop
@@ -13,6 +13,7 @@ from sabotage import sabotaged
 
 from lab import Lab
 from lab.parallel import in_parallel
+from requorum.facts.unit import FENCE
 
 POINTS: dict[int, tuple[Point, ...]] = {
     3: (Point("test_fence"), Point("test_fence", 3), Point("test_fence", 6), Point("test_drop_others")),
@@ -79,6 +80,18 @@ def test_a_run_that_was_killed_has_marked_hosts_that_founded_a_cluster_since(lab
     says = ["two clusters under the same IDs", "hold different entries under the number", "do not start etcd on both"]
     done = refused(lab3, "unproven", says)
     assert "systemctl start etcd" not in done.output
+
+
+@pytest.mark.parametrize("read", [False, True], ids=["not-read", "read"])
+def test_a_fence_is_left_on_a_member_that_answers(lab3: Lab, read: bool) -> None:
+    """A run was killed while it raised the fence, and a quorum is back: the next boot would take the member away."""
+    folder = str(PurePosixPath(FENCE).parent)
+    lab3.run("etcd-2", f"mkdir -p {folder} && printf '[Unit]\\nAssertPathExists=/fenced\\n' > {FENCE}")
+    lab3.run("etcd-2", f"{'systemctl daemon-reload; ' if read else ''}systemctl is-active etcd")
+    done = run(lab3)
+    assert done.exit == 0, done.output
+    assert_told(done, exit=0, outcome="recovered", verdict="unfinished", says=["etcd-2.example.com is fenced"])
+    assert left_behind(lab3) == []
 
 
 def test_a_mark_of_another_cluster(lab3: Lab, tmp_path: Path) -> None:

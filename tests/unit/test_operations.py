@@ -259,6 +259,14 @@ def test_a_force_that_was_left_on_a_start_path_is_taken_away() -> None:
     assert not applied(operations.etcd.never_force(unread), unread).unit.forced
 
 
+def test_a_fence_that_was_left_on_a_member_that_answers_is_taken_away() -> None:
+    """Whether systemd has read it or not: the next boot would."""
+    assert operations.etcd.let_start(healthy(0)) == []
+    for left in (unit(fenced=True), replace(unit(), fence_file=True), unit(fenced=True, forced=True)):
+        found = applied(operations.etcd.let_start(healthy(0, unit=left)), healthy(0, unit=left)).unit
+        assert (found.fenced, found.forced) == (False, False)
+
+
 def test_backups_and_where_they_go() -> None:
     copy = CopyTree(ONE, DATA_DIR, "/backup/etcd-data-2.100-r1")
     fetched = FetchTree(ONE, "/backup/etcd-data-2.100-r1", f"/run/backup/{ONE}-data.tar.gz")
