@@ -7,6 +7,9 @@ import os
 import pickle
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -28,7 +31,7 @@ from requorum.stages.confirmation import NotConfirmed, confirm, look_again
 from requorum.stages.other_runs import refuse_beside_another
 from requorum.stages.outcome import end_of, has_begun, outcome
 from requorum.stages.steps import Steps
-from requorum.stages.terminal import Follower
+from requorum.stages.terminal import PATIENCE, Follower
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
@@ -87,7 +90,8 @@ class Controller(Steps):
                 run.take_lock(seconds=LOCK_SECONDS)
                 _report_killed_runs(run.folder)
             breaking = self._config.option.break_lock or ""
-            run.look(breaking)
+            with self._patience():
+                run.look(breaking)
             run.tell()
             self._write("", "")
             self._write(f"cluster  {run.inventory.cluster}: {run.proven.verdict.value}", "bold")
@@ -121,6 +125,19 @@ class Controller(Steps):
             workers = getattr(self._config.option, "dist", "no") != "no"
             self._follower = Follower(run.journal, self._write, self.mode, refusals=workers)
             self._follower.start()
+
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        """A look that takes its time is said, once; no step has begun, and nothing else is printed meanwhile."""
+        names = ", ".join(self.run.inventory.all_names)
+        said = f"looking  at {names}; who is silent is waited for, and so are an election and another run"
+        timer = threading.Timer(PATIENCE, self._write, (said, ""))
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
 
     def _tell_undoing(self) -> None:
         undoing = self.run.undoing

@@ -1,7 +1,8 @@
 """A small project with the real plugin: three hosts that are never connected to, four steps, and changes in memory.
 
 The survey and the verdict are given (VERDICT, environment); everything after them is Requorum's own. FAULTS
-(environment, JSON) says what goes wrong: {"20 b": "precondition"}; and of --abort {"undo": "nothing" or "problem"}.
+(environment, JSON) says what goes wrong: {"20 b": "precondition"}; of --abort {"undo": "nothing" or "problem"}; of the
+survey {"look": "wait"}, until the test says ``go``.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,7 +58,10 @@ def look(run, breaking=""):
         verdict, ("as the test says",), survivor="a", loss="none", members=("a",), others=("b", "c"),
         joiners=("b", "c"),
     )
-    undo = json.loads(os.environ.get("FAULTS", "{}")).get("undo", "")
+    faults = json.loads(os.environ.get("FAULTS", "{}"))
+    undo, end = faults.get("undo", ""), time.monotonic() + 20
+    while faults.get("look") == "wait" and not (HERE / "go").exists() and time.monotonic() < end:
+        time.sleep(0.01)
     if run.mode == "abort" and undo != "nothing":
         run.undoing = Undoing(
             "r1", "a", "ada@desk", ("a", "b"), ("a: etcd is started", "b: the fence is lifted"),

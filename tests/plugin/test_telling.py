@@ -54,6 +54,18 @@ def test_a_log_is_in_order(project: Project, tmp_path: Path, args: tuple[str, ..
     assert places == sorted(places), answer.output
 
 
+def test_a_look_that_takes_its_time_is_told(project: Project) -> None:
+    """A silent host is waited for; a blank screen at 3 a.m. looks like a hang."""
+    started = project.start("--confirm=small", look="wait")
+    said = "looking  at a, b, c; who is silent is waited for"
+    started.until(lambda: said in started.output, "a word of the look")
+    (project.folder / "go").touch()
+    answer = started.finish()
+    answer.assert_told(0, said)
+    assert answer.output.count("looking") == 1
+    assert "looking" not in project.run().output, "of a quick one nothing is told"
+
+
 @both
 def test_with_v_each_step_has_one_line(project: Project, args: tuple[str, ...]) -> None:
     answer = project.run("-v", *args)
