@@ -72,7 +72,8 @@ def undoing_of(
     reached = [facts for facts in survey.values() if isinstance(facts, HostFacts)]
     marks = {facts.name: facts.mark for facts in reached if facts.mark}
     silent = [facts for facts in survey.values() if isinstance(facts, Silent)]
-    left = [f"{s.name} is silent, and was not looked at ({s.reason})" for s in silent]
+    # Without the reason: it is another at each look (no answer, no route), and this is what is agreed to.
+    left = [f"{s.name} is silent, and was not looked at" for s in silent]
     left += [
         f"{f.name} stays fenced: it bears no mark, since its member was removed, or is not to rejoin; do not start etcd "
         "there, the same command without --abort says what is to be done"

@@ -30,6 +30,7 @@ from requorum.diagnosis import diagnose
 from requorum.facts import master_config
 from requorum.facts.ansible_kept import NAME, Kept
 from requorum.facts.host import HostFacts, Silent
+from requorum.facts.mark import Found
 from requorum.facts.master import Master
 from requorum.hostlock import HostLock
 from requorum.inventory import Inventory, MasterHost, Masters
@@ -37,7 +38,7 @@ from requorum.records import VerdictGiven
 from requorum.run import Run
 from requorum.stages import confirmation
 from requorum.stages.confirmation import NotConfirmed, asked, look_again
-from requorum.undoing import listed
+from requorum.undoing import listed, undoing_of
 
 
 @pytest.mark.parametrize(("before", "passed"), [((0, 1, 2), True), ((0,), False)], ids=["passed", "ahead"])
@@ -81,6 +82,7 @@ class Looks(Run):
     def see(self, *hosts: HostFacts | Silent) -> None:
         self.survey = survey(*hosts)
         self.diagnosis = diagnose(self.inventory, self.survey)
+        self.undoing = undoing_of(self.inventory, self.survey)
         self.recovery = max((m.recovery for m in self._marks()), default=self.name)
 
 
@@ -123,6 +125,19 @@ def test_a_run_without_connections_may_have_gone_on_until_its_lock_was_taken(tmp
     with pytest.raises(NotConfirmed, match="Under way: recovery 20261105-0300. Cluster prod: unfinished"):
         look_again(agreed_to(tmp_path, *seen, later=joined), "")
     run = agreed_to(tmp_path, *seen, later=seen)
+    look_again(run, "")
+    assert run.looks == 1
+
+
+def test_a_host_that_is_silent_for_another_reason_is_what_was_agreed_to(tmp_path: Path) -> None:
+    """Without power: no answer in 10 s, and a moment later no route to it."""
+    as_found = Found("active", "enabled", fenced=False, data=True, written=True, conf=LOST[0].conf.sha256)
+    found = replace(mark(), members=listed(LOST[0]), found=as_found)
+    signed = [replace(facts, mark=found, lock=DEAD) for facts in LOST[:2]]
+    run = Looks("abort", inventory(lost=(2,)), tmp_path, "r2", "bob@desk", 1, ())
+    run.see(*signed, silent(2))
+    assert run.acts
+    run.later = (*signed, replace(silent(2), reason="no answer from 10.0.0.12 port 22 in 10 s"))
     look_again(run, "")
     assert run.looks == 1
 
