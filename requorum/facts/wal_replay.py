@@ -47,6 +47,7 @@ class Replay:
         self._base = 0
         self._where = array("Q")
         self._commit = 0
+        self._left = 0  # the last entry of an older leader that is still in the file
         self._queue: list[_Item] = []  # a snapshot that no hard state has confirmed yet, and what follows it
 
     def entry(self, message: Message, segment: int, at: int) -> None:
@@ -104,7 +105,8 @@ class Replay:
         kept = self.first is not None and item.index >= self.first
         if item.index > self.last or (kept and self._term_at(item.index) != item.term):
             # Received from a leader: Raft's log begins again behind it, though old entries stay in the file.
-            self.stale = item.index < self.last
+            self._left = max(self._left, self.last)
+            self.stale = item.index < self._left
             self._cut(item.index, item.term)
         elif self.first is None and item.index == self.last:
             self.last_term = self._start_term = item.term
@@ -112,6 +114,9 @@ class Replay:
     def _take_entry(self, item: _Item) -> None:
         if item.index > self.last + 1:
             raise DataError(f"expected the entry {self.last + 1} in the WAL, found {item.index}: entries are missing")
+        if item.index == self.snapshot[0] + 1:
+            # The leader went on behind its snapshot: etcd's ReadAll cuts off here what was left above it.
+            self.stale, self._left = False, 0
         if item.index <= self.last:
             self._overwrite(item.index)
         if self.last_term is not None and item.term < self.last_term:

@@ -270,6 +270,32 @@ def test_entries_of_an_old_leader_above_a_received_snapshot_are_stale() -> None:
     assert (log.last_index, log.last_term) == (10, 3)
 
 
+def test_what_an_old_leader_left_is_cut_off_by_the_first_entry_behind_the_snapshot() -> None:
+    """wal.go, ReadAll: `ents = append(ents[:up], e)`, counted from the snapshot."""
+    writer = Writer()
+    for index in range(1, 21):
+        writer.entry(index, 1)
+    writer.state(3, 10)
+    writer.snapshot(10, 3)
+    writer.entry(11, 3)
+    log = writer.log()
+    assert not log.stale
+    assert (log.first_index, log.last_index, log.last_term) == (11, 11, 3)
+
+
+def test_a_second_snapshot_does_not_cut_off_what_an_old_leader_left() -> None:
+    """Nothing was written between the two: etcd loads the entries 16 to 20 behind the second one."""
+    writer = Writer()
+    for index in range(1, 21):
+        writer.entry(index, 1)
+    writer.state(3, 15)
+    writer.snapshot(10, 3)
+    writer.snapshot(15, 3)
+    assert writer.log().stale
+    writer.entry(16, 3)
+    assert not writer.log().stale
+
+
 def test_snapshot_above_the_commit_index_is_not_valid() -> None:
     writer = Writer()
     writer.entry(1, 1)
