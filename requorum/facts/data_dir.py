@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from requorum.facts.bolt import Db, DbMember
 from requorum.facts.data_error import DataError
 from requorum.facts.founding import Witness
+from requorum.facts.membership import membership
 from requorum.facts.tail import Tail, read_tail
 from requorum.facts.wal import Log, read_entries
-from requorum.facts.wal_changes import ConfChange
 from requorum.facts.wal_segment import Content
 
 
@@ -113,25 +113,15 @@ class DataDir:
     def members(self) -> tuple[DbMember, ...]:
         """The membership as far as it is committed, by name: the database's, and the changes in the log laid over it.
 
-        A change may be in both: it says the same then. While `unseen` is not 0, a change may be missing. Names and
-        client URLs are only as good as the database's (see `Db`).
+        A change that etcd rejected when it applied it does not count (see `membership`). While `unseen` is not 0, a
+        change may be missing. Names and client URLs are only as good as the database's (see `Db`).
         """
-        found: dict[int, DbMember] = {}
-        if self.db:
-            learners = self.db.learners
-            for m in self.db.members:
-                found[m.id] = m if learners is None else replace(m, is_learner=m.id in learners)
-        if self.log:
-            committed = self.settled
-            removed = set(self.db.removed) if self.db else set()
-            for change in self.log.conf_changes:
-                if change.index <= committed and change.node_id not in removed:
-                    _apply(found, change)
+        found = membership(self.db, self.log.conf_changes if self.log else (), self.settled)
         return tuple(sorted(found.values(), key=lambda member: member.name))
 
     @property
     def members_to_be(self) -> tuple[DbMember, ...]:
-        """The membership with every change that the log holds, committed or not."""
+        """The membership with every change that the log holds, committed or not, as far as etcd would apply it."""
         if self.log is None:
             return self.members
         return replace(self, log=replace(self.log, commit=max(self.log.commit, self.log.last_index))).members
@@ -230,21 +220,3 @@ def judge(segments: Sequence[tuple[str, Content]], db: Db | DataError | None) ->
 def unreadable(reason: str, *, unread: bool = False) -> DataDir:
     """Data that is there and could not be read; `unread`: nothing of it has come."""
     return DataDir(None, None, reason, unread=unread)
-
-
-def _apply(members: dict[int, DbMember], change: ConfChange) -> None:
-    """What etcd does to its member list when it applies this change (membership/cluster.go).
-
-    The database may be ahead: a learner that it knows may have been promoted since it was added.
-    """
-    known = members.get(change.node_id)
-    if change.kind == "remove":
-        members.pop(change.node_id, None)
-    elif known is None:
-        if change.kind in ("add", "add-learner"):
-            learner = change.kind == "add-learner"
-            members[change.node_id] = DbMember(change.node_id, change.name, change.peer_urls, (), learner)
-    elif change.kind in ("add", "promote"):
-        members[change.node_id] = replace(known, is_learner=False)
-    elif change.kind == "update":
-        members[change.node_id] = replace(known, peer_urls=change.peer_urls)

@@ -128,6 +128,14 @@ def test_restartable_names_what_is_to_be_started_the_easiest_first() -> None:
     assert last.startswith("then run the same command again")
 
 
+@pytest.mark.parametrize("index", [95, 99, 100], ids=["in the database", "its last entry", "above it"])
+def test_restartable_although_an_addition_was_rejected(index: int) -> None:
+    """`member add` with a URL that a member has is committed, and rejected when it is applied: it adds no voter."""
+    rejected = (ConfChange(index, "add", 0xF4, "", (peer(1),)),)
+    one, two = (stopped(n, data(n, commit=100, changes=rejected)) for n in (0, 1))
+    assert diagnose(inventory(), survey(one, two, emptied(2))).verdict is Verdict.RESTARTABLE
+
+
 def test_restartable_names_the_members_that_run_where_they_should_be_enough() -> None:
     found = diagnose(inventory(), survey(deaf(0), deaf(1), stopped(2)))
     assert [line.partition(" (")[0] for line in found.advice[:3]] == [

@@ -334,15 +334,16 @@ def test_a_way_back_that_was_taken_is_not_taken_again() -> None:
     assert found.verdict is Verdict.RESTARTABLE
 
 
-PROMOTED = ConfChange(120, "add", node(2), "", (peer(2),))
-"""Above the commit index that `two_voters` has on its disk."""
+ADDED = ConfChange(120, "add", node(2), "", (peer(2),))
+PROMOTED = ConfChange(120, "promote", node(2), "", ())
+"""Both are above the commit index that `two_voters` has on its disk."""
 
 
 @pytest.mark.parametrize(
     "survivors",
     [
         data(0, members(0, 1, 2), last=(4, 120), commit=118),
-        data(0, members(0, 1), last=(4, 120), commit=118, changes=(PROMOTED,)),
+        data(0, members(0, 1), last=(4, 120), commit=118, changes=(ADDED,)),
         data(0, members(0, 1, 2, learners=[2]), last=(4, 120), commit=118, changes=(PROMOTED,)),
     ],
     ids=["committed", "added, not committed here", "promoted, not committed here"],

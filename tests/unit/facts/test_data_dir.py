@@ -82,8 +82,9 @@ def changed(*changes: ConfChange, db: Db = DB) -> dict[int, DbMember]:
 
 def test_changes_that_are_committed_count() -> None:
     three = ConfChange(11, "add-learner", 3, "", ("http://three:2380",))
-    assert changed(three)[3] == DbMember(3, "", ("http://three:2380",), (), True)
-    assert 3 not in changed(replace(three, index=21))
+    alone = replace(DB, members=(ONE,))
+    assert changed(three, db=alone)[3] == DbMember(3, "", ("http://three:2380",), (), True)
+    assert 3 not in changed(replace(three, index=21), db=alone)
     assert changed(ConfChange(12, "promote", 2, "", ()))[2] == replace(TWO, is_learner=False)
     assert changed(ConfChange(12, "update", 1, "", ("http://new:2380",)))[1].peer_urls == ("http://new:2380",)
     assert set(changed(ConfChange(12, "remove", 2, "", ()))) == {1}
