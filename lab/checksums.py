@@ -5,11 +5,14 @@ unit files and of units made at run time, of what Requorum forces with; the name
 and start time of sshd.
 
 Left out: the line of the last run's lock, which a reboot takes away and which stops nobody once that run has ended. And,
-because it changes by itself: the content of the data directory while etcd runs (outside of its unit, too) or
-is being restarted (its log grows with every election), and the process of an etcd that is not `active`, since systemd
-restarts it. While etcd is active, its process and the revision of its store stand for it. A member that systemd starts
-again and again is given 20 seconds to end that. Units of containers, and the process of an etcd in one that is not
-healthy: the node service and docker's unit start it again.
+because it changes by itself: what is in `member/` of the data directory while an etcd lives on the host (in its unit,
+or outside of it) or is being restarted (its log grows with every election), and the process number of an etcd whose unit is
+not `active`. What stands for them: the process of an active etcd, and the revision of its store; of one that has data
+and listens, and waits for a quorum before it becomes active (deaf), the invocation of its unit, and how often systemd has
+restarted it: every 90 seconds it does so by itself, and counts it; a stop and a start by anybody else is not counted, and
+so is seen. Nothing stands for the process of a member without data that fails and is started again; it is given 20 seconds to
+come to an end of that. Units of containers, and the process of an etcd in one that is not healthy: the node service and
+docker's unit start it again.
 """
 
 from __future__ import annotations
@@ -39,6 +42,8 @@ PLACES = (
     "/run/requorum-force",
 )
 
+DEAF = "etcd that waits for a quorum"
+
 # An emptied member fails some five times within two seconds of its boot, until systemd gives up: let that end.
 _LOOK_AT_SERVICE = r"""
 for _ in {{1..100}}; do
@@ -46,7 +51,8 @@ for _ in {{1..100}}; do
     case $active/$sub/$job in
         active/*|failed/*|inactive/dead/) break ;;
         # An emptied one listens as well before it fails, but has no write-ahead log.
-        activating/start/*) compgen -G {data}/member/wal/*.wal && [ -n "$(ss -Hltn 'sport = :2379')" ] && break ;;
+        activating/start/*)
+            compgen -G {data}/member/wal/*.wal && [ -n "$(ss -Hltn 'sport = :2379')" ] && deaf=yes && break ;;
     esac
     sleep 0.2
 done > /dev/null
@@ -71,6 +77,7 @@ printf 'boot\t%s\n' "$(cat /proc/sys/kernel/random/boot_id)"
 printf 'etcd enabled\t%s\n' "$(systemctl is-enabled etcd)"
 start 'process sshd' "$(systemctl show --property=MainPID --value ssh)"
 [ "$active" != active ] || start 'process etcd' "$({pid})"
+[ -z "${{deaf-}}" ] || printf '{waits}\t%s\n' "$(systemctl show --property=InvocationID,NRestarts etcd | sort | xargs)"
 """
 
 
@@ -83,7 +90,8 @@ def of_host(lab: Lab, host: Host) -> dict[str, str]:
         look, pid = _LOOK_AT_SERVICE.format(data=data), "systemctl show --property=MainPID --value etcd"
     else:
         look, pid = f"read -r active _ < <({lab.runtime.state})", "pidof etcd"
-    printed = lab.run(host, _SCRIPT.format(look=look, pid=pid, places=shlex.join(PLACES), data=data)).stdout
+    script = _SCRIPT.format(look=look, pid=pid, places=shlex.join(PLACES), data=data, waits=DEAF)
+    printed = lab.run(host, script).stdout
     result = {"power": "on"}
     for line in printed.splitlines():
         name, _, value = line.partition("\t")
@@ -113,6 +121,12 @@ def changes(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]])
     for host in sorted(before.keys() | after.keys()):
         old, new = before.get(host, {}), after.get(host, {})
         for name in sorted(old.keys() | new.keys()):
-            if old.get(name) != new.get(name):
+            if old.get(name) != new.get(name) and not (name == DEAF and _by_systemd(old.get(name), new.get(name))):
                 found.append(f"{host}: {name}: {old.get(name, 'absent')} → {new.get(name, 'absent')}")
     return found
+
+
+def _by_systemd(old: str | None, new: str | None) -> bool:
+    """Whether it is systemd that has restarted a deaf etcd, whose time to start was up: that is counted, and nothing else."""
+    counts = [int(one.rpartition("NRestarts=")[2]) for one in (old, new) if one is not None]
+    return len(counts) == 2 and counts[0] < counts[1]

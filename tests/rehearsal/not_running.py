@@ -21,6 +21,11 @@ def _foreign(lab: Lab) -> None:
     lab.run("etcd-1", f"chown -R root:root {lab.record.spec.data_dir}/member; systemctl start etcd || true")
 
 
+def _closed(lab: Lab) -> None:
+    stop(lab, ["etcd-1"])
+    lab.run("etcd-1", f"chmod 0000 {lab.record.spec.data_dir}; systemctl start etcd || true")
+
+
 def _full_disk(lab: Lab) -> None:
     stop(lab, ["etcd-1"])
     data = lab.record.spec.data_dir
@@ -81,6 +86,7 @@ HOST = "etcd-1.example.com"
 CAUSES: dict[str, tuple[Callable[[Lab], None], list[str]]] = {
     "disabled": (_disabled, [f"{HOST}: systemctl start etcd"]),
     "foreign-data": (_foreign, [f"{HOST}: /var/lib/etcd/member is not etcd's to read and write"]),
+    "closed-data": (_closed, [f"{HOST}: /var/lib/etcd is not etcd's to read and write"]),
     "full-disk": (_full_disk, [f"{HOST}: the file system of /var/lib/etcd has 0 bytes free: make room"]),
     "expired-server-certificate": (_expired_server, [f"{HOST}: /etc/etcd/server.crt is valid from"]),
     "expired-peer-certificate": (_expired_peer, [f"{HOST}: /etc/etcd/peer.crt is valid from"]),

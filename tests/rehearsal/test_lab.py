@@ -112,6 +112,10 @@ def test_a_restarted_survivor_listens_and_answers_nothing(lab3: Lab) -> None:
     assert lab3.run(host, "systemctl show --property=SubState --value etcd").stdout.strip() == "start"
     status = lab3.etcdctl(host, "--command-timeout=2s endpoint status", check=False)
     assert status.returncode != 0
+    before = lab3.checksums()
+    assert checksums.changes(before, lab3.checksums()) == []
+    lab3.run(host, "systemctl restart --no-block etcd")
+    assert [checksums.DEAF in line for line in checksums.changes(before, lab3.checksums())] == [True]
 
 
 @pytest.mark.parametrize(("how", "state_of_unit"), [("stopped", "enabled"), ("masked", "masked")])
