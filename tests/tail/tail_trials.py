@@ -16,12 +16,10 @@ from tail_host import REFUSED, Outcome, kept
 from tail_images import KINDS, image
 from tail_load import Load
 from tail_logs import logs
+from tail_oracle import keys_in_log
 
-from requorum.facts.bolt import keys_at, read_image
 from requorum.facts.keyspace import Key
 from requorum.facts.prediction import read_answer
-from requorum.facts.requests import Put, read_request
-from requorum.facts.wal import read_entries
 
 POWER_LOSS = ("as killed", "cut after the last synced entry")
 """What is left of a log whose records were all synced when etcd says so."""
@@ -105,7 +103,10 @@ class Loss:
 
 
 def lose(etcd: Etcd, seed: str, folder: Path, *, join: bool) -> Loss:
-    """Eight clients write to three members, all lose power, one comes back: forced as it is, and with its tail kept."""
+    """Eight clients write to three members, all lose power, one comes back: forced as it is, and with its tail kept.
+
+    What its log holds is read by the oracle, and not by Requorum.
+    """
     chance = random.Random(seed)
     with Cluster.of(etcd, folder / "cluster", 3) as cluster:
         with Load(cluster, seed, 8, plain=True) as writing:
@@ -114,7 +115,7 @@ def lose(etcd: Etcd, seed: str, folder: Path, *, join: bool) -> Loss:
         survivor, kind = chance.choice(cluster.members), chance.choice(POWER_LOSS)
         stock = image(survivor.data, folder / "stock", kind, chance)
         ours = Path(shutil.copytree(stock, folder / "ours"))
-        promised = writing.acknowledged & logged(ours)
+        promised = writing.acknowledged & keys_in_log(ours / "member/wal")
         outcome = kept(etcd, ours)
         wrong = outcome.refused or outcome.unlike
         with forced(etcd, stock, survivor) as member:
@@ -172,18 +173,6 @@ def _starts(etcd: Etcd, data: Path) -> bool:
             return True
     except Ended:
         return False
-
-
-def logged(data: Path) -> set[str]:
-    """The keys that a member's valid log writes, or its database holds."""
-    database = (data / "member/snap/db").read_bytes()
-    found = set(keys_at(database, read_image(database).revision))
-    _, entries = read_entries([(path.name, path.read_bytes()) for path in (data / "member/wal").glob("*.wal")], 0)
-    for entry in entries:
-        request = None if entry.type else read_request(entry.data)
-        if isinstance(request, Put):
-            found.add(request.key)
-    return _names(found)
 
 
 def _names(keys: Iterable[bytes]) -> set[str]:
