@@ -13,6 +13,7 @@ import platform
 import statistics
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -61,23 +62,24 @@ def name_of(point: Point, how: str) -> str:
 
 
 @contextmanager
-def recorded(lab: Lab, point: Point, how: str) -> Iterator[None]:
-    """Write down what becomes of a round; nothing of one that was interrupted."""
-    began = time.monotonic()
+def recorded(lab: Lab, point: Point, how: str) -> Iterator[list[str]]:
+    """Write down what becomes of a round, and when its fault came, as it is put into the list; nothing of one interrupted."""
+    began, came = time.monotonic(), list[str]()
     try:
-        yield
+        yield came
     except Exception as error:
-        _record(lab, point, how, time.monotonic() - began, str(error) or repr(error))
+        _record(lab, point, how, time.monotonic() - began, str(error) or repr(error), "".join(came))
         raise
-    _record(lab, point, how, time.monotonic() - began, "")
+    _record(lab, point, how, time.monotonic() - began, "", "".join(came))
 
 
-def _record(lab: Lab, point: Point, how: str, seconds: float, said: str) -> None:
+def _record(lab: Lab, point: Point, how: str, seconds: float, said: str, came: str) -> None:
     if not FILE:
         return
     step, column = point.step.partition("[")[0], "read" if point.kind == "read" else how
     why = said.partition("\n")[0]
     result = {"round": name_of(point, how), "step": step, "how": column, "why": why, "seconds": round(seconds, 1)}
+    result["came"] = came
     at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     line = json.dumps(
         {**result, "at": at, "code": code(), "commit": commit(), "versions": _versions(lab), "said": said}
@@ -136,6 +138,7 @@ def write_table(planned: Iterable[tuple[Point, str]]) -> None:
         f"|---|{'---|' * len(COLUMNS)}---|",
         *_rows(done),
         "",
+        *_came(done),
         *(f"- failed: `{one['round']}`: {one['why']}" for one in failed),
         *([""] if failed else []),
         *_MEANING,
@@ -145,15 +148,17 @@ def write_table(planned: Iterable[tuple[Point, str]]) -> None:
 
 _MEANING = """\
 A round: two of three hosts lose power and their data, and boot; the survivor loses power too. The runbook is sabotaged at
-one command, and typed again. It passes where the end is that of an undisturbed run: the same survivor, every member
-healthy with the same data, every acknowledged write there, nothing of Requorum left on a host.
+one command, which it must reach, and typed again. It passes where the end is that of an undisturbed run: the host that has
+the data survives, every member is healthy with the same data, every acknowledged write is there, and nothing of Requorum
+is left on a host.
 
 - **read**: `kill -9` of the run before the first read of the step on a host. All other columns are at a change.
 - **before**, **after**: `kill -9` when the intent is on disk and nothing is sent; when the change is made, and that is
   not yet written down.
 - **elsewhere**: as *after*, and it is typed again on another operator's machine, without the journal.
-- **cut**: the connection is cut in the middle of the change. **reboot**: the host loses power and boots.
-  **etcd-killed**: etcd on the host is killed (`kill -9`).
+- **cut**, **reboot**, **etcd-killed**: as soon as the script of the change runs on its host, the connection is cut and
+  the answer is not read; the host loses power and boots; every etcd on it is killed (`kill -9`), where there is one. A
+  change may be over sooner than the fault can come: when it came is counted above.
 - **disk-full**: not a block is left on the host's disk, from right before the change until the run has ended; then there
   is room again. Whatever stopped the run must have said which disk is full, what was changed, and what to do.
 - **reports-full**: the same on the disk that the run's own folder is on; at the first change of each step on a host, and
@@ -169,6 +174,15 @@ def _rows(done: list[Result]) -> Iterator[str]:
         cells = [_cell([one for one in made if one["how"] == column]) for column in COLUMNS]
         seconds = f"{statistics.median(one['seconds'] for one in made):.0f}"
         yield f"| {' | '.join([step.removeprefix('test_').replace('_', ' '), *cells, seconds])} |"
+
+
+def _came(done: list[Result]) -> Iterator[str]:
+    """When the faults came, and what they found."""
+    for how in FAULTS:
+        counted = Counter(one["came"] for one in done if one["how"] == how and one["came"])
+        if counted:
+            yield f"- {how}: {', '.join(f'{count} {came}' for came, count in counted.most_common())}."
+    yield ""
 
 
 def _cell(made: list[Result]) -> str:

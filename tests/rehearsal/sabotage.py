@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -38,7 +39,9 @@ KILLS = ("before", "after", "elsewhere")
 """kill -9 of the run: a change's intent is on disk and nothing sent; it is made and its outcome not written down; the
 same, and it is another operator's machine, without the journal, that carries on."""
 FAULTS = ("cut", "reboot", "etcd-killed")
-"""In the middle of a change: its connection is cut; its host loses power and boots; its host's etcd is killed."""
+"""As soon as the script of a change runs on its host: the connection is cut before the answer is read; the host loses
+power and boots; every etcd on it is killed, where there is one. A short change may have ended by then: `one_round` says
+which it was."""
 FULL = ("disk-full", "reports-full")
 """Right before a change no block is left on the disk of its host, or on that of the run's own folder."""
 DISK_MIB = 1024
@@ -123,22 +126,32 @@ def sabotaged(
     )
 
 
-def one_round(lab: Lab, point: Point, how: str, folder: Path) -> None:
-    """Break, sabotage at the point, type the command again, and hold the end against an undisturbed one."""
+def one_round(lab: Lab, point: Point, how: str, folder: Path) -> str:
+    """Break, sabotage at the point, type the command again, and hold the end against an undisturbed one.
+
+    Returns when the fault came, and what there was; empty for what is not one of FAULTS.
+    """
     writes = lost(lab)
     reports = _small_disk(lab) if how == "reports-full" else None
     with _meeting(lab, point, how, folder):
         kind = {"elsewhere": "after"}.get(how, how if how in (*KILLS, "cut") else "meet")
         first = sabotaged(lab, {"point": str(point), "how": kind, "meet": str(folder)}, reports=reports)
     assert "Traceback" not in first.stdout, first.stdout
+    assert (folder / "reached").exists(), f"the point was not reached:\n{first.stdout}"
     if how in KILLS:
-        assert first.returncode == -9, f"the point was not reached:\n{first.stdout}"
+        assert first.returncode == -9, f"the run was not killed:\n{first.stdout}"
+    came = ""
+    if how in FAULTS:
+        noted = folder / how
+        assert noted.exists(), f"the script of the change did not begin:\n{first.stdout}"
+        came = noted.read_text(encoding="utf-8")
     if how in FULL:
         _assert_told_of_full_disk(lab, first, point.host if how == "disk-full" else "the machine that runs this")
     again = run(lab, reports=folder / "elsewhere" if how == "elsewhere" else reports)
     _assert_ended(first, again)
     assert_whole(lab, writes)
     assert left_behind(lab) == []
+    return came
 
 
 def _assert_ended(first: subprocess.CompletedProcess[str], again: Done) -> None:
@@ -166,16 +179,13 @@ def _meeting(lab: Lab, point: Point, how: str, folder: Path) -> Iterator[None]:
 
     def meet() -> None:
         wait.until((folder / "reached").exists, f"the run comes to {point}", within=120, every=0.02)
-        if how == "etcd-killed":
-            lab.run(point.host, "pkill -9 -x etcd; true")
-        elif how == "disk-full":
+        if how == "disk-full":
             lab.fill_disk(point.host)
         elif own is not None:
             disks.fill(own)
         (folder / "go").touch()
-        if how == "reboot":
-            lab.power_off(point.host)
-            lab.boot(point.host)
+        if how in FAULTS:
+            _strike(lab, point, how, folder)
 
     if how not in ("reboot", "etcd-killed", *FULL):
         yield
@@ -190,6 +200,34 @@ def _meeting(lab: Lab, point: Point, how: str, folder: Path) -> Iterator[None]:
             lab.make_room(point.host)
         elif own is not None:
             disks.make_room(own)
+
+
+def _strike(lab: Lab, point: Point, how: str, folder: Path) -> None:
+    """Once the script of the change runs: take the host's power, or kill its etcd; and write down when that came.
+
+    An etcd that the change itself starts is killed as soon as it is seen.
+    """
+    wait.until((folder / "begun").exists, f"the script of {point} runs", within=60, every=0.001)
+    ended, struck, began = folder / "ended", False, time.time()
+    while not struck:
+        last, began = ended.exists(), time.time()
+        if how == "reboot":
+            lab.power_off(point.host)
+        struck = how == "reboot" or lab.run(point.host, "pkill -9 -x etcd", check=False).returncode == 0
+        if last:
+            break
+    came = _when(ended, began, time.time()) if struck else "no etcd was there"
+    (folder / how).write_text(came, encoding="utf-8")
+    if how == "reboot":
+        lab.boot(point.host)
+
+
+def _when(ended: Path, began: float, struck: float) -> str:
+    """When a fault came, by the time at which the change's answer was here: a fault can itself end a change."""
+    at = ended.stat().st_mtime if ended.exists() else struck
+    if at < began:
+        return "right after the change"
+    return "while the change ran" if at >= struck else "as the change ended"
 
 
 def _small_disk(lab: Lab) -> Path:

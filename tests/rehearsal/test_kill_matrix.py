@@ -59,5 +59,5 @@ def test_the_same_command_ends_as_an_undisturbed_run(
     labs: Callable[..., Lab], tmp_path: Path, point: Point, how: str
 ) -> None:
     lab = labs(whole=False, disk_mib=DISK_MIB if how in FULL else 0)
-    with matrix_results.recorded(lab, point, how):
-        one_round(lab, point, how, tmp_path)
+    with matrix_results.recorded(lab, point, how) as came:
+        came.append(one_round(lab, point, how, tmp_path))
