@@ -25,6 +25,9 @@ LOST = ["etcd-1", "etcd-2"]
 """The hosts that a hazard of three members takes away; etcd-0 is left."""
 
 
+LATER = 100
+"""So many keys were written after etcd-4 had been stopped."""
+
 CHANGED_NOTHING = "nothing was changed"
 
 
@@ -131,6 +134,25 @@ def found_a_cluster(lab: Lab, hosts: Sequence[str | Host]) -> None:
     empty(lab, hosts)
     start(lab, hosts)
     lab.wait_healthy([lab.host(one) for one in hosts])
+
+
+def stale_runs(lab: Lab) -> list[Write]:
+    """Of five members etcd-0 holds the most and is stopped, etcd-4 is behind and runs; the others are emptied.
+
+    Returns every write, the LATER ones last.
+    """
+
+    def make() -> list[Write]:
+        writes = written(lab)
+        stop(lab, ["etcd-4"])
+        writes += written(lab, LATER, [f"etcd-{n}" for n in range(4)])
+        stop(lab, ["etcd-0"])
+        empty(lab, ["etcd-1", "etcd-2", "etcd-3"])
+        start(lab, ["etcd-4"])
+        lab.wait_peers_listen([lab.host("etcd-4")])
+        return writes
+
+    return state(lab, "hazard-stale-runs", make)
 
 
 def write_conf(lab: Lab, host: str | Host, variable: str, value: str) -> None:

@@ -162,7 +162,10 @@ is left on a host.
 - **disk-full**: not a block is left on the host's disk, from right before the change until the run has ended; then there
   is room again. Whatever stopped the run must have said which disk is full, what was changed, and what to do.
 - **reports-full**: the same on the disk that the run's own folder is on; at the first change of each step on a host, and
-  at whatever is fetched.""".splitlines()
+  at whatever is fetched.
+
+Here one host has data, so no other can survive. Twelve rounds where two have, and the one that lags behind runs:
+`tests/rehearsal/test_kill_matrix_of_five.py`.""".splitlines()
 
 
 def _rows(done: list[Result]) -> Iterator[str]:

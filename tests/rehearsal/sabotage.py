@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -126,12 +126,13 @@ def sabotaged(
     )
 
 
-def one_round(lab: Lab, point: Point, how: str, folder: Path) -> str:
+def one_round(lab: Lab, point: Point, how: str, folder: Path, broken_by: Callable[[Lab], list[Write]] = lost) -> str:
     """Break, sabotage at the point, type the command again, and hold the end against an undisturbed one.
 
+    `broken_by` leaves etcd-0 as the one that is to survive, and returns the writes that it holds.
     Returns when the fault came, and what there was; empty for what is not one of FAULTS.
     """
-    writes = lost(lab)
+    writes = broken_by(lab)
     reports = _small_disk(lab) if how == "reports-full" else None
     with _meeting(lab, point, how, folder):
         kind = {"elsewhere": "after"}.get(how, how if how in (*KILLS, "cut") else "meet")
@@ -147,7 +148,7 @@ def one_round(lab: Lab, point: Point, how: str, folder: Path) -> str:
         came = noted.read_text(encoding="utf-8")
     if how in FULL:
         _assert_told_of_full_disk(lab, first, point.host if how == "disk-full" else "the machine that runs this")
-    again = run(lab, reports=folder / "elsewhere" if how == "elsewhere" else reports)
+    again = run(lab, reports=folder / "elsewhere" if how == "elsewhere" else reports, timeout=300)
     _assert_ended(first, again)
     assert_whole(lab, writes)
     assert left_behind(lab) == []

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hazards import (
+    LATER,
     LOST,
     assert_never_forced,
     edited,
@@ -18,42 +19,20 @@ from hazards import (
     recovers,
     refused,
     remove_member,
+    stale_runs,
     start,
     stop,
     whole,
     write_conf,
 )
-from runbook_runs import assert_told, assert_whole, broken, declared_lost, left_behind, run, state, written
+from runbook_runs import assert_told, assert_whole, broken, declared_lost, left_behind, run, written
 
 from lab import Lab, wait, writer
-from lab.writer import Write
 from requorum.facts.protobuf import parse
 from requorum.facts.wal import ENTRY
 
 Labs = Callable[..., Lab]
 full = pytest.mark.full
-
-LATER = 100
-"""So many keys were written after etcd-4 had been stopped."""
-
-
-def _stale_runs(lab: Lab) -> list[Write]:
-    """Of five members etcd-0 holds the most and is stopped, etcd-4 is behind and runs; the others are emptied.
-
-    Returns every write, the LATER ones last.
-    """
-
-    def make() -> list[Write]:
-        writes = written(lab)
-        stop(lab, ["etcd-4"])
-        writes += written(lab, LATER, [f"etcd-{n}" for n in range(4)])
-        stop(lab, ["etcd-0"])
-        empty(lab, ["etcd-1", "etcd-2", "etcd-3"])
-        start(lab, ["etcd-4"])
-        lab.wait_peers_listen([lab.host("etcd-4")])
-        return writes
-
-    return state(lab, "hazard-stale-runs", make)
 
 
 def _named(lab: Lab, to: Path, survivor: str, more: str = "") -> Path:
@@ -63,7 +42,7 @@ def _named(lab: Lab, to: Path, survivor: str, more: str = "") -> Path:
 @full
 def test_the_freshest_is_stopped_and_a_stale_one_runs(labs: Labs) -> None:
     lab5 = labs(members=5)
-    writes = _stale_runs(lab5)
+    writes = stale_runs(lab5)
     says = [
         "candidate etcd-4.example.com",
         "candidate etcd-0.example.com",
@@ -75,7 +54,7 @@ def test_the_freshest_is_stopped_and_a_stale_one_runs(labs: Labs) -> None:
 @full
 def test_the_inventory_names_a_stale_one(labs: Labs, tmp_path: Path) -> None:
     lab5 = labs(members=5)
-    _stale_runs(lab5)
+    stale_runs(lab5)
     says = [f"it lacks {LATER} revisions", "etcd-0.example.com holds more", "accept_loss: true", "survivor: auto"]
     done = refused(lab5, "unproven", says, inventory=_named(lab5, tmp_path / "i.yaml", "etcd-4"))
     entries = re.search(r"and (\d+) log entries of etcd-0\.example\.com", done.output)
@@ -87,7 +66,7 @@ def test_the_inventory_names_a_stale_one(labs: Labs, tmp_path: Path) -> None:
 def test_the_loss_with_a_stale_one_is_accepted(labs: Labs, tmp_path: Path) -> None:
     """The word is in the inventory: the recovery goes on, and loses what it said, no more."""
     lab5 = labs(members=5)
-    writes = _stale_runs(lab5)[:-LATER]
+    writes = stale_runs(lab5)[:-LATER]
     done = run(lab5, inventory=_named(lab5, tmp_path / "i.yaml", "etcd-4", "  accept_loss: true\n"))
     says = [f"it lacks {LATER} revisions", "accept", "5 of 5 members"]
     assert_told(done, exit=0, outcome="recovered", verdict="lost", says=says)
