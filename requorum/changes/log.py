@@ -121,6 +121,7 @@ stat -c '%i %y' "$new" > {aside}/{COMMITTED} && sync {aside}/{COMMITTED} {aside}
 class ProveOnCopy(Change):
     """Start a scratch etcd on a copy of the data with the record, and ask it for every key.
 
+    It is the etcd that will be forced, of the `version` that the survey has found: versions die of different things.
     Without a prediction (in a plan) it only shows itself.
     """
 
@@ -128,6 +129,7 @@ class ProveOnCopy(Change):
     wal_dir: str
     append: Append
     scratch: str
+    version: str
     prediction: Prediction | None
 
     def shown(self) -> str:
@@ -144,10 +146,11 @@ class ProveOnCopy(Change):
         data, wal = quote(self.data_dir), quote(self.wal_dir)
         return f"""set -o pipefail
 {self.append.guard(self.wal_dir)}
+{scratch.SAME}
 {scratch.STOP}
 {scratch.INSIDE}
 {_ASK}
-{scratch.prepare(quote(self.scratch), data)}
+{scratch.prepare(quote(self.scratch), data, self.version)}
 {scratch.copy(f"{data}/member/snap", wal)}
 {self.append.to(f'"$scratch/data/member/wal/{self.append.segment}"')} || return 1
 {scratch.answer()}

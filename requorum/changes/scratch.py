@@ -8,6 +8,9 @@ run left is found by that folder.
 
 from __future__ import annotations
 
+from requorum.changes.change import quote
+from requorum.facts.runtime import ETCD, FIND
+
 SECONDS = 60
 """How long a scratch etcd may live."""
 
@@ -37,6 +40,25 @@ clean() {
   cd / && stop && rm -rf --one-file-system -- "$scratch"
 }
 """
+
+SAME = (
+    FIND
+    + ETCD
+    + """
+same_etcd() {  # the path of the etcd that the start path runs, whose version the survey found to be `$1`
+  local path found
+  # Where the image's cannot be had, the host's own does as well if it is of that version.
+  path=$(etcd_binary) || path=$(type -P etcd)
+  [ -z "$path" ] || found=$(etcd_version "$path")
+  [ -z "$found" ] || [ "$found" != "$1" ] || { echo "$path"; return; }
+  found=${path:-none}${path:+, version ${found:-unknown}}
+  echo "expected etcd $1 to try the copy with, as the survey found it to be started here; found $found: another one proves" \
+    "nothing. Run the same command again: it surveys anew, and keeps etcd of an image where docker runs" >&2
+  return 1
+}
+"""
+)
+"""Shell: `same_etcd VERSION`; after `TOOL`."""
 
 INSIDE = f"""
 inside() {{  # in the network namespace
@@ -77,15 +99,16 @@ what the function `ask` prints to `answer`. It lives `limit` seconds at most."""
 ENDPOINT = "http://127.0.0.1:2379"
 
 
-def prepare(scratch: str, owner: str) -> str:
-    """Shell: the folder, empty, and what has it removed; `etcd` and `etcdctl` are set, by the function `tool`.
+def prepare(scratch: str, owner: str, version: str) -> str:
+    """Shell: the folder, empty, and what has it removed; `etcd` and `etcdctl` are set, by `SAME` and the function `tool`.
 
-    `scratch`, `owner`: words; the data is run as who owns `owner`.
+    `scratch`, `owner`: words; the data is run as who owns `owner`. `version`: of the etcd that is to be started with it.
     """
     return f"""export scratch={scratch} limit={SECONDS}
 clean || return 1  # of what a killed run may have left
 uid=$(stat -c %u {owner}) && gid=$(stat -c %g {owner}) || return 1
-etcd=$(tool etcd) && etcdctl=$(tool etcdctl) || {{ echo "expected etcd and etcdctl on this host; found neither" >&2; return 1; }}
+etcd=$(same_etcd {quote(version)}) || return 1
+etcdctl=$(tool etcdctl) || {{ echo "expected etcdctl on this host; found none" >&2; return 1; }}
 export uid gid etcd etcdctl
 trap clean EXIT
 trap 'exit 1' HUP INT TERM

@@ -9,28 +9,30 @@ from requorum.facts.host import HostFacts
 from requorum.facts.runtime import FOLDERS, TOOL, TOOLS
 
 _NAMES = ("etcd", "etcdctl")
+_OF = f"{TOOLS}/image"
+"""Out of which image they are."""
+_NONE = f"{TOOLS}/none"
+"""The image's could not be had by the process whose number this holds, and the host's own do instead."""
 
 
 @dataclass(frozen=True)
 class KeepTools(Change):
-    """Have etcd and etcdctl on a host that has them only in an image: from the living container, else by docker.
+    """Have etcd and etcdctl of an image on its host: from the living container, else by docker.
 
-    A stopped member's copy is read with them, and what its log holds is tried on a copy. Nothing where the host has both.
+    A stopped member's copy is read with them, and what its log holds is tried on a copy. Those that the host has itself,
+    for its etcdctl, may be of another version; they do where the image's cannot be had, and the trial asks for the version.
     """
 
     image: str
 
     def shown(self) -> str:
         image = quote(self.image) if self.image else "the image"
-        return f"copy etcd and etcdctl out of {image} to {TOOLS}, where the host has none"
+        return f"copy etcd and etcdctl out of {image} to {TOOLS}; the host's own do only where those cannot be had"
 
     def test(self) -> str:
-        return "\n".join(
-            [
-                f'there() {{ type -P "$1" > /dev/null || [ -x {TOOLS}/"$1" ]; }}',
-                " && ".join(f"there {name}" for name in _NAMES),
-            ]
-        )
+        kept = " && ".join(f"[ -x {TOOLS}/{name} ]" for name in _NAMES)
+        return f"""{{ {kept} && [ "$(cat {_OF} 2>/dev/null)" = {quote(self.image)} ]; }} ||
+  [ "$(cat {_NONE} 2>/dev/null)" = $$ ]  # a later run tries again"""
 
     def act(self) -> str:
         names = " ".join(_NAMES)
@@ -40,21 +42,27 @@ class KeepTools(Change):
   cp -L "$from" {TOOLS}/$name.part || exit 1
 done"""
         return f"""{TOOL}
-mkdir -p -m 0755 {TOOLS} || return 1
+mkdir -p -m 0755 {TOOLS} && rm -f {_OF} {_NONE} || return 1
 copied() {{  # from beside the living etcd
   local name from
   for name in {names}; do
-    from=$(tool $name) && [ -s "$from" ] && cp -L "$from" {TOOLS}/$name.part || return 1
+    from=$(beside_etcd $name apart) && [ -s "$from" ] && cp -L "$from" {TOOLS}/$name.part || return 1
   done
 }}
-copied || {run} -c {quote(inside)} >&2 || {{ rm -f {TOOLS}/*.part
-  echo "expected etcd and etcdctl on the host, beside a living etcd, or in the image "{quote(self.image)}"; found neither" >&2
-  return 1; }}
+instead() {{  # `$1`: why; the host's own
+  rm -rf {TOOLS}
+  type -P etcd > /dev/null && type -P etcdctl > /dev/null && mkdir -p -m 0755 {TOOLS} && echo $$ > {_NONE} && return
+  echo "$1" >&2; return 1
+}}
+copied || {run} -c {quote(inside)} >&2 || {{
+  instead "expected etcd and etcdctl beside a living etcd, in the image "{quote(self.image)}", or on the host; found neither"
+  return; }}
 for name in {names}; do
   chmod 0755 {TOOLS}/$name.part && sync {TOOLS}/$name.part && mv -fT {TOOLS}/$name.part {TOOLS}/$name || return 1
 done
 said=$({TOOLS}/etcd --version 2>&1 && ETCDCTL_API=3 {TOOLS}/etcdctl version 2>&1) || {{
-  echo "etcd and etcdctl of the image do not run on this host: $said" >&2; rm -rf {TOOLS}; return 1; }}"""
+  instead "etcd and etcdctl of the image do not run on this host: $said"; return; }}
+echo {quote(self.image)} > {_OF}.part && sync {_OF}.part && mv -fT {_OF}.part {_OF}"""
 
     @property
     def seconds(self) -> float:

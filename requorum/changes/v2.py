@@ -51,7 +51,8 @@ class BackUpV2(Change):
     """Have etcdctl back up a v2 store (where this etcdctl can), and read every key of each copy that there is.
 
     `source` is the data directory of a member that runs (`running`), or else a copy of one. A running member is asked for
-    its keys, too (`serves`). The folder gets its name and its checksums only when it is whole. Nothing is compared here.
+    its keys, too (`serves`). The scratch etcd is the member's own, of this `version`.
+    The folder gets its name and its checksums only when it is whole. Nothing is compared here.
 
     What `etcdctl backup` wrote goes again where it holds a Raft snapshot with which etcd does not start (etcd issue 9890).
     Up to 3.4 it takes the entries of the v3 API out of the log, and so many off the commit index, also for those above it:
@@ -63,6 +64,7 @@ class BackUpV2(Change):
     owner: str
     to: str
     scratch: str
+    version: str
     running: bool
     serves: bool
     by_etcdctl: bool
@@ -86,6 +88,7 @@ class BackUpV2(Change):
             "set -o pipefail",
             CTL2,
             READ2,
+            scratch.SAME,
             scratch.STOP,
             scratch.INSIDE,
             _ASK,
@@ -121,7 +124,7 @@ drop""")
 
     def _try(self, snap: str, wal: str, name: str) -> str:
         return f"""try() {{
-{scratch.prepare(quote(self.scratch), quote(self.owner))}
+{scratch.prepare(quote(self.scratch), quote(self.owner), self.version)}
 {scratch.copy(snap, wal)}
 {scratch.answer("--enable-v2")}
 cp "$scratch/answer" "$part/{name}"

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from requorum.facts.process import LIVES
-from requorum.facts.runtime import LOG, TOOL
+from requorum.facts.runtime import ETCD, LOG, TOOL
 from requorum.facts.shell import CONF, NEEDED
 
 CLIENT_PORT = 2379
@@ -28,18 +28,17 @@ def parse_ports(output: str) -> frozenset[int]:
 
 
 _VERSIONS = r"""
-binary=$(tool etcd)  # unless the unit starts another one
-while [ $kind = service ] && read -r path; do
-  [ -f "$path" ] && [ -x "$path" ] && { binary=$path; break; }
-done < <(printf %s "$shown" | grep '^ExecStart=' | grep -oE '/[^][ ;"]*/etcd\b')
-behind() { [[ $2 != *"$1"* ]] || { local rest=${2#*"$1"}; printf %s "${rest%%$'\n'*}"; }; }  # to the end of the line
-etcdctl=$(tool etcdctl)
-if [ -z "$etcdctl" ] && [ $kind != service ]; then  # no container runs at this moment: its log tells, and one image has both
-  etcd=$(etcd_log 20000 | sed -nE 's/.*("etcd-version":"|etcd Version: )([0-9.]+).*/\2/p' | tail -n 1)
-  client=$etcd
-else
-  etcd=$(behind 'etcd Version: ' "$("$binary" --version 2>/dev/null)")
-  client=$(behind 'etcdctl version: ' "$(ETCDCTL_API=3 "$etcdctl" version 2>/dev/null)")
+etcd= client= etcdctl=$(tool etcdctl)
+binary=$(etcd_binary "$shown") && etcd=$(etcd_version "$binary")
+if [ -z "$etcd" ] && of_image "$shown"; then  # no container runs at this moment: its log tells
+  etcd=$(etcd_log 20000 | sed -nE 's/.*("etcd-version":"|etcd Version: )([0-9][0-9A-Za-z.+~-]*).*/\2/p' | tail -n 1)
+  client=$etcd  # one image has both
+  [ -n "$etcd" ] || etcd=$(etcd_version "$(type -P etcd)")  # nothing else tells of it
+fi
+if [ -n "$etcdctl" ]; then
+  client=$(ETCDCTL_API=3 "$etcdctl" version 2>/dev/null)
+  [[ $client == *'etcdctl version: '* ]] || client=
+  client=${client#*'etcdctl version: '}; client=${client%%$'\n'*}
 fi
 printf '%s\n' "etcd=$etcd" "etcdctl=$client"
 """
@@ -56,6 +55,7 @@ def command(backup_directory: str, *, versions: bool = True) -> str:
         + NEEDED
         + LOG
         + TOOL
+        + ETCD
         + LIVES
         + (
             f"find_runtime\nbackup={shlex.quote(backup_directory)}\n"

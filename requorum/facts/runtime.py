@@ -30,6 +30,8 @@ FOLDERS = "usr/bin usr/local/bin bin"
 """Where an image has its programs."""
 
 _FOLDERS = "/etc /run /usr/lib /lib"
+SYSTEMD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
+"""As systemd gives it to a service that says nothing of its own (systemd.exec(5))."""
 
 FIND = f"""
 find_runtime() {{  # sets kind and unit; looks at files alone, and starts no process
@@ -48,20 +50,56 @@ find_runtime() {{  # sets kind and unit; looks at files alone, and starts no pro
 """Shell: `find_runtime` sets `kind`, and `unit`: the one that runs etcd, of a static pod the node service."""
 
 TOOL = f"""
-tool() {{  # the path of etcd or etcdctl: the host's, else what was kept of the image, else the one beside the living etcd
+beside_etcd() {{  # the path of a program beside a living etcd; with `$2`, only where that has a root of its own: of an image
   local comm name folder
-  type -P "$1" && return
-  [ ! -x {TOOLS}/"$1" ] || {{ echo {TOOLS}/"$1"; return; }}
   for comm in /proc/[0-9]*/comm; do
     {{ read -r name < "$comm"; }} 2>/dev/null && [ "$name" = etcd ] || continue
+    [ -z "$2" ] || ! [ "${{comm%comm}}root" -ef / ] || continue
     for folder in {FOLDERS}; do
       [ -x "${{comm%comm}}root/$folder/$1" ] && echo "${{comm%comm}}root/$folder/$1" && return
     done
   done
   return 1
 }}
+tool() {{  # the path of etcd or etcdctl: the host's, else what was kept of the image, else the one beside the living etcd
+  type -P "$1" && return
+  [ ! -x {TOOLS}/"$1" ] || {{ echo {TOOLS}/"$1"; return; }}
+  beside_etcd "$1"
+}}
 """
-"""Shell: `tool NAME` prints where a program of etcd is; without a container's help, whose exit codes prove nothing."""
+"""Shell: `tool NAME` prints where a program of etcd is; without a container's help, whose exit codes prove nothing.
+
+Any etcdctl will do. Which etcd is a member's is another question: `etcd_binary`.
+"""
+
+ETCD = f"""
+of_image() {{ [ $kind != service ] || [[ $1 =~ (docker|podman)' 'run' ' ]]; }}  # after find_runtime; $1: ExecStart, as shown
+etcd_binary() {{  # the path of the etcd that the start path runs, and of no other; `$1`: its unit's ExecStart, where it is known
+  local kind unit path shown=$1
+  find_runtime
+  [ $# -gt 0 ] || shown=$(systemctl show "$unit" -p ExecStart 2>/dev/null)
+  if of_image "$shown"; then  # the host may have another one, for its etcdctl
+    if [ -x {TOOLS}/etcd ]; then echo {TOOLS}/etcd; else beside_etcd etcd apart; fi
+    return
+  fi
+  while read -r path; do
+    [ -f "$path" ] && [ -x "$path" ] && echo "$path" && return
+  done < <(grep '^ExecStart=' <<< "$shown" | grep -oE '/[^][ ;"]*/etcd(-?v?[0-9][0-9.]*)?\\b')
+  # A shell in ExecStart looks for it where systemd says; where there is no unit, whatever is there is the best guess.
+  if [[ $shown == *'argv[]='* ]] && (PATH={SYSTEMD_PATH}; type -P etcd); then return; fi
+  tool etcd
+}}
+etcd_version() {{  # of this binary, as it says itself; nothing where it does not
+  local said
+  said=$("$1" --version 2>/dev/null)
+  [[ $said == *'etcd Version: '* ]] || return 0
+  said=${{said#*'etcd Version: '}}
+  printf %s "${{said%%$'\\n'*}}"
+}}
+"""
+"""Shell: `etcd_binary` prints which etcd the next start runs; exit 1 where that is in an image, and not at hand. After `FIND`
+and `TOOL`.
+"""
 
 LOG = (
     FIND

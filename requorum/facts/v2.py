@@ -29,7 +29,7 @@ ctl2() {  # etcdctl of the v2 API against this host's own member, and no other, 
     -u ETCDCTL_KEY_FILE ETCDCTL_API=2 "$etcdctl" "${words[@]}" "$@"
 }
 ctl2_within() {  # the same, for so many seconds at most; some of its commands know no timeout
-  timeout "$1" bash -c "$(declare -f conf_value own_access tool ctl2); ctl2 \"\${@:2}\"" ctl2 "$@"
+  timeout "$1" bash -c "$(declare -f conf_value own_access beside_etcd tool ctl2); ctl2 \"\${@:2}\"" ctl2 "$@"
 }
 """
 """`ctl2 ARGUMENTS…` runs etcdctl (v2 API), `ctl2_within SECONDS ARGUMENTS…` for a while; after `CTL`."""

@@ -136,6 +136,7 @@ def keep_v2(facts: HostFacts, place: BackupPlace, *, running: bool) -> list[Chan
         facts.conf.data_dir,
         str(place.v2(facts)),
         str(place.scratch),
+        facts.machine.etcd_version,
         running=running,
         serves=facts.v2.served,
         by_etcdctl=facts.v2.backs_up,

@@ -53,7 +53,8 @@ def keep_tail(
     if not whole:
         return made
     prediction = proof.prediction if proof else None
-    return [ProveOnCopy(facts.name, conf.data_dir, conf.wal_dir, append, str(place.scratch), prediction), *made]
+    scratch, version = str(place.scratch), facts.machine.etcd_version
+    return [ProveOnCopy(facts.name, conf.data_dir, conf.wal_dir, append, scratch, version, prediction), *made]
 
 
 def force_new_cluster(facts: HostFacts) -> list[Change]:

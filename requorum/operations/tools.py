@@ -1,4 +1,4 @@
-"""Operations on etcd and etcdctl of an image, for hosts that have them nowhere else."""
+"""Operations on etcd and etcdctl of an image: the host may have none, or others."""
 
 from __future__ import annotations
 

@@ -44,7 +44,8 @@ class LocalHost:
 
     def run(self, script: str, *, seconds: float, change: bool = False) -> Said:
         alone = ("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
-        words = [*self._around, *alone, "bash", "-c", script]
+        no_unit = "systemctl() { :; }\n"  # of this machine's own etcd, if it has one
+        words = [*self._around, *alone, "bash", "-c", no_unit + script]
         environment = {"PATH": self._path, "LC_ALL": "C"}
         done = subprocess.run(words, capture_output=True, text=True, timeout=seconds, check=False, env=environment)
         return Said(done.returncode, done.stdout, done.stderr)
@@ -94,6 +95,7 @@ def read(host: LocalHost, one: HostFacts) -> DataDir:
 def kept(etcd: Etcd, data: Path, around: tuple[str, ...] = ()) -> Outcome:
     """Keep the tail of an image as the runbook's step 41 does: read, predict, prove on a copy, append."""
     host, one = LocalHost(etcd, around), facts_of(data)
+    one = replace(one, machine=replace(one.machine, etcd_version=etcd.version))
     found = read(host, one)
     if found.error:
         return Outcome(0, None, refused=found.error)

@@ -232,14 +232,39 @@ def test_tools_come_out_of_the_image_by_docker(host: Rooted) -> None:
     program = "#!/bin/bash\necho version\n"
     copies = f"""for name in etcd etcdctl; do printf '%s' '{program}' > {host.root}{TOOLS}/$name.part; done"""
     stand_in(host.root / "bin", "docker", f'{copies}\necho "$*" > {host.root}/ran')
-    script = KeepTools(HOST, "IMAGE").script().replace("type -P", "false")
-    said = host.run(script.replace("/proc/[0-9]*/comm", "/nowhere"), seconds=20)
+    said = host.run(kept_tools(), seconds=20)
     assert (said.exit, said.stdout.splitlines()[-1]) == (0, "requorum: done"), said.stderr
     ran = (host.root / "ran").read_text()
     assert f"{TOOLS}:z --entrypoint=/bin/sh IMAGE -c" in ran, "with SELinux a container writes to no other folder"
-    assert sorted(path.name for path in (host.root / TOOLS.lstrip("/")).iterdir()) == ["etcd", "etcdctl"]
+    assert sorted(path.name for path in (host.root / TOOLS.lstrip("/")).iterdir()) == ["etcd", "etcdctl", "image"]
+    assert host.run(kept_tools(), seconds=20).stdout == "requorum: it holds already\n"
+    assert host.run(kept_tools("ANOTHER"), seconds=20).stdout == "requorum: done\n", "the image has been changed"
     assert RemoveTools(HOST).do(host)
     assert host.there(TOOLS) == [False]
+
+
+def kept_tools(image: str = "IMAGE") -> str:
+    return KeepTools(HOST, image).script().replace("/proc/[0-9]*/comm", "/nowhere")
+
+
+def test_tools_of_the_host_do_only_where_those_of_the_image_cannot_be_had(host: Rooted) -> None:
+    """A package may have brought them, of another version; so each run tries again."""
+    for name_ in ("etcd", "etcdctl"):
+        stand_in(host.root / "bin", name_, "echo the host's own")
+        host.put(f"{TOOLS}/{name_}", "#!/bin/bash\necho of another image\n", 0o755)
+    stand_in(host.root / "bin", "docker", "echo asked >> " + str(host.root / "ran") + "; exit 125")
+    for _ in range(2):
+        said = host.run(kept_tools(), seconds=20)
+        assert (said.exit, said.stdout) == (0, "requorum: done\n"), said.stderr
+        assert host.there(f"{TOOLS}/etcd", f"{TOOLS}/etcdctl") == [False, False]
+    assert (host.root / "ran").read_text() == "asked\nasked\n"
+    (host.root / "bin/etcdctl").unlink()
+    said = host.run(kept_tools(), seconds=20)
+    assert said.exit == 1
+    assert (
+        "expected etcd and etcdctl beside a living etcd, in the image IMAGE, or on the host; found neither"
+        in said.stderr
+    )
 
 
 @pytest.mark.parametrize(

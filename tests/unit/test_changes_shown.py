@@ -39,7 +39,7 @@ def changes(path: str) -> list[Change]:
         KeepManifest(HOST, path),
         MoveBack(HOST, path, path),
         RestoreFile(HOST, path, path, "0", "0"),
-        BackUpV2(HOST, path, path, "etcd", path, path, running=True, serves=True, by_etcdctl=True),
+        BackUpV2(HOST, path, path, "etcd", path, path, "3.4.23", running=True, serves=True, by_etcdctl=True),
     ]
 
 

@@ -1,0 +1,186 @@
+"""Which etcd the start path runs, and its version, on a folder that stands for the host's root; programs are stand-ins."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from requorum.changes import scratch
+from requorum.facts import machine
+from requorum.facts.runtime import ETCD, FIND, MANIFEST, SYSTEMD_PATH, TOOL, TOOLS
+
+CONTAINER = "/etc/systemd/system/etcd_container.service"
+UNIT = "/usr/bin/etcd"
+OTHER = "/usr/local/bin/etcd"
+ARGV = "{{ path={0} ; argv[]={1} ; ignore_errors=no ; start_time=[n/a] }}"
+DOCKER = ARGV.format(
+    "/usr/bin/docker", f"/usr/bin/docker run --rm -v /var/lib/etcd/:/var/lib/etcd/:z --entrypoint={UNIT} IMAGE"
+)
+
+
+class Host:
+    """`path`: the folders in its PATH. No process of the machine that runs the tests is seen."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.path, self.shown = root, ["/usr/local/bin", "/usr/bin"], ""
+        self.put("/proc/1/comm", "systemd\n")
+        (root / "tools").mkdir()
+        for tool in ("cat", "grep", "sed", "tail"):  # and no etcd that the machine may have
+            (root / "tools" / tool).symlink_to(str(shutil.which(tool)))
+
+    def _at(self, path: str) -> str:
+        return f"{self.root}{path}"
+
+    def put(self, path: str, text: str, mode: int = 0o644) -> None:
+        at = self.root / path.lstrip("/")
+        at.parent.mkdir(parents=True, exist_ok=True)
+        at.write_text(text)
+        at.chmod(mode)
+
+    def program(self, path: str, version: str) -> None:
+        said = "etcd Version" if path.rpartition("/")[2] != "etcdctl" else "etcdctl version"
+        self.put(path, f"#!/bin/bash\nprintf '%s\\n' '{said}: {version}' 'Git SHA: Not provided'\n", 0o755)
+
+    def lives(self, version: str, *, apart: bool = True) -> None:
+        """An etcd process, with a root of its own or the host's."""
+        self.put("/proc/7/comm", "etcd\n")
+        if apart:
+            self.program("/proc/7/root/usr/bin/etcd", version)
+            self.program("/proc/7/root/usr/bin/etcdctl", version)
+        else:
+            (self.root / "proc/7/root").symlink_to(self.root)
+
+    def say(self, script: str, *before: str) -> subprocess.CompletedProcess[str]:
+        script = script.replace(f"={SYSTEMD_PATH};", f"={':'.join(map(self._at, SYSTEMD_PATH.split(':')))};")
+        for path in ("/etc/", "/var/lib/requorum", "/proc/[0-9]*/comm"):
+            script = script.replace(path, self._at(path))
+        script = script.replace('root" -ef /', f'root" -ef {self.root}')
+        shown = self.shown.replace("/usr/", f"{self.root}/usr/").replace("/opt/", f"{self.root}/opt/")
+        functions = f"systemctl() {{ [ -z '{shown}' ] || printf '%s\\n' 'ExecStart={shown}'; }}\n"
+        path = ":".join(map(self._at, [*self.path, "/tools"]))
+        return subprocess.run(
+            ["/bin/bash"], input="\n".join([*before, functions, script]), text=True, capture_output=True, check=False,
+            env={"PATH": path},
+        )  # fmt: skip
+
+    @property
+    def binary(self) -> str:
+        return self.say(f"{FIND}{TOOL}{ETCD}\netcd_binary").stdout.strip().replace(str(self.root), "")
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """As the survey reads them."""
+        of_log = 'etcd_log() { echo "etcdmain: etcd Version: 3.2.26"; }'
+        shown = "find_runtime\nshown=$'\\n'$(systemctl)\n"
+        said = self.say(f"{FIND}{TOOL}{ETCD}\n{of_log}\n{shown}{machine._VERSIONS}")
+        assert said.stderr == ""
+        return dict(line.split("=") for line in said.stdout.split())
+
+    def tried(self, version: str) -> subprocess.CompletedProcess[str]:
+        return self.say(f"{TOOL}{scratch.SAME}\nsame_etcd {version}")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    found = Host(tmp_path)
+    found.program(OTHER, "3.5.16")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("binary", "argv"),
+    [
+        (UNIT, UNIT),
+        (UNIT, f'/bin/bash -c "GOMAXPROCS=$(nproc) {UNIT} --name=\\"${{ETCD_NAME}}\\" --data-dir=/var/lib/etcd"'),
+        ("/usr/sbin/etcd-3.4.23", "/usr/sbin/etcd-3.4.23"),
+        ("/opt/etcd-v3.4.23-linux-amd64/etcd", "/opt/etcd-v3.4.23-linux-amd64/etcd --name a"),
+    ],
+)
+def test_of_a_service_it_is_that_of_its_unit(host: Host, binary: str, argv: str) -> None:
+    """Another one lies first in PATH."""
+    host.program(binary, "3.4.23")
+    host.shown = ARGV.format(argv.split()[0], argv)
+    assert host.binary == binary
+    assert host.versions["etcd"] == "3.4.23"
+    assert host.tried("3.4.23").stdout.strip().endswith(binary)
+
+
+def test_a_shell_in_the_unit_looks_where_systemd_says(host: Host) -> None:
+    host.program("/opt/bin/etcd", "3.3.25")
+    host.path = ["/opt/bin"]
+    host.shown = ARGV.format("/bin/sh", '/bin/sh -c "exec etcd"')
+    assert host.binary == OTHER
+
+
+def test_without_a_unit_it_is_what_is_there(host: Host) -> None:
+    host.program("/opt/bin/etcd", "3.3.25")
+    host.path = ["/opt/bin"]
+    assert host.binary == "/opt/bin/etcd"
+
+
+@pytest.mark.parametrize("kind", ["container", "static-pod", "etcd.service"])
+@pytest.mark.parametrize("from_", ["kept", "living"])
+def test_of_an_image_it_is_the_image_s(host: Host, kind: str, from_: str) -> None:
+    """The host has others in its PATH: `/usr/bin/etcd`, too, which stands behind `--entrypoint`."""
+    host.program(UNIT, "3.3.25")
+    of_image(host, kind)
+    if from_ == "kept":
+        host.program(f"{TOOLS}/etcd", "3.4.23")
+    else:
+        host.lives("3.4.23")
+    assert host.binary == {"kept": f"{TOOLS}/etcd", "living": "/proc/7/root/usr/bin/etcd"}[from_]
+    assert host.versions["etcd"] == "3.4.23"
+    assert host.tried("3.4.23").returncode == 0
+
+
+def of_image(host: Host, kind: str) -> None:
+    if kind == "static-pod":
+        host.put(MANIFEST, "")
+    else:
+        host.shown = DOCKER
+        if kind == "container":
+            host.put(CONTAINER, "")
+
+
+@pytest.mark.parametrize("kind", ["container", "static-pod", "etcd.service"])
+@pytest.mark.parametrize("lives", [True, False])
+def test_an_etcd_of_the_host_itself_is_not_the_image_s(host: Host, kind: str, lives: bool) -> None:
+    """Our own `etcd --version` is one, for a moment. The log tells the version where no container lives."""
+    of_image(host, kind)
+    if lives:
+        host.lives("", apart=False)
+    assert host.binary == ""
+    assert host.versions["etcd"] == "3.2.26"
+
+
+def test_the_versions_of_a_host_without_any(host: Host) -> None:
+    (host.root / OTHER.lstrip("/")).unlink()
+    assert host.versions == {"etcd": "", "etcdctl": ""}
+    of_image(host, "container")
+    assert host.versions == {"etcd": "3.2.26", "etcdctl": "3.2.26"}
+    host.program("/usr/bin/etcdctl", "3.5.16")
+    assert host.versions == {"etcd": "3.2.26", "etcdctl": "3.5.16"}
+
+
+def test_another_version_than_the_surveyed_one_is_not_tried(host: Host) -> None:
+    host.program(UNIT, "3.4.23")
+    host.shown = ARGV.format(UNIT, UNIT)
+    said = host.tried("3.4.30")
+    assert (said.returncode, said.stdout) == (1, "")
+    for words in (
+        "expected etcd 3.4.30 to try the copy with",
+        f"{UNIT}, version 3.4.23:",
+        "Run the same command again",
+    ):
+        assert words in said.stderr
+
+
+def test_the_host_s_own_is_tried_where_the_image_s_cannot_be_had_if_it_is_of_that_version(host: Host) -> None:
+    of_image(host, "container")
+    assert host.tried("3.5.16").stdout.strip().endswith(OTHER)
+    assert f"{OTHER}, version 3.5.16:" in host.tried("3.4.23").stderr
+    (host.root / OTHER.lstrip("/")).unlink()
+    assert "found none: another" in host.tried("3.4.23").stderr
