@@ -174,6 +174,16 @@ def put(lab: Lab, host: str, path: str, text: str, *, owner: str = "root:root", 
     lab.run(host, script, stdin=text)
 
 
+def put_other_etcd(lab: Lab, hosts: Iterable[str], version: str = "3.5.16") -> None:
+    """Another etcd comes first in the path of each host, with an etcdctl, as of a package: a stand-in that never starts."""
+    says = f'#!/bin/sh\n[ "$1" = --version ] && exec echo "etcd Version: {version}"\necho panic: another etcd >&2; exit 1\n'
+    ctl = "for at in /usr/bin/etcdctl /var/lib/openshift-images/etcd/usr/bin/etcdctl; do [ ! -x $at ] || break; done"
+    for host in hosts:
+        put(lab, host, "/usr/local/bin/etcd", says, mode="0755")
+        lab.run(host, f"{ctl}; ln -sf $at /usr/local/bin/etcdctl")
+        assert lab.run(host, "type -P etcd").stdout == "/usr/local/bin/etcd\n"
+
+
 def take_port(lab: Lab, host: str, port: int) -> None:
     """Another process than etcd listens on a port of a host."""
     listen = f"push @kept, IO::Socket::INET->new(Listen => 5, LocalPort => {port}); sleep"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ for folder in ("tail", "unit", "unit/facts"):
     sys.path.append(str(Path(__file__).parents[1] / folder))
 
 from client_load import Load  # noqa: E402
+from runbook_runs import Done  # noqa: E402
 from tail_cluster import Etcd  # noqa: E402
 from tail_host import LocalHost, facts_of, read  # noqa: E402
 from tail_images import KINDS, Newest  # noqa: E402
@@ -72,6 +74,21 @@ def lose(lab: Lab, pattern: Pattern, load: Load) -> list[Host]:
             lab.destroy_data(name)
         lab.boot(*pattern.lost)
     return remaining
+
+
+def grow_tail(lab: Lab, host: str) -> None:
+    """The host loses power, and with it what follows the last entry in its log: that is its tail when it comes back."""
+    lab.power_off(host)
+    KINDS["cut after the last synced entry"](Newest(lab.data_directory(host)), random.Random(0))
+    lab.boot(host)
+    lab.wait_peers_listen([host])
+
+
+def assert_tail_kept(done: Done) -> None:
+    """The survivor's log had entries above its commit index, so that step 41 has tried them on a copy."""
+    found = re.search(r"candidate \S+: last entry (\d+) of term \d+, commit index (\d+)", done.output)
+    assert found, done.output
+    assert int(found[1]) > int(found[2]), found[0]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,19 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hazards import CHANGED_NOTHING, LOST, certified, firewall, may_go_on, put, refused, stop, write_conf
+from hazards import (
+    CHANGED_NOTHING,
+    LOST,
+    certified,
+    firewall,
+    may_go_on,
+    put,
+    put_other_etcd,
+    refused,
+    stop,
+    write_conf,
+)
+from power_loss import assert_tail_kept, grow_tail
 from runbook_runs import assert_told, broken, run
 from surroundings import fingerprint, known_as, mark_text, user_with, with_hosts
 
@@ -190,9 +202,12 @@ def test_a_joiner_of_another_release(lost: Lab, version: str) -> None:
 
 @pytest.mark.full
 def test_the_version_is_that_of_the_unit_s_binary(lost: Lab) -> None:
-    """A newer etcd that lies in an administrator's path and that no unit starts is not the member's."""
-    put(lost, "etcd-2", "/usr/local/bin/etcd", "#!/bin/sh\necho etcd Version: 3.5.16\n", mode="0755")
-    may_go_on(lost)
+    """A newer etcd that lies in an administrator's path and that no unit starts is not the member's, nor tried on the copy."""
+    put_other_etcd(lost, ["etcd-0", "etcd-2"])
+    grow_tail(lost, "etcd-0")
+    done = run(lost)
+    assert_told(done, exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members"])
+    assert_tail_kept(done)
 
 
 @pytest.mark.parametrize(

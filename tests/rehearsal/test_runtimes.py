@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hazards import put_other_etcd
+from power_loss import assert_tail_kept, grow_tail
 from runbook_runs import (
     Done,
     assert_told,
@@ -159,6 +161,22 @@ def test_three_of_five(labs: Labs, topology: str) -> None:
     writes = broken(lab, lost_hosts(lab), "destroyed")
     assert_recovered(lab, run(lab, "-n", "3", timeout=900), writes, before)
     assert_survives_restarts(lab, writes)
+
+
+@full
+@each
+def test_another_etcd_on_the_host(labs: Labs, runtime: str) -> None:
+    """As a package leaves it that somebody wanted for its etcdctl: the image's is the member's, and tried on the copy."""
+    lab = given(labs, runtime)
+    before = files(lab)
+    writes = broken(lab, lost_hosts(lab), "destroyed")
+    put_other_etcd(lab, [host.short for host in lab.hosts])
+    lab.power_off(*lost_hosts(lab))  # emptied, and without the survivor, they would found a cluster of their own
+    grow_tail(lab, survivor_of(lab))
+    lab.boot(*lost_hosts(lab))
+    done = run(lab, timeout=600)
+    assert_recovered(lab, done, writes, before)
+    assert_tail_kept(done)
 
 
 @full
