@@ -21,7 +21,7 @@ from requorum.facts.data_error import DataError
 from requorum.facts.host import HostFacts
 from requorum.facts.prediction import Proof, predict
 from requorum.facts.wal import read_entries
-from requorum.facts.wal_segment import Content
+from requorum.facts.wal_layout import Content
 from requorum.remote import Remote, RemoteError
 
 SEGMENTS = 2

@@ -11,7 +11,7 @@ from requorum.facts.founding import Witness
 from requorum.facts.membership import membership
 from requorum.facts.tail import Tail, read_tail
 from requorum.facts.wal import Log, read_entries
-from requorum.facts.wal_segment import Content
+from requorum.facts.wal_layout import Content
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 from requorum.facts.data_error import DataError
-from requorum.facts.protobuf import Message, parse
+from requorum.facts.protobuf import parse
+from requorum.facts.wal_samples import Samples
 
 HOUSEKEEPING = frozenset({1, 100, 1300, 1301, 1302})
 """Fields of etcd's InternalRaftRequest that write no key: ID, header, and what members publish of themselves."""
@@ -31,19 +32,17 @@ class Witness:
     """
 
     wrote: bool = False
-    samples: dict[int, tuple[int, int]] = field(default_factory=dict)
+    samples: Samples = field(default_factory=Samples)
 
-    def see(self, entry: Message) -> None:
+    def see(self, index: int, term: int, kind: int, data: bytes) -> None:
         """One more entry."""
-        index = entry.number(3)
         if index % EVERY == 0 or index <= EVERY:
-            self.samples[index] = (entry.number(2), crc32(entry.bytes(4)))
-        self.wrote = self.wrote or _may_write(entry)
+            self.samples[index] = (term, crc32(data))
+        self.wrote = self.wrote or _may_write(kind, data)
 
 
-def _may_write(entry: Message) -> bool:
-    data = entry.bytes(4)
-    if entry.number(1) or not data:  # a change of the membership, or a new leader's empty entry
+def _may_write(kind: int, data: bytes) -> bool:
+    if kind or not data:  # a change of the membership, or a new leader's empty entry
         return False
     try:
         request = parse(data)

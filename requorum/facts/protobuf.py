@@ -45,13 +45,20 @@ def parse(buffer: bytes) -> Message:
     repeated: dict[int, list[bytes]] = {}
     at, end = 0, len(buffer)
     while at < end:
-        tag, at = varint(buffer, at)
+        tag = buffer[at]
+        if tag < 0x80:  # nearly always: one byte
+            at += 1
+        else:
+            tag, at = varint(buffer, at)
         wire = tag & 7
         if wire == VARINT:
             numbers[tag >> 3], at = varint(buffer, at)
             continue
         if wire == BYTES:
-            size, at = varint(buffer, at)
+            if at < end and (size := buffer[at]) < 0x80:
+                at += 1
+            else:
+                size, at = varint(buffer, at)
         elif wire in (FIXED64, FIXED32):
             size = 8 if wire == FIXED64 else 4
         else:

@@ -132,10 +132,10 @@ def read_request(data: bytes) -> Request:
     """What the data of an entry of type 0 asks. Raises DataError for a request that this version does not know."""
     if not data:
         return Other("a leader's first entry")
-    v2 = _v2(data)
+    message = parse(data)
+    v2 = _v2_of(message)
     if v2 is not None:
         return v2
-    message = parse(data)
     fields = message.repeated
     if 4 in fields:
         return _put(message.bytes(4))
@@ -166,11 +166,14 @@ def read_request(data: bytes) -> Request:
 
 
 def _v2(data: bytes) -> V2 | None:
-    """A request of the v2 API, or None for any other: its second field is a word, where others have a message."""
     try:
-        message = parse(data)
+        return _v2_of(parse(data))
     except DataError:
         return None
+
+
+def _v2_of(message: Message) -> V2 | None:
+    """A request of the v2 API, or None for any other: its second field is a word, where others have a message."""
     if message.bytes(2) not in V2_METHODS or (message.bytes(3) and not message.bytes(3).startswith(b"/")):
         return None
     return V2(message.bytes(2).decode(), message.bytes(3).decode(errors="replace"))

@@ -9,14 +9,19 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeAlias
 
 from requorum.facts.data_error import DataError
 from requorum.facts.protobuf import Message, parse
 from requorum.facts.wal_changes import ConfChange, read_changes
+from requorum.facts.wal_layout import Content, StateFields, read_entry, read_state
 from requorum.facts.wal_replay import PLACE, Replay
-from requorum.facts.wal_segment import Content, SegmentEnd, record_at, records
+from requorum.facts.wal_segment import SegmentEnd, record_at, records
 
 METADATA, ENTRY, STATE, SNAPSHOT = 1, 2, 3, 5  # record types
+
+See: TypeAlias = Callable[[int, int, int, bytes], None]
+"""Is shown index, term, type and data of an entry."""
 
 NAME = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16})\.wal")
 
@@ -85,8 +90,8 @@ class Entries:
 
     def __iter__(self) -> Iterator[Entry]:
         for place in self.where:
-            message = parse(record_at(self.contents[place >> PLACE], place & ((1 << PLACE) - 1)))
-            yield Entry(message.number(3), message.number(2), message.number(1), message.bytes(4))
+            index, term, kind, data = read_entry(record_at(self.contents[place >> PLACE], place & ((1 << PLACE) - 1)))
+            yield Entry(index, term, kind, data)
 
     def above(self, index: int) -> Entries:
         """Those above an index."""
@@ -95,7 +100,7 @@ class Entries:
 
 
 def read_entries(
-    segments: Sequence[tuple[str, Content]], above: int | None, see: Callable[[Message], None] | None = None
+    segments: Sequence[tuple[str, Content]], above: int | None, see: See | None = None
 ) -> tuple[Log, Entries]:
     """The log in the newest segments of a `member/wal`, and its entries above an index (None: none).
 
@@ -106,7 +111,8 @@ def read_entries(
     Raises DataError for a wrong checksum that is not a torn last record, a gap, or what is no WAL at all.
     """
     ordered = _ordered(segments)
-    state, metadata = Message(), Message()
+    state: StateFields = (0, 0, 0)
+    metadata = Message()
     first_name = _parse_name(ordered[0][0])
     replay = Replay(before=max(0, first_name[1] - 1), oldest=first_name[0] == 0, above=above)
     crc: int | None = None
@@ -118,21 +124,22 @@ def read_entries(
             except StopIteration as stop:
                 closed: SegmentEnd = stop.value
                 break
-            if record.type == ENTRY:
-                message = parse(record.data)
-                replay.entry(message, position, record.at)
+            at, kind, data = record
+            if kind == ENTRY:
+                entry = read_entry(data)
+                replay.entry(*entry, position << PLACE | at)
                 if see is not None:
-                    see(message)
-            elif record.type == STATE:
-                state = parse(record.data)
-                replay.commit_to(state.number(3))
-            elif record.type == METADATA:
-                metadata = _same_member(name, metadata, parse(record.data))
-            elif record.type == SNAPSHOT:
-                message = parse(record.data)
+                    see(*entry)
+            elif kind == STATE:
+                state = read_state(data)
+                replay.commit_to(state[2])
+            elif kind == METADATA:
+                metadata = _same_member(name, metadata, parse(data))
+            elif kind == SNAPSHOT:
+                message = parse(data)
                 replay.snapshot_at(message.number(1), message.number(2))
             else:
-                raise DataError(f"{name}: expected a record of type 1 to 5, found type {record.type}")
+                raise DataError(f"{name}: expected a record of type 1 to 5, found type {kind}")
         crc = closed.crc
     if not metadata.numbers:
         raise DataError(f"{ordered[-1][0]}: expected the member's identity in its first records, found none")
@@ -149,16 +156,17 @@ def _same_member(name: str, known: Message, found: Message) -> Message:
     return found
 
 
-def _log(replay: Replay, state: Message, metadata: Message, torn: bool, end: LogEnd) -> Log:
+def _log(replay: Replay, state: StateFields, metadata: Message, torn: bool, end: LogEnd) -> Log:
     replay.finish()
+    term, vote, commit = state
     changes = (change for index, kind, data in replay.changes for change in read_changes(index, kind, data))
     return Log(
         node_id=metadata.number(1),
         cluster_id=metadata.number(2),
-        term=state.number(1),
-        vote=state.number(2),
-        commit=state.number(3),
-        commit_term=replay.term_at(state.number(3)),
+        term=term,
+        vote=vote,
+        commit=commit,
+        commit_term=replay.term_at(commit),
         first_index=replay.first,
         last_index=replay.last,
         last_term=replay.last_term or 0,

@@ -7,7 +7,6 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 from requorum.facts.data_error import DataError
-from requorum.facts.protobuf import Message
 
 PLACE = 40
 """A place is the segment's position, then so many bits for the byte where the record's frame begins."""
@@ -50,11 +49,15 @@ class Replay:
         self._left = 0  # the last entry of an older leader that is still in the file
         self._queue: list[_Item] = []  # a snapshot that no hard state has confirmed yet, and what follows it
 
-    def entry(self, message: Message, segment: int, at: int) -> None:
-        """An entry's record. Raises DataError for a gap, and for a term that decreases."""
-        kind = message.number(1)
-        data = message.bytes(4) if kind else b""
-        self._feed(_Item(message.number(3), message.number(2), kind, data, segment << PLACE | at))
+    def entry(self, index: int, term: int, kind: int, data: bytes, place: int) -> None:
+        """An entry's record, and where it lies. Raises DataError for a gap, and for a term that decreases."""
+        if kind or index != self.last + 1 or term != self.last_term or self.first is None or self._queue:
+            self._feed(_Item(index, term, kind, data if kind else b"", place))
+            return
+        # Nearly all are a write behind the one before, in its term: nothing that `_take_entry` looks for is in them.
+        self.last = index
+        if self._above is not None and index > self._above:
+            self._keep(index, place)
 
     def snapshot_at(self, index: int, term: int) -> None:
         """A snapshot's record; it counts once a hard state confirms it (wal.go, ValidSnapshotEntries)."""
@@ -131,9 +134,12 @@ class Replay:
         if item.type:
             self.changes.append((item.index, item.type, item.data))
         if self._above is not None and item.index > self._above:
-            if not self._where:
-                self._base = item.index
-            self._where.append(item.place)
+            self._keep(item.index, item.place)
+
+    def _keep(self, index: int, place: int) -> None:
+        if not self._where:
+            self._base = index
+        self._where.append(place)
 
     def _overwrite(self, index: int) -> None:
         """Forget this entry and all that follow it."""

@@ -8,15 +8,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from mmap import mmap
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from requorum.facts.crc32c import running
 from requorum.facts.data_error import DataError
-from requorum.facts.protobuf import parse
-
-Content: TypeAlias = bytes | mmap
-"""A whole segment, with its zeros; mapped, it need not fit into the memory."""
+from requorum.facts.wal_layout import Content, read_record
 
 CRC = 4
 """The type of the record that begins a chain of checksums."""
@@ -26,12 +22,14 @@ MAX_RECORD = 10 << 20
 """etcd 3.3 and 3.4 die on a longer record ("max entry size limit exceeded"); so long a length is damage, no tear."""
 BATCH = 4 << 20
 """So many bytes of records are held at once: their checksums are made side by side."""
+BATCHED = 1 << 14
+"""And no more records than so many: a small one takes more room in memory than its bytes."""
 
-_FRAME = struct.Struct("<Q")
+_LENGTH = (1 << 56) - 1
+_frame_at = struct.Struct("<Q").unpack_from
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A record whose checksum is right: where its frame begins, its type and its data."""
 
     at: int
@@ -52,13 +50,8 @@ class SegmentEnd:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    at: int
-    end: int
-    type: int
-    crc: int
-    data: bytes
+_Frame: TypeAlias = tuple[int, int, int, int, bytes]
+"""Where a record's frame begins, the byte behind its padding, its type, checksum and data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,26 +70,27 @@ def records(name: str, content: Content, crc: int | None, *, newest: bool) -> Ge
     whether it is the newest one: only that may end in a torn record (etcd repairs no other).
     Raises DataError for a wrong checksum that is not a torn last record, as etcd understands it.
     """
-    frames = _frames(content)
     last = 0
     begun = False
     stop: _Stop | None = None
-    while not stop:
-        batch, stop = _batch(frames)
+    for batch, stopped in _batches(content):
+        stop = stopped
         if not batch:
             break
         if not begun:
             crc = _chained(name, batch[0], crc)
             begun = True
-        data = [b"" if frame.type == CRC else frame.data for frame in batch]
-        for frame, expected in zip(batch, running(data, crc or 0), strict=True):
-            if frame.crc != expected:
-                found = f"a record with the checksum {frame.crc:08x} where {expected:08x} is right"
-                stop = _Stop(frame.at, found, _has_zero_sector(content, frame.at + 8, frame.end))
+        summed = [b"" if kind == CRC else data for _, _, kind, _, data in batch]
+        for (at, end, kind, said, data), expected in zip(batch, running(summed, crc or 0), strict=True):
+            if said != expected:
+                found = f"a record with the checksum {said:08x} where {expected:08x} is right"
+                stop = _Stop(at, found, _has_zero_sector(content, at + 8, end))
                 break
-            crc, last = expected, frame.end
-            if frame.type != CRC:
-                yield Record(frame.at, frame.type, frame.data)
+            crc, last = expected, end
+            if kind != CRC:
+                yield Record(at, kind, data)
+        if stop:
+            break
     if stop and not (newest and stop.torn):
         why = "newer segments follow" if stop.torn else "it is damaged, not half written"
         raise DataError(f"{name}: at byte {stop.at}: expected a whole record, found {stop.found}; {why}")
@@ -105,60 +99,49 @@ def records(name: str, content: Content, crc: int | None, *, newest: bool) -> Ge
 
 def record_at(content: Content, at: int) -> bytes:
     """The data of a record that was read before, by the byte where its frame begins."""
-    (frame,) = _FRAME.unpack(content[at : at + 8])
-    return parse(content[at + 8 : at + 8 + (frame & ((1 << 56) - 1))]).bytes(3)
+    (frame,) = _frame_at(content, at)
+    return read_record(content, at + 8, at + 8 + (frame & _LENGTH))[2]
 
 
 def _chained(name: str, first: _Frame, crc: int | None) -> int:
-    if first.type != CRC:
-        raise DataError(f"{name}: expected a checksum record first, found a record of type {first.type}")
-    if crc is not None and first.crc != crc:
+    _, _, kind, found, _ = first
+    if kind != CRC:
+        raise DataError(f"{name}: expected a checksum record first, found a record of type {kind}")
+    if crc is not None and found != crc:
         raise DataError(
-            f"{name}: expected the chain of checksums to go on with {crc:08x}, found {first.crc:08x}: "
+            f"{name}: expected the chain of checksums to go on with {crc:08x}, found {found:08x}: "
             "the segment does not follow the one before"
         )
-    return first.crc
+    return found
 
 
-def _batch(frames: Iterator[_Frame | _Stop]) -> tuple[list[_Frame], _Stop | None]:
-    """Some frames, none at the end; and what ended them, other than zeros or the file's end."""
-    found: list[_Frame] = []
-    size = 0
-    for frame in frames:
-        if isinstance(frame, _Stop):
-            return found, frame
-        found.append(frame)
-        size += len(frame.data)
-        if size >= BATCH:
-            break
-    return found, None
-
-
-def _frames(content: Content) -> Iterator[_Frame | _Stop]:
-    """The records with their checksums not yet compared, then perhaps what ended them."""
+def _batches(content: Content) -> Iterator[tuple[list[_Frame], _Stop | None]]:
+    """The records with their checksums not yet compared, some at a time; with the last what ended them, if not zeros."""
     size, at = len(content), 0
+    found: list[_Frame] = []
+    full = BATCH
     while at + 8 <= size:
-        (frame,) = _FRAME.unpack(content[at : at + 8])
+        (frame,) = _frame_at(content, at)
         if frame == 0:
             # etcd ends here too. Other bytes behind were written, but never synced, before a power loss.
-            if not _only_zeros(content, at):
-                yield _Stop(at, "zeros before other bytes", torn=True)
+            yield found, None if _only_zeros(content, at) else _Stop(at, "zeros before other bytes", torn=True)
             return
-        length, padding = frame & ((1 << 56) - 1), frame >> 56 & 7 if frame >> 63 else 0
-        end = at + 8 + length + padding
+        length = frame & _LENGTH
+        end = at + 8 + length + (frame >> 56 & 7 if frame >> 63 else 0)
         if end > size:
-            found = f"a record of {length} bytes where the file has {size - at - 8}"
-            yield _Stop(at, found, torn=length < MAX_RECORD)
+            said = f"a record of {length} bytes where the file has {size - at - 8}"
+            yield found, _Stop(at, said, torn=length < MAX_RECORD)
             return
         try:
-            message = parse(content[at + 8 : at + 8 + length])
+            found.append((at, end, *read_record(content, at + 8, at + 8 + length)))
         except DataError as error:
-            yield _Stop(at, f"no record ({error})", _has_zero_sector(content, at + 8, end))
+            yield found, _Stop(at, f"no record ({error})", _has_zero_sector(content, at + 8, end))
             return
-        yield _Frame(at, end, message.number(1), message.number(2), message.bytes(3))
         at = end
-    if at < size:
-        yield _Stop(at, f"{size - at} bytes where a frame of 8 begins", torn=True)
+        if at >= full or len(found) >= BATCHED:
+            yield found, None
+            found, full = [], at + BATCH
+    yield found, _Stop(at, f"{size - at} bytes where a frame of 8 begins", torn=True) if at < size else None
 
 
 def _only_zeros(content: Content, start: int) -> bool:

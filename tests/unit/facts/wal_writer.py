@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from requorum.facts.crc32c import crc32c
-from requorum.facts.protobuf import Message
-from requorum.facts.wal import Log, read_entries
-from requorum.facts.wal_segment import Content
+from requorum.facts.wal import Log, See, read_entries
+from requorum.facts.wal_layout import Content
 
 FIRST = f"{0:016x}-{0:016x}.wal"
 
 
-def read_log(segments: Sequence[tuple[str, Content]], see: Callable[[Message], None] | None = None) -> Log:
+def read_log(segments: Sequence[tuple[str, Content]], see: See | None = None) -> Log:
     return read_entries(segments, None, see)[0]
 
 
