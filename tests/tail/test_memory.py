@@ -1,4 +1,7 @@
-"""A log of a gigabyte is read without being held: under a limit of anonymous memory, and with its peak measured."""
+"""A log is read without being held: under a limit of anonymous memory, and with its peak measured.
+
+One of a gigabyte with large entries, and one with as many small ones as the time allows.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from pathlib import Path
 import pytest
 from wal_writer import Writer, field, number
 
+from bench import log_made
 from requorum.facts.crc32c import running
+from requorum.facts.founding import EVERY
 
 MIB = 1 << 20
 LIMIT = 160 * MIB
@@ -41,7 +46,7 @@ try:
     data = read_data(LocalHost(Etcd(Path("/usr/bin"))), facts(0, conf=conf(0, ETCD_DATA_DIR=sys.argv[4])), database)
 finally:
     done.set()
-print(data.error or data.log.last_index, data.tail.count, data.log.first_index)
+print(data.error or data.log.last_index, data.tail.count, data.log.first_index, len(data.samples))
 print(f"{time.monotonic() - began:.1f} s, {peak >> 10} MiB of anonymous memory at most", file=sys.stderr)
 """
 
@@ -73,21 +78,33 @@ def write_log(folder: Path, segments: int) -> int:
     return index
 
 
-def read_in_child(folder: Path, segments: int) -> str:
-    last = write_log(folder / "member/wal", segments)
+def read_in_child(folder: Path, last: int, tail: int) -> str:
+    """What the child says of time and memory; it has read the log up to its last entry, so many of them as a tail."""
     here = Path(__file__).parent
     paths = [str(here), str(here.parent / "unit"), str(here.parent / "unit/facts")]
     words = [sys.executable, "-c", CHILD, *paths, str(folder), str(LIMIT)]
     environment = {**os.environ, "PYTHONPATH": str(here.parents[1])}
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
-    assert done.stdout.split() == [str(last), str(last - 1), "1"], done.stdout + done.stderr
+    samples = min(last, EVERY) + max(0, last // EVERY - 1)
+    assert done.stdout.split() == [str(last), str(tail), "1", str(samples)], done.stdout + done.stderr
     return done.stderr.strip()
 
 
 def test_two_segments(tmp_path: Path) -> None:
-    print(read_in_child(tmp_path, 2))
+    last = write_log(tmp_path / "member/wal", 2)
+    print(read_in_child(tmp_path, last, last - 1))
 
 
 @pytest.mark.full
 def test_a_gigabyte(tmp_path: Path) -> None:
-    print(read_in_child(tmp_path, 16))
+    last = write_log(tmp_path / "member/wal", 16)
+    print(read_in_child(tmp_path, last, last - 1))
+
+
+@pytest.mark.parametrize("mib", [4, pytest.param(48, marks=pytest.mark.full)])
+def test_small_entries(tmp_path: Path, mib: int) -> None:
+    """Of some hundred bytes; the database is behind all of them, so that the place of each is kept."""
+    folder = tmp_path / "member/wal"
+    folder.mkdir(parents=True)
+    last = log_made.write_log(folder, segments=2, size=mib * MIB, value=40, commits=True)
+    print(f"{last} entries:", read_in_child(tmp_path, last, 0))
