@@ -232,6 +232,11 @@ def etcd_manifest(host: Host) -> str:
     return (_ETCD if host.index == 0 else _ETCD_REWRITTEN).format(address=host.address)
 
 
+def master_manifest(component: str, port: int, listen: str = "") -> str:
+    """The manifest of the API, or of the controllers."""
+    return _MASTER.format(component=component, port=port, listen=listen)
+
+
 def files(host: Host, secrets: Path) -> Iterable[File | Link]:
     """What makes a master one whose parts are static pods."""
     own = secrets / host.short
@@ -240,9 +245,9 @@ def files(host: Host, secrets: Path) -> Iterable[File | Link]:
     both = (own / "master.crt").read_bytes() + (own / "master.key").read_bytes()
     yield File("etc/origin/node/certificates/kubelet-server-current.pem", both, 0o600)
     yield File(f"{FOLDER}/etcd.yaml", etcd_manifest(host), 0o600)
-    yield File(f"{FOLDER}/apiserver.yaml", _MASTER.format(component="api", port=8443, listen=""), 0o600)
+    yield File(f"{FOLDER}/apiserver.yaml", master_manifest("api", 8443), 0o600)
     listen = " --listen=https://0.0.0.0:8444"
-    yield File(f"{FOLDER}/controller.yaml", _MASTER.format(component="controllers", port=8444, listen=listen), 0o600)
+    yield File(f"{FOLDER}/controller.yaml", master_manifest("controllers", 8444, listen), 0o600)
     for name in ("manifests.py", "node_exec.py", "node_mirror.py", "node_service.py"):
         yield File(f"{standins.PLACE}/{name}", standins.text(name), 0o644)
     yield File(f"etc/systemd/system/{UNIT}", _NODE_SERVICE, 0o644)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from requorum.facts import etcd_conf
 from requorum.facts.host import HostFacts
 from requorum.facts.manifest import ManifestError
-from requorum.facts.runtime import MANIFEST, PODS
+from requorum.facts.runtime import MANIFEST, PARKED, PODS
 
 
 def contradictions(reached: Sequence[HostFacts], declared: str) -> tuple[list[str], list[str]]:
@@ -29,12 +29,41 @@ def contradictions(reached: Sequence[HostFacts], declared: str) -> tuple[list[st
                 f"{facts.name}: two etcds on one host must not be: take away the one that does not run your cluster; "
                 f"if that is {other}: systemctl disable --now {other} && systemctl mask {other}"
             )
-        for stray in runtime.strays:
+    doubled, correction = doubles(reached)
+    return proof + doubled, list(dict.fromkeys(advice + correction))
+
+
+def doubles(reached: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
+    """Where a static pod has a second manifest, so that it could be neither stopped nor started, and what to do.
+
+    A copy where an operator has put it aside is none: nothing runs it, and no move meets it while another is there.
+    """
+    proof, advice = [], []
+    for facts in reached:
+        for stray in facts.unit.runtime.strays:
             proof.append(
                 f"{facts.name}: {stray} is another manifest of etcd, and the node service runs every file there"
             )
             advice.append(f"{facts.name}: move {stray} out of {PODS}, if it is a copy of {MANIFEST}")
-    return proof, list(dict.fromkeys(advice))
+        if facts.unit.runtime.over_fence:
+            proof.append(
+                f"{facts.name}: there are two manifests of etcd: {PARKED}, where a recovery has put it, and {MANIFEST}, "
+                "which the node service runs"
+            )
+            advice.append(f"{facts.name}: {_one_of_two(facts)}")
+    return proof, advice
+
+
+def _one_of_two(facts: HostFacts) -> str:
+    """Which of the two manifests is to go. While a recovery's mark is there, the one that it did not put there."""
+    away = f"mv {MANIFEST} /root/ (the node service then ends the etcd that it runs)"
+    written = f"a playbook has probably written {MANIFEST} over the fence, and etcd runs there with what data it had"
+    if facts.mark is not None:
+        return f"{written}: {away}"
+    return (
+        f"is this host a member of your cluster, by `etcdctl member list` on another one? Then mv {PARKED} /root/; if not, "
+        f"{written}: {away}"
+    )
 
 
 def probes_to_return(reached: Sequence[HostFacts]) -> list[str]:

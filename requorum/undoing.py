@@ -13,10 +13,12 @@ from requorum.facts.beside import AnyFacts, BesideFacts
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.mark import Mark
 from requorum.facts.master_config import host_of
+from requorum.facts.runtime import ASIDE, PARKED
 from requorum.inventory import Inventory
 from requorum.lineage import own_id
 from requorum.naming import places
 from requorum.obstacles import mistaken, obstacles
+from requorum.runtimes import doubles
 
 NOBODY: Mapping[str, BesideFacts | Silent] = {}
 
@@ -82,7 +84,9 @@ def undoing_of(
     ]
     if not marks:
         return Undoing(left=tuple(left))
-    problems, advice = obstacles(reached, inventory)
+    problems, advice = (
+        found + more for found, more in zip(obstacles(reached, inventory), doubles(reached), strict=True)
+    )
     apart = [facts for facts in beside.values() if isinstance(facts, BesideFacts)]
     exchanged, correction = mistaken(apart, reached, inventory.all_names)
     problems += exchanged
@@ -228,6 +232,11 @@ def _unknown(facts: HostFacts) -> tuple[list[str], list[str]]:
     if found is None:
         said = f"the mark on {facts.name} does not say what was found there: it is of an older version"
         return [said], [f"{FINISH}; or undo by hand, with the backups of recovery {facts.mark.recovery}"]
+    if ASIDE in facts.unit.runtime.further and facts.unit.fenced and not (found.fenced or found.starts):
+        said = (
+            f"{facts.name}: the manifest of a pod that is not to run again would be moved to {ASIDE}, and one is there"
+        )
+        return [said], [f"{facts.name}: compare it with {PARKED}, mv {ASIDE} /root/, and abort again"]
     if facts.unit.masked and found.starts and not facts.processes:
         return [f"etcd is masked on {facts.name}, and not by Requorum"], [
             f"systemctl unmask {facts.unit.runtime.short} there, and abort again"

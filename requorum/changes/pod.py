@@ -23,6 +23,7 @@ move_manifest() {{  # to $1, by one rename, from wherever it lies; never over an
   local from
   for from in {MANIFEST} {PARKED} {ASIDE}; do
     [ "$from" != "$1" ] && [ -f "$from" ] || continue
+    [ "$from" != {ASIDE} ] || [ ! -f "$1" ] || continue  # an old copy that an operator has left there
     [ ! -e "$1" ] || {{
       echo "expected one manifest of etcd, found two: $from and $1; next: compare them, and take one away" >&2; return 1; }}
     mkdir -p "$(dirname "$1")" && [ "$(stat -c %d "$from")" = "$(stat -c %d "$(dirname "$1")")" ] || {{

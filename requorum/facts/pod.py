@@ -11,7 +11,15 @@ from requorum.facts.etcd_conf import PATH
 from requorum.facts.manifest import KEPT, Manifest
 from requorum.facts.runtime import ASIDE, MANIFEST, PARKED, PODS
 
-FUNCTION = f"""
+_OF_ETCD = r"""
+of_etcd() {  # YAML or JSON: keys and values may be in quotes, in braces, and on lines of their own
+  local before="(^|[[:space:]{,\"'])" is="[\"']?[[:space:]]*:[[:space:]]*[\"']?"
+  sed '/^[[:space:]]*#/d' "$1" | tr '\n' ' ' | grep -qE "${before}(openshift\.io/component${is}etcd|name${is}master-etcd)"
+}
+"""
+"""Shell: `of_etcd FILE` says whether a manifest's labels or name are those of etcd's pod."""
+
+FUNCTION = f"""{_OF_ETCD}
 static_pod() {{  # in the words of a unit: active, activating (to be started, or waiting in back-off), inactive
   local at node active=inactive sub='its manifest is moved out' boot=disabled file
   for at in {MANIFEST} {PARKED} {ASIDE}; do [ ! -f $at ] || break; done
@@ -28,9 +36,11 @@ static_pod() {{  # in the words of a unit: active, activating (to be started, or
     DropInPaths= 'EnvironmentFiles={PATH} (ignore_errors=no)' "Manifest=$at" "Node=$node"
   echo "Text=$(base64 -w0 < $at)"
   [ ! -f {KEPT} ] || echo "Kept=$(base64 -w0 < {KEPT})"
+  for file in {MANIFEST} {PARKED} {ASIDE}; do
+    [ "$file" = $at ] || [ ! -f "$file" ] || echo "Further=$file"
+  done
   for file in {PODS}/*; do
-    [ -f "$file" ] && [ "$file" != {MANIFEST} ] || continue
-    ! grep -qE '^ *openshift.io/component: *etcd|^ *name: *master-etcd' "$file" || echo "Stray=$file"
+    [ -f "$file" ] && [ "$file" != {MANIFEST} ] && of_etcd "$file" && echo "Stray=$file"
   done
   told $at {PATH}
 }}

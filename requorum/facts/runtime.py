@@ -122,7 +122,8 @@ class Runtime:
 
     `unit` is the systemd unit: etcd's own, or, of a static pod, that of the node service. `beside`: other ways to run
     etcd that are switched on there, too. `manifest`: where that of a static pod lies; `node`: the node service's state.
-    `strays`: other files in the folder of manifests that run etcd. `container`, `image`: their names, as docker knows them.
+    `further`: where a manifest of it lies besides `manifest`. `strays`: other files in the folder of manifests that run
+    etcd. `container`, `image`: their names, as docker knows them.
     """
 
     kind: Kind = "service"
@@ -130,6 +131,7 @@ class Runtime:
     beside: tuple[str, ...] = ()
     manifest: str = ""
     node: str = ""
+    further: tuple[str, ...] = ()
     strays: tuple[str, ...] = ()
     container: str = ""
     image: str = ""
@@ -142,6 +144,11 @@ class Runtime:
         if self.kind == "container":
             return f"{self.unit} runs a container"
         return f"{self.unit} runs it, and there is neither {MANIFEST} nor {CONTAINER}"
+
+    @property
+    def over_fence(self) -> bool:
+        """Somebody has written the manifest anew while a recovery has it elsewhere: two, of which no move can be made."""
+        return self.manifest == MANIFEST and PARKED in self.further
 
     @property
     def short(self) -> str:

@@ -221,6 +221,7 @@ def _runtime(output: str) -> Runtime:
         beside=_all(output, "Beside"),
         manifest=(_all(output, "Manifest") or ("",))[0],
         node=(_all(output, "Node") or ("",))[0],
+        further=_all(output, "Further"),
         strays=_all(output, "Stray"),
         container=container,
         image=image,

@@ -135,6 +135,22 @@ def test_of_two_manifests_none_is_overwritten(host: Rooted) -> None:
     assert kept.read_text() == "old"
 
 
+@pytest.mark.parametrize("change", [ParkManifest(HOST, NODE), StartPod(HOST, NODE)], ids=["stop", "start"])
+@pytest.mark.parametrize("at", [MANIFEST, PARKED])
+def test_an_old_copy_that_an_operator_has_put_aside_is_in_nobodys_way(host: Rooted, change: Change, at: str) -> None:
+    """Whatever the pod did before: it lives although its manifest is out, or does not serve although it is in."""
+    host.put(at, "the pod")
+    old = host.put(ASIDE, "an old copy")
+    for sign in ("lives", "leaving") if isinstance(change, ParkManifest) else ("serves",):
+        host.put(sign)
+    stand_in(host.root / "bin", "systemctl", f'cd {host.root}; [ "$1" != restart ] || touch lives')
+    script = change.script().replace("-ge 15 ]", "-ge 0 ]")
+    assert host.run(script, seconds=20).exit == 0
+    to = PARKED if isinstance(change, ParkManifest) else MANIFEST
+    assert (host.root / to.lstrip("/")).read_text() == "the pod"
+    assert old.read_text() == "an old copy"
+
+
 def test_no_manifest_at_all(host: Rooted) -> None:
     with pytest.raises(ChangeFailed, match="expected a manifest of etcd"):
         StartPod(HOST, NODE, patience=1).do(host)

@@ -213,6 +213,7 @@ def test_tools_are_kept_where_there_is_data_to_read() -> None:
         ("container", facts(0), "found a service: etcd.service runs it"),
         ("auto", facts(0, unit=pod_unit(beside=("etcd.service",))), "and etcd.service is switched on there, too"),
         ("auto", facts(0, unit=pod_unit(strays=("/etc/origin/node/pods/etcd.yaml.bak",))), "etcd.yaml.bak is another manifest"),
+        ("auto", facts(0, unit=pod_unit(further=(PARKED,))), f"two manifests of etcd: {PARKED}, where a recovery has put it"),
     ],
 )  # fmt: skip
 def test_a_contradiction_is_refused(declared: str, host: HostFacts, words: str) -> None:
@@ -222,6 +223,22 @@ def test_a_contradiction_is_refused(declared: str, host: HostFacts, words: str) 
     etcd = replace(inventory().etcd, runtime=declared)  # type: ignore[arg-type]
     verdict = diagnose(replace(inventory(), etcd=etcd), survey(host, healthy(1), healthy(2)))
     assert (verdict.verdict, verdict.path) == (Verdict.UNPROVEN, False)
+
+
+@pytest.mark.parametrize(("at", "further"), [(MANIFEST, (ASIDE,)), (PARKED, (ASIDE,))])
+def test_an_old_copy_that_an_operator_has_put_aside_contradicts_nothing(at: str, further: tuple[str, ...]) -> None:
+    assert contradictions([facts(0, unit=pod_unit(at, further=further))], "auto") == ([], [])
+
+
+def test_which_of_two_manifests_is_to_go() -> None:
+    """On a host that a recovery has fenced, never the one that it has put there; else a member's own is to stay."""
+    host = facts(0, unit=pod_unit(further=(PARKED,)))
+    [marked_words] = contradictions([replace(host, mark=mark())], "auto")[1]
+    [words] = contradictions([host], "auto")[1]
+    assert f"mv {MANIFEST} /root/" in marked_words
+    assert f"mv {PARKED}" not in marked_words
+    assert "is this host a member" in words
+    assert f"mv {PARKED} /root/" in words
 
 
 @pytest.mark.parametrize(("declared", "host"), [("auto", POD_HOST), ("static-pod", POD_HOST), ("service", facts(0))])

@@ -28,12 +28,14 @@ from builders import (
     survey,
     unit,
 )  # fmt: skip
+from pods import pod_unit
 
 from requorum import operations
 from requorum.changes import MoveBack, ReloadUnits, RemoveFile, RestoreFile, RunEtcd
 from requorum.facts import mark as marks
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.mark import Mark
+from requorum.facts.runtime import ASIDE, MANIFEST, PARKED, PODS
 from requorum.facts.unit import FENCE, FORCE
 from requorum.facts.wal import ConfChange
 from requorum.operations.marking import signed
@@ -195,6 +197,30 @@ def test_a_mask_of_somebody_else() -> None:
 
 
 # -- the mark
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"further": (PARKED,)}, "two manifests of etcd"),
+        ({"strays": (f"{PODS}/copy.yaml",)}, "another manifest of etcd"),
+    ],
+)
+def test_a_manifest_that_was_written_over_a_fence(more: dict[str, tuple[str, ...]], words: str) -> None:
+    """A playbook may come between the recovery and its abort, too: before anything is moved."""
+    written = replace(bears(emptied(1), emptied(1)), unit=pod_unit(**more))
+    undoing = undoing_of(inventory(), survey(SURVIVOR, written, OTHERS[1]))
+    assert not undoing.acts
+    assert any(words in problem for problem in undoing.problems)
+    assert any("/copy.yaml out of" in line or f"mv {MANIFEST} /root/" in line for line in undoing.advice)
+
+
+@pytest.mark.parametrize(("before", "acts"), [(emptied(1), False), (stopped(1), False), (deaf(1), True)])
+def test_an_old_copy_where_the_manifest_of_a_pod_that_stays_down_would_go(before: HostFacts, acts: bool) -> None:
+    now = replace(bears(before, before), unit=pod_unit(PARKED, further=(ASIDE,)), processes=())
+    undoing = undoing_of(inventory(), survey(SURVIVOR, now, OTHERS[1]))
+    assert undoing.acts == acts, undoing.problems
+    assert acts or f"mv {ASIDE} /root/" in undoing.advice[0]
 
 
 def test_the_mark_keeps_what_was_found_first() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lab import pods
 from lab.spec import Host
@@ -140,6 +142,68 @@ def test_a_copy_in_the_folder_is_told(host: Asked) -> None:
     host.put(f"{PODS}/.etcd.yaml.bak", TEXT)
     host.put(f"{PODS}/apiserver.yaml", "metadata:\n  name: master-api\n")
     assert host.unit.runtime.strays == (f"{PODS}/etcd.yaml.bak",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(yaml.safe_load(TEXT)),
+        json.dumps(yaml.safe_load(TEXT), indent=2),
+        json.dumps(yaml.safe_load(TEXT), separators=(",", ":")),
+        "metadata:\n  labels:\n    openshift.io/component: 'etcd'\n",
+        'metadata:\n  labels:\n    "openshift.io/component": "etcd"\n',
+        'metadata:\n  name: "master-etcd"\n',
+        "metadata: {name: master-etcd, namespace: kube-system}\n",
+        "metadata:\n  name:\n    master-etcd\n",
+    ],
+    ids=[
+        "JSON",
+        "JSON in lines",
+        "JSON without blanks",
+        "quotes",
+        "key in quotes",
+        "name in quotes",
+        "braces",
+        "lines",
+    ],
+)
+def test_a_copy_in_the_folder_is_told_however_it_is_written(host: Asked, text: str) -> None:
+    host.put(MANIFEST, TEXT)
+    host.put(f"{PODS}/copy.json", text)
+    assert host.unit.runtime.strays == (f"{PODS}/copy.json",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pods.master_manifest("api", 8443),
+        json.dumps(yaml.safe_load(pods.master_manifest("controllers", 8444))),
+        "# a copy of the pod whose\n#  name: master-etcd\nmetadata:\n  name: other\n",
+        "metadata:\n  name: other\nspec:\n  volumes:\n  - name: of-master-etcd\n",
+        "",
+    ],
+    ids=["API", "controllers in JSON", "a comment", "another name", "empty"],
+)
+def test_another_pod_in_the_folder_is_none_of_etcd(host: Asked, text: str) -> None:
+    host.put(MANIFEST, TEXT)
+    host.put(f"{PODS}/other.yaml", text)
+    assert host.unit.runtime.strays == ()
+
+
+@pytest.mark.parametrize(
+    ("there", "at", "further"),
+    [
+        ((MANIFEST, PARKED), MANIFEST, (PARKED,)),
+        ((MANIFEST, ASIDE), MANIFEST, (ASIDE,)),
+        ((PARKED, ASIDE), PARKED, (ASIDE,)),
+        ((MANIFEST, PARKED, ASIDE), MANIFEST, (PARKED, ASIDE)),
+    ],
+)
+def test_every_further_manifest_is_told(host: Asked, there: tuple[str, ...], at: str, further: tuple[str, ...]) -> None:
+    for path in there:
+        host.put(path, TEXT)
+    found = host.unit.runtime
+    assert (found.manifest, found.further, found.over_fence) == (at, further, at == MANIFEST and PARKED in further)
 
 
 def test_a_kept_manifest(host: Asked) -> None:
