@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 from requorum.facts.etcd_conf import PATH
 from requorum.facts.host import HostFacts
 from requorum.facts.machine import CLIENT_PORT, PEER_PORT
+from requorum.facts.manifest import PROBE
 from requorum.facts.runtime import MANIFEST
-from requorum.facts.unit import FORCE, FORCE_ENVIRONMENT, Unit
+from requorum.facts.unit import FORCE, FORCE_ENVIRONMENT
 from requorum.inventory import Inventory
-from requorum.runtimes import quoted
+from requorum.runtimes import quoted, wants_every_member
 
 GONE = "its data is gone"
 FULL = 1 << 20
@@ -59,7 +60,7 @@ def how_to_start(facts: HostFacts) -> str:
         first.append(f"sed -i 1,2d {PATH}")
         why.append("a recovery would have forced it")
     if runtime.kind == "static-pod":
-        return _how_to_start_pod(unit, first, why)
+        return _how_to_start_pod(facts, first, why)
     force = (
         [path for path in unit.drop_ins if path == runtime.guard]
         if runtime.force_in_conf
@@ -79,10 +80,15 @@ def how_to_start(facts: HostFacts) -> str:
     return f"systemctl start {runtime.short} (it is {unit.state}; {runtime.log_words} says why)"
 
 
-def _how_to_start_pod(unit: Unit, first: list[str], why: list[str]) -> str:
-    runtime, probe = unit.runtime, ""
-    if unit.pod is not None and unit.pod.manifest.probed:
+def _how_to_start_pod(facts: HostFacts, first: list[str], why: list[str]) -> str:
+    unit, runtime, probe = facts.unit, facts.unit.runtime, ""
+    if unit.probed:
         probe = "; without a quorum its liveness probe kills it about every minute, then it waits for up to 5 minutes"
+    if wants_every_member(facts):
+        probe += (
+            ", and so it does while any member is away, where the image has etcdctl 3.3 or later: then run the same command "
+            f"again while enough of them run, or take {PROBE} out by hand (move the file out of its folder, edit, move it back)"
+        )
     if runtime.manifest != MANIFEST:
         first.append(f"mv {runtime.manifest} {MANIFEST}")
         why.append("it is fenced by a recovery" if unit.fenced else "its manifest was moved out")

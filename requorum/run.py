@@ -37,6 +37,7 @@ from requorum.naming import called_by_masters, places
 from requorum.records import CommandRan, HostSurveyed, Mode, VerdictGiven
 from requorum.records import Run as RunRecord
 from requorum.remote import CommandEnded, Here, Remote
+from requorum.runtimes import wants_every_member
 from requorum.survey import BesideSurveyor, Surveyor
 from requorum.told import told
 from requorum.undoing import Undoing, listed, undoing_of
@@ -259,6 +260,7 @@ class Run:
             "touched": touched,
             "whole": {found.survivor, *found.members, *found.joiners},
             "pods": pods,
+            "probed": self._probed(),
             "whole pods": pods & {found.survivor, *found.members, *found.joiners},
             "masters": {name for name, facts in self.all_reached.items() if facts.master},
             "flannel": {name for name, facts in self.all_reached.items() if facts.flannel},
@@ -284,7 +286,13 @@ class Run:
 
     def _touched(self) -> set[str]:
         found = self.proven
-        return {found.survivor, *found.others, *found.joiners, *self._marked()}
+        return {found.survivor, *found.others, *found.joiners, *self._probed(), *self._marked()}
+
+    def _probed(self) -> set[str]:
+        """Members of a quorum whose liveness probe would kill them while another one joins."""
+        found = self.proven
+        joins = found.joiners and found.acts and found.verdict is not Verdict.LOST
+        return {name for name in found.members if joins and wants_every_member(self.reached[name])}
 
     def _answering(self) -> set[str]:
         return {name for name, facts in self.reached.items() if facts.api.answers}

@@ -72,6 +72,18 @@ def probes_to_return(reached: Sequence[HostFacts]) -> list[str]:
     return [f"the liveness probe of etcd is to return into the manifest on {name}" for name in out]
 
 
+def wants_every_member(facts: HostFacts) -> bool:
+    """The liveness probe of a static pod fails, and has etcd killed, unless every member that is listed is healthy.
+
+    `etcdctl cluster-health` does from 3.3 on, its own release and not the server's; 3.2 is content with one of them.
+    """
+    pod = facts.unit.pod
+    if pod is None or not pod.manifest.of_cluster:
+        return False
+    release = (pod.probing or facts.machine.etcd_version).split(".")[:2]
+    return [int(part) for part in release if part.isdigit()] >= [3, 3]
+
+
 def unworkable(facts: HostFacts) -> list[str]:
     """What keeps etcd from being stopped, started or forced the way that it runs here; empty where nothing does."""
     runtime, found = facts.unit.runtime, list[str]()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from requorum import operations
 from requorum.ansible import AnsibleGroup
 from requorum.authority import Authority
@@ -10,6 +12,7 @@ from requorum.diagnosis import Verdict
 from requorum.flannel import FlannelHosts
 from requorum.live import Cluster, EtcdMember
 from requorum.masters import EDIT, Masters
+from requorum.runtimes import wants_every_member
 from requorum.stages import ACTS, LOST, QUORUM, action, eventually, postcondition, precondition, step
 
 
@@ -83,6 +86,21 @@ def test_flannel_names_remaining(client: Client, cluster: Cluster, flannel: Flan
         )
     with postcondition("it names the remaining members, and nobody else"):
         assert flannel.named(client) == set(flannel.remaining)
+
+
+@step(37, "Take out a liveness probe that wants every member", on="probed", when=QUORUM)
+def test_take_probe_out(etcd: EtcdMember) -> None:
+    """With the etcdctl of 3.3 or later it kills the voters while a joiner does not serve. One pod at a time: each restarts.
+
+    After the removal: where three voters are left, two of them answer meanwhile; where two are left, writes wait for it.
+    """
+    with precondition("a quorum answers"):
+        assert eventually(etcd.answers, within=60) == True  # noqa: E712 (read again until it does)
+    with action("take the probe out of the manifest; how it was is kept until step 59") as hand:
+        hand.make(operations.probe.take_out_of_living(etcd.now("unit", "process")))
+    with postcondition("the pod runs without that probe, and answers a linearizable read"):
+        assert eventually(etcd.answers, within=60) == True  # noqa: E712 (read again until it does)
+        assert not wants_every_member(replace(etcd.surveyed, unit=etcd.unit))
 
 
 @step(39, "Make the host's certificates", on="uncertified", when=ACTS)

@@ -21,12 +21,16 @@ class ManifestError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The text of a manifest. `command`: what its container runs; `probed`: it has a liveness probe; `image`: its own."""
+    """The text of a manifest. `command`: what its container runs; `probed`: it has a liveness probe; `image`: its own.
+
+    `of_cluster`: the probe asks for the health of the whole cluster, and not of its own member alone.
+    """
 
     text: str
     command: str
     probed: bool
     image: str
+    of_cluster: bool = False
 
     @property
     def without_probe(self) -> str:
@@ -64,7 +68,18 @@ def parse(text: str, path: str) -> Manifest:
         if keys.count(key.value) > 1:
             raise _wrong(path, key, f"{key.value} once", "it a second time")
     image = next((str(value.value) for key, value in container.value if key.value == "image"), "")
-    return Manifest(text, " ".join(" ".join(map(str, words)).split()), PROBE in keys, image)
+    asked = " ".join(word for key, value in container.value if key.value == PROBE for word in _scalars(value))
+    command = " ".join(" ".join(map(str, words)).split())
+    return Manifest(text, command, PROBE in keys, image, of_cluster="cluster-health" in asked)
+
+
+def _scalars(node: yaml.Node) -> list[str]:
+    """Every word below a node, keys apart."""
+    if isinstance(node, yaml.MappingNode):
+        return [word for _, value in node.value for word in _scalars(value)]
+    if isinstance(node, yaml.SequenceNode):
+        return [word for value in node.value for word in _scalars(value)]
+    return [str(node.value)]
 
 
 def _end_of_lines(text: str, value: yaml.Node) -> int:

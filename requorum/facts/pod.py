@@ -19,7 +19,22 @@ of_etcd() {  # YAML or JSON: keys and values may be in quotes, in braces, and on
 """
 """Shell: `of_etcd FILE` says whether a manifest's labels or name are those of etcd's pod."""
 
-FUNCTION = f"""{_OF_ETCD}
+_PROBING = r"""
+probing_etcdctl() {  # the version of the one that a probe finds first in a living container; none where none lives
+  local comm name folder
+  for comm in /proc/[0-9]*/comm; do
+    { read -r name < "$comm"; } 2>/dev/null && [ "$name" = etcd ] || continue
+    for folder in usr/local/bin usr/bin bin; do
+      [ -x "${comm%comm}root/$folder/etcdctl" ] || continue
+      ETCDCTL_API=2 timeout 5 "${comm%comm}root/$folder/etcdctl" --version 2>/dev/null | sed -n 's/^etcdctl version: /Probing=/p'
+      return
+    done
+  done
+}
+"""
+"""Shell: `probing_etcdctl`. The host's, and the one kept of an image, are not what a probe runs."""
+
+FUNCTION = f"""{_OF_ETCD}{_PROBING}
 static_pod() {{  # in the words of a unit: active, activating (to be started, or waiting in back-off), inactive
   local at node active=inactive sub='its manifest is moved out' boot=disabled file
   for at in {MANIFEST} {PARKED} {ASIDE}; do [ ! -f $at ] || break; done
@@ -43,6 +58,7 @@ static_pod() {{  # in the words of a unit: active, activating (to be started, or
     [ -f "$file" ] && [ "$file" != {MANIFEST} ] && of_etcd "$file" && echo "Stray=$file"
   done
   told $at {PATH}
+  [ $at != {MANIFEST} ] || ! grep -q cluster-health $at || probing_etcdctl
 }}
 """
 """Shell: `static_pod` tells of it, as `systemctl show` does of a unit. Needs `told`, `etcd_lives` and `unit`."""
@@ -50,17 +66,22 @@ static_pod() {{  # in the words of a unit: active, activating (to be started, or
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """What is known of a static pod. `kept`: the manifest as a recovery found it, while that has taken its probe out."""
+    """What is known of a static pod. `kept`: the manifest as a recovery found it, while that has taken its probe out.
+
+    `probing`: the version of the etcdctl that a probe of the cluster's health runs; empty where no container lives.
+    """
 
     manifest: Manifest
     kept: Manifest | None = None
+    probing: str = ""
 
 
 def parse(output: str) -> Pod:
     """The pod from the output of the facts' command. Raises ValueError, with file and line, for what cannot be read."""
     values = dict(line.partition("=")[::2] for line in output.splitlines())
     kept = manifest.parse(_text(values["Kept"]), KEPT) if "Kept" in values else None
-    return Pod(manifest.parse(_text(values.get("Text", "")), values.get("Manifest", "")), kept)
+    found = manifest.parse(_text(values.get("Text", "")), values.get("Manifest", ""))
+    return Pod(found, kept, values.get("Probing", ""))
 
 
 def _text(encoded: str) -> str:

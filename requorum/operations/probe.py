@@ -11,23 +11,37 @@ from requorum.facts.host import HostFacts, MissingFact
 from requorum.facts.manifest import KEPT, ManifestError
 from requorum.facts.merged import merged
 from requorum.facts.runtime import MANIFEST, PARKED
+from requorum.runtimes import wants_every_member
 
 
 def take_out(facts: HostFacts) -> list[Change]:
     """Take the probe out of the manifest of a pod that was just stopped; how it was is kept. Nothing where there is none.
 
-    Never while the pod runs: the node service starts a pod anew whose manifest changes, and while the survivor is away for
-    that moment, emptied peers found a new cluster under the old IDs, which it then joins (seen).
+    Never while the survivor of a loss runs: the node service starts a pod anew whose manifest changes, and while it is away
+    for that moment, emptied peers found a new cluster under the old IDs, which it then joins (seen).
     Raises MissingFact where it cannot be taken out, which stage 1 tells before anything is changed.
     """
+    return _without(facts, PARKED)
+
+
+def take_out_of_living(facts: HostFacts) -> list[Change]:
+    """The same of a pod that runs, which restarts it: only where a quorum answers, and every emptied peer is fenced.
+
+    Nothing where the probe is content with one healthy member. Raises MissingFact as `take_out` does.
+    """
+    made = _without(facts, MANIFEST) if wants_every_member(facts) else []
+    return [*made, *(_awaited(facts) if made else [])]
+
+
+def _without(facts: HostFacts, at: str) -> list[Change]:
     pod = facts.unit.pod
     if pod is None or not pod.manifest.probed:
         return []
     try:
         text = pod.manifest.without_probe
     except ManifestError as error:
-        raise MissingFact(facts.name, f"a liveness probe that can be taken out of {PARKED}", str(error)) from None
-    return [KeepManifest(facts.name, PARKED), EditManifest(facts.name, PARKED, text, pod.manifest.text)]
+        raise MissingFact(facts.name, f"a liveness probe that can be taken out of {at}", str(error)) from None
+    return [KeepManifest(facts.name, at), EditManifest(facts.name, at, text, pod.manifest.text)]
 
 
 def give_back(facts: HostFacts) -> list[Change]:

@@ -9,13 +9,25 @@ from pathlib import Path
 
 import pytest
 from hazards import refused, start, wait_state
-from runbook_runs import Done, assert_told, declared_lost, left_behind, run
+from runbook_runs import Done, assert_told, assert_whole, declared_lost, left_behind, run, written
 from steady_load import SteadyLoad, errors, longest_wait, unlike_a_leader_change
 
-from lab import Lab, masters, writer
+from lab import Lab, images, masters, pods, wait, writer
 from lab.spec import ON_MASTERS
 
 Labs = Callable[..., Lab]
+
+IMAGE = f"/{images.PLACE}/etcd/usr/local/bin"
+"""What lies here comes first in a container of etcd."""
+OF_3_3 = '#!/bin/sh\nETCDCTL_API="${ETCDCTL_API:-2}" exec /usr/bin/etcdctl "$@"\n'
+"""An etcdctl whose `cluster-health` wants every member healthy: Debian's own, where the lab's answers as 3.2's does."""
+SLOW = """#!/bin/sh
+trap 'exit 143' TERM
+[ -d /var/lib/etcd/member ] || { sleep 60 & wait $!; }
+exec /usr/bin/etcd "$@"
+"""
+"""An etcd whose first start takes longer than three probes."""
+KILLED = f"journalctl -u {pods.UNIT} -o cat --no-pager | grep 'Killing container k8s_etcd_' | grep -c 'failed liveness probe'"
 
 
 def term(lab: Lab, host: str) -> int:
@@ -204,3 +216,33 @@ def test_a_stopped_member_that_was_given_up(labs: Labs, tmp_path: Path) -> None:
         lab.wait_healthy()
     assert errors(clients.load.puts) == []
     clients.assert_all_there()
+
+
+@pytest.mark.full
+def test_a_probe_that_wants_every_member_kills_nobody_while_a_host_joins(labs: Labs) -> None:
+    """Etcdctl of 3.3 or later: it has killed both voters before the run, and would again during a join that takes long."""
+    lab = labs(topology="static-pod")
+    masters.wait_ready(lab)
+    manifest = f"/{pods.FOLDER}/etcd.yaml"
+    before = {host.short: lab.run(host, f"sha256sum {manifest}").stdout for host in lab.hosts}
+    writes, gone = written(lab), follower(lab)
+    left = others(lab, [gone])
+
+    def kills() -> dict[str, int]:
+        return {host: int(lab.run(host, KILLED, check=False).stdout) for host in left}
+
+    for host in lab.hosts:
+        lab.run(host, f"cat > {IMAGE}/etcdctl", stdin=OF_3_3)
+    lab.run(gone, f"cat > {IMAGE}/etcd && chmod +x {IMAGE}/etcd", stdin=SLOW)
+    lab.break_hosts([gone], "destroyed")
+    wait.until(lambda: all(kills().values()), "the probe kills both voters", 90)
+    lab.wait_healthy(left, within=60)  # until the next time, in a minute
+    already = kills()
+    done = run(lab, timeout=600)
+    assert_told(done, exit=0, outcome="recovered", verdict="degraded", says=["3 of 3 members"])
+    assert kills() == already
+    journal = done.journal.read_text(encoding="utf-8")
+    assert all(f"test_take_probe_out[{lab.host(host).name}]" in journal for host in left)
+    assert_whole(lab, writes)
+    assert left_behind(lab) == []
+    assert {host.short: lab.run(host, f"sha256sum {manifest}").stdout for host in lab.hosts} == before

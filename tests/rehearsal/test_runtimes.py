@@ -280,3 +280,26 @@ def test_a_file_of_a_pod_that_cannot_be_worked_with_is_refused(labs: Labs, spoil
     assert says in done.output
     assert "Traceback" not in done.output
     assert files(lab) == before
+
+
+@full
+def test_a_playbook_writes_a_manifest_over_a_fence(labs: Labs) -> None:
+    """An unfinished recovery has moved it out: etcd runs there again. Nothing is changed until one of the two is away."""
+    lab = given(labs, "static-pod")
+    before, lost = files(lab), lost_hosts(lab)
+    writes = broken(lab, lost, "destroyed")
+    killed = sabotaged(
+        lab, {"point": f"test_stop_survivor[{lab.host(survivor_of(lab)).name}] change 1", "how": "before"}
+    )
+    assert killed.returncode == -9, killed.stdout
+    parked = "/etc/origin/node/pods-stopped-requorum/etcd.yaml"
+    lab.run(lost[0], f"cp -a {parked} {MANIFEST}")
+    found = files(lab)
+    for arguments in ((), ("--abort",)):
+        done = run(lab, *arguments)
+        assert done.exit == 6, done.output
+        assert f"two manifests of etcd: {parked}, where a recovery has put it, and {MANIFEST}" in done.output
+        assert f"{lab.host(lost[0]).name}: a playbook has probably written {MANIFEST}" in done.output
+        assert files(lab) == found
+    lab.run(lost[0], f"mv {MANIFEST} /root/")
+    assert_recovered(lab, run(lab, timeout=600), writes, before)

@@ -15,6 +15,7 @@ from builders import (
     facts,
     healthy,
     inventory,
+    machine,
     mark,
     members,
     name,
@@ -56,7 +57,7 @@ from requorum.facts.runtime import ASIDE, MANIFEST, PARKED, Runtime
 from requorum.facts.unit import Unit
 from requorum.fitness import unfit
 from requorum.operations.backup import BackupPlace
-from requorum.runtimes import contradictions, unworkable
+from requorum.runtimes import contradictions, unworkable, wants_every_member
 from requorum.undoing import to_undo
 from requorum.wellness import left_behind, not_at_boot
 
@@ -302,6 +303,42 @@ def test_a_pod_in_back_off_counts_by_its_data() -> None:
     assert "its liveness probe kills it" in "\n".join(verdict.advice)
     lost = diagnose(inventory(), survey(hosts[0], *(replace(emptied(n), unit=waiting) for n in (1, 2))))
     assert (lost.verdict, lost.survivor) == (Verdict.LOST, ONE)
+
+
+@pytest.mark.parametrize(
+    ("pod", "server", "wants"),
+    [
+        (POD, "3.4.23", True),  # whose etcdctl could not be asked
+        (POD, "3.3.0", True),
+        (POD, "3.2.26", False),
+        (replace(POD, probing="3.2.26"), "3.4.23", False),
+        (replace(POD, probing="3.10.1"), "3.2.26", True),
+        (replace(POD, manifest=replace(POD.manifest, of_cluster=False)), "3.4.23", False),
+        (BARE, "3.4.23", False),
+    ],
+)
+def test_a_probe_that_wants_every_member(pod: Pod, server: str, wants: bool) -> None:
+    host = facts(0, unit=pod_unit(pod=pod), machine=replace(machine(0), etcd_version=server))
+    assert wants_every_member(host) == wants
+    assert not wants_every_member(facts(0))
+    assert ("while any member is away" in how_to_start(replace(host, processes=()))) == wants
+
+
+def test_such_a_probe_leaves_a_living_pod_whose_restart_is_awaited() -> None:
+    host = facts(0, unit=pod_unit(), data=data(0), processes=(process(),))
+    assert operations.probe.take_out_of_living(host) == [
+        KeepManifest(ONE, MANIFEST),
+        EditManifest(ONE, MANIFEST, POD.manifest.without_probe, POD.manifest.text),
+        AwaitPod(ONE, host.processes[0].pid, host.processes[0].started),
+    ]
+    content = replace(host, unit=pod_unit(pod=replace(POD, probing="3.2.26")))
+    for other in (content, replace(host, unit=pod_unit(pod=BARE)), facts(0)):
+        assert operations.probe.take_out_of_living(other) == []
+    braces = (
+        "spec: {containers: [{name: etcd, livenessProbe: {exec: {command: [etcdctl, cluster-health]}}, image: x}]}\n"
+    )
+    with pytest.raises(MissingFact, match=f"can be taken out of {MANIFEST}"):
+        operations.probe.take_out_of_living(replace(host, unit=pod_unit(pod=Pod(manifest.parse(braces, MANIFEST)))))
 
 
 def test_a_probe_that_is_out_is_owed_once_everybody_is_there() -> None:

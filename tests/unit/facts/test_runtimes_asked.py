@@ -12,10 +12,11 @@ import yaml
 
 from lab import pods
 from lab.spec import Host
-from requorum.facts import unit
+from requorum.facts import manifest, unit
 from requorum.facts.etcd_conf import FORCE_LINES
 from requorum.facts.etcd_conf import PATH as CONF
 from requorum.facts.manifest import KEPT
+from requorum.facts.pod import Pod
 from requorum.facts.runtime import ASIDE, MANIFEST, PARKED, PODS
 from requorum.facts.unit import MANAGER, Unit
 
@@ -71,6 +72,7 @@ class Asked:
         script = script.replace("{/etc,/run,/usr/lib}", f"{self.root}{{/etc,/run,/usr/lib}}")
         for path in ("/etc/etcd", "/etc/origin", "/var/lib/requorum"):
             script = script.replace(path, f"{self.root}{path}")
+        script = script.replace("in /proc/[0-9]*/comm", f"in {self.root}/proc/[0-9]*/comm")
         script = script.replace(
             "\netcd_lives() {", f"\netcd_lives() {{ {'true' if self.lives else 'false'}; }}\n_lives() {{"
         )
@@ -204,6 +206,34 @@ def test_every_further_manifest_is_told(host: Asked, there: tuple[str, ...], at:
         host.put(path, TEXT)
     found = host.unit.runtime
     assert (found.manifest, found.further, found.over_fence) == (at, further, at == MANIFEST and PARKED in further)
+
+
+@pytest.mark.parametrize(
+    ("programs", "probing"),
+    [
+        ({"usr/bin": "3.4.23", "usr/local/bin": "3.2.26"}, "3.2.26"),
+        ({"usr/bin": "3.4.23"}, "3.4.23"),
+        ({}, ""),
+    ],
+    ids=["the first in PATH", "the only one", "none"],
+)
+def test_the_etcdctl_that_a_probe_runs(host: Asked, programs: dict[str, str], probing: str) -> None:
+    """Not the host's, and not that of another process."""
+    host.put(MANIFEST, TEXT)
+    host.put("/proc/6/comm", "etcd-other\n")
+    host.put("/proc/7/comm", "etcd\n")
+    for folder, version in programs.items():
+        says = f'[ "$ETCDCTL_API $*" = "2 --version" ] && printf "etcdctl version: {version}\\nAPI version: 2\\n"'
+        host.put(f"/proc/7/root/{folder}/etcdctl", f"#!/bin/sh\n{says}\n").chmod(0o755)
+    assert host.unit.pod == Pod(manifest.parse(TEXT, MANIFEST), probing=probing)
+
+
+def test_without_a_probe_of_the_cluster_no_etcdctl_is_asked(host: Asked) -> None:
+    host.put(MANIFEST, TEXT.replace("- cluster-health\n", "- member\n        - list\n"))
+    host.put("/proc/7/comm", "etcd\n")
+    host.put("/proc/7/root/usr/bin/etcdctl", "#!/bin/sh\necho etcdctl version: 3.4.23\n").chmod(0o755)
+    assert host.unit.pod is not None
+    assert (host.unit.pod.probing, host.unit.pod.manifest.of_cluster) == ("", False)
 
 
 def test_a_kept_manifest(host: Asked) -> None:
