@@ -73,9 +73,13 @@ def _recovery(run: Run) -> list[str]:
         lines.append(
             f"Made:      certificates ({', '.join(one.kinds)}) for {one.host}, signed on {one.authority}; old ones are kept."
         )
-    if pods := [n for n in run.hosts("pods") if run.reached[n].unit.probed]:
+    living = run.hosts("probed")
+    if pods := [n for n in run.hosts("pods") if run.reached[n].unit.probed and n not in living]:
         what = "etcd's liveness probe leaves the manifest while etcd is stopped; its return at the end restarts the pod"
         lines.append(f"Pods:      {', '.join(pods)}: {what}.")
+    if living:
+        what = "etcd's liveness probe wants every member; it leaves the manifest before a host joins, and returns at the end"
+        lines.append(f"Pods:      {', '.join(living)}: {what}. Each restarts the pod, one after the other.")
     if masters := _masters_to_change(run, found):
         what = "master-config.yaml is edited; API and controllers are restarted, one master at a time"
         lines.append(f"Masters:   {', '.join(masters)}: {what}.")

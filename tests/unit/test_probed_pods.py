@@ -13,6 +13,7 @@ from requorum.diagnosis import Verdict, diagnose
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.pod import Pod
 from requorum.run import Run
+from requorum.stages.confirmation import asked
 
 CONTENT = replace(POD, probing="3.2.26")
 
@@ -65,3 +66,11 @@ def test_a_run_that_is_carried_on_gives_every_probe_back(tmp_path: Path) -> None
     run = run_on(tmp_path, *hosts)
     assert run.hosts("probed") == ()
     assert {name(0), name(1)} <= set(run.hosts("whole pods"))
+
+
+def test_what_the_operator_agrees_to(tmp_path: Path) -> None:
+    """A member that answers is restarted: that is said before anything is done."""
+    said = asked(run_on(tmp_path, answering(0), answering(1, CONTENT), GONE))
+    assert f"Pods:      {name(0)}: etcd's liveness probe wants every member" in said
+    assert f"{name(1)}: etcd's liveness probe" not in said
+    assert f"Pods:      {name(2)}: etcd's liveness probe leaves the manifest while etcd is stopped" in said
