@@ -22,7 +22,7 @@ from runbook_runs import (
 from sabotage import sabotaged
 from systems_results import cell, write_table
 
-from lab import Lab, masters, pods
+from lab import Lab, masters, pods, wait
 from lab.spec import ON_MASTERS
 from lab.writer import Write
 
@@ -302,4 +302,7 @@ def test_a_playbook_writes_a_manifest_over_a_fence(labs: Labs) -> None:
         assert f"{lab.host(lost[0]).name}: a playbook has probably written {MANIFEST}" in done.output
         assert files(lab) == found
     lab.run(lost[0], f"mv {MANIFEST} /root/")
+    forgotten = "is stopped or not running"  # for a minute the log of a fenced pod is left, which says etcd's version
+    ended = lambda: [forgotten in lab.run(host, "master-logs etcd etcd").stderr for host in lost]  # noqa: E731
+    wait.until(lambda: all(ended()), "nothing is left of the fenced pods", 120)
     assert_recovered(lab, run(lab, timeout=600), writes, before)

@@ -197,10 +197,13 @@ def test_a_snapshot_of_a_pod_on_a_master_goes_through_the_api() -> None:
         assert operations.backup.save_snapshot(host, place, "after") == [SaveSnapshot(ONE, folder)]
 
 
-def test_tools_are_kept_where_there_is_data_to_read() -> None:
+def test_tools_are_kept_where_they_are_asked_later() -> None:
+    """Of a pod that is fenced not even the log is left after a minute, which said the version of an emptied one."""
+    gone = replace(emptied(0), unit=pod_unit())
+    assert operations.tools.keep(gone) == [KeepTools(emptied(0).name, POD.manifest.image)]
     assert operations.tools.keep(POD_HOST) == [KeepTools(ONE, POD.manifest.image)]
     assert operations.tools.keep(CONTAINER_HOST) == [KeepTools(ONE, "IMAGE")]
-    assert operations.tools.keep(facts(0)) == operations.tools.keep(replace(emptied(0), unit=pod_unit())) == []
+    assert operations.tools.keep(facts(0)) == operations.tools.keep(replace(emptied(0), unit=container_unit())) == []
     assert operations.tools.forget(POD_HOST) == [RemoveTools(ONE)]
     assert operations.tools.forget(facts(0)) == []
 
