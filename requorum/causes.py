@@ -26,13 +26,16 @@ NOSPACE_CURE = (
 
 
 def starts(intact: Sequence[HostFacts], owners: Mapping[str, str], quorum: int) -> tuple[str, ...]:
-    """What is to be started, the easiest first. Members that run are named only where they should be enough.
+    """What is to be started: whose log ends highest first, then the easiest. What runs is named only where it should be enough.
+
+    A member that starts is led by nobody whose log ends below its own; an emptied host that nobody sees votes for whoever asks.
 
     `owners`: on which host the member belongs whose data each host has, as its peer URL says.
     """
     able = [f for f in intact if not f.ran_committed]  # which comes back as a new member, once the others answer
     intact = able if len(able) >= quorum else intact
     down = sorted((f for f in intact if not f.unit.is_running), key=lambda f: (f.unit.fenced, f.unit.masked))
+    down.sort(key=lambda f: (f.data.last if f.data is not None else None) or (0, 0), reverse=True)
     running = [f for f in intact if f.unit.is_running]
     named = [*down, *(running if len(running) >= quorum or not down else [])]
     lines = [line for f in named for line in _start(f, owners.get(f.name, ""))]

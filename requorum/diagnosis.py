@@ -11,10 +11,11 @@ from enum import Enum
 
 from requorum.causes import GONE, NOSPACE_CURE, alarms, damaged, how_to_start, starts, why_down, worth_of
 from requorum.facts.host import HostFacts, Silent
-from requorum.facts.members import Member, MemberList
+from requorum.facts.members import Member
 from requorum.facts.v2 import V2_ONLY
-from requorum.fitness import forced_by_hand
+from requorum.forced_starts import SINCE_FORCED, UNKNOWN, gone_since_forced, loss_beside_a_quorum, not_given_up
 from requorum.inventory import Inventory
+from requorum.kept_down import ONLY_THEN, old_peers_first, without_memory
 from requorum.lineage import (
     ONE_OF_TWO,
     forced_here,
@@ -28,6 +29,7 @@ from requorum.lineage import (
 from requorum.naming import owed_where_named
 from requorum.obstacles import answered_by_v2, obstacles, other_recovery, removed_elsewhere
 from requorum.other_clusters import beside_a_quorum, on_disk
+from requorum.owed import owed_on_hosts
 from requorum.ranking import Candidate, best, candidates, lacks, loss_of, tail_of
 from requorum.records import NEVER_WRITTEN
 from requorum.runtimes import contradictions, probes_to_return
@@ -87,7 +89,8 @@ def diagnose(inventory: Inventory, survey: Survey) -> Diagnosis:
     current = [facts for facts in reached if facts.name not in old]
     standing = contradictions(reached, inventory.etcd.runtime), obstacles(reached, inventory), twins(current)
     fenced = removed_elsewhere(inventory, survey, left_fenced(current))
-    for proof, advice in (*standing, not_read(reached), fenced):
+    gone = gone_since_forced(reached, current)
+    for proof, advice in (*standing, not_read(reached), fenced, not_given_up(gone, inventory)):
         if proof:
             return _unproven(tuple(proof), tuple(advice))
     answering = [facts for facts in current if facts.api.answers]
@@ -96,8 +99,16 @@ def diagnose(inventory: Inventory, survey: Survey) -> Diagnosis:
         if answering
         else _without_quorum(inventory, survey, current)
     )
-    proof = [f"{f.name} {told_of_old_peer(f, old[f.name])}" for f in reached if f.name in old]
-    return replace(found, old_peers=_ordered(inventory, set(old)), proof=(*found.proof, *proof))
+    peers = [f for f in reached if f.name in old]
+    told = [f"{f.name} {told_of_old_peer(f, old[f.name])}" for f in peers]
+    return replace(
+        found,
+        old_peers=_ordered(inventory, set(old)),
+        proof=(*found.proof, *told, *(f"given up: {lost}" for lost in gone.values())),
+        loss="; beyond that ".join((*gone.values(), *filter(None, [found.loss]))),
+        # A run that may act fences them in step 11; this one stops before.
+        advice=found.advice if found.path else (*old_peers_first(peers), *found.advice),
+    )
 
 
 def _unproven(proof: tuple[str, ...], advice: tuple[str, ...]) -> Diagnosis:
@@ -138,7 +149,7 @@ def _with_quorum(
                 f"if the cluster that answers is yours, write `survivor: auto`; if {named} holds your data, stop the others",
             ),
         )
-    doubted, cure = beside_a_quorum(anchor, listed, reached)
+    doubted, cure = beside_a_quorum(anchor, listed, reached, old)
     if doubted:
         return _unproven((*proof, *doubted), tuple(cure))
     proof += tuple(f"{f.name}: {words}" for f in answering for words in f.v2.unlike(f.api.members))
@@ -181,7 +192,7 @@ def _with_quorum(
     joining |= {name for name in absent if _may_join(inventory, name)}
     healthy = {f.name for f in answering}
     missing = {h.name for h in inventory.etcd.hosts} - healthy - joining
-    owed = _owed(reached, joining, in_list, listed)
+    owed = owed_on_hosts(reached, joining, in_list, listed)
     owed += owed_where_named(inventory, survey, listed, whole=not missing)
     owed += [f"{f.name} is to be fenced" for f in reached if f.name in old and not f.fenced and f.name not in joining]
     owed += [f"{f.name} remembers that it was forced" for f in reached if f.remembers_force and not missing]
@@ -191,7 +202,7 @@ def _with_quorum(
         proof=proof + tuple(owed),
         advice=tuple(advice),
         survivor=anchor.name,
-        loss="none: a quorum answers",
+        loss=loss_beside_a_quorum(listed, reached),
         members=_ordered(inventory, healthy),
         others=_ordered(inventory, absent),
         joiners=_ordered(inventory, joining),
@@ -217,23 +228,6 @@ def _leader(answering: list[HostFacts]) -> HostFacts:
     return next((f for f in answering if f.api.status and f.api.status.leader == f.api.status.member_id), answering[0])
 
 
-def _owed(reached: list[HostFacts], joining: set[str], in_list: set[str], listed: MemberList) -> list[str]:
-    """What an earlier recovery, or the loss itself, left undone; empty where nothing is."""
-    owed = [f"{name} is to rejoin" for name in sorted(joining)]
-    owed += [f"the member {m.name or m.hex_id} is a learner, to be promoted" for m in listed.members if m.is_learner]
-    for facts in reached:
-        if facts.unit.fenced and facts.name in joining | in_list:  # any other host stays fenced
-            owed.append(f"{facts.name} is fenced")
-        if facts.unit.forced or (facts.forced and facts.mark):
-            owed.append(f"{facts.name} forces a new cluster when it starts")
-        owed += [
-            f"{facts.name} forces a new cluster, and Requorum did not say so: {how}" for how in forced_by_hand(facts)
-        ]
-        if facts.mark:
-            owed.append(f"{facts.name} bears the mark of recovery {facts.mark.recovery} by {facts.mark.operator}")
-    return owed
-
-
 def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFacts]) -> Diagnosis:
     if said := answered_by_v2(reached):
         return replace(_unproven((said,), (V2_ONLY,)), settling=True)
@@ -246,7 +240,7 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
         words = f"no host answers a linearizable read; {begun.survivor} began to take the way back, and drops {dropped.name}"
         if lives(name, dropped, survey):
             return _unproven((words,), (declare(dropped, name or dropped.name, survey),))
-        return _roles(inventory, survey, Verdict.LOST, begun.survivor, ONE_OF_TWO, [words])
+        return _roles(inventory, survey, Verdict.LOST, begun.survivor, f"{ONE_OF_TWO}; {UNKNOWN}", [words])
     unwritten = {f.name for f in reached if f.data is not None and f.data.unwritten}
     ranked = [c for c in candidates(reached, keep_tail=inventory.etcd.keep_tail) if c.name not in unwritten]
     if not ranked:
@@ -267,6 +261,7 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
     proof = [f"no host answers a linearizable read; the member list in the newest log ({newest.name}) has "
              f"{len(voters)} voting members: {_names(voters)}; a quorum is {quorum}"]  # fmt: skip
     open_: list[str] = []
+    emptied: list[HostFacts] = []
     for member in voters:
         name = host_of(member, inventory, survey)
         facts = survey.get(name)
@@ -277,6 +272,8 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
         elif name in intact:
             proof.append(f"{member.name}: its data is intact on {name} (etcd is {_unit(facts)})")
         elif isinstance(facts, HostFacts):
+            if not damaged(facts, inventory) or facts.unit.is_running:
+                emptied.append(facts)
             proof.append(f"{member.name}: {worth_of(facts)} on {name} (etcd is {_unit(facts)})")
         elif name and given_up(name, inventory, survey, member):
             proof.append(f"{member.name}: {name} is silent, and declared lost")
@@ -294,7 +291,8 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
     sound = intact - half
     if len(sound) >= quorum:
         enough = _enough_data(inventory, survey, newest, sound, quorum, proof)
-        return replace(enough, advice=(*mend, *enough.advice)) if enough.advice else enough
+        first = (*without_memory(emptied), *mend)
+        return replace(enough, advice=(*first, *[ONLY_THEN] * bool(first), *enough.advice)) if enough.advice else enough
     if len(sound) + len(open_) >= quorum:
         proof.append(f"{len(sound)} intact and {len(open_)} possibly alive could still be a quorum of {quorum}")
     elif mend:
@@ -302,7 +300,8 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
             "what damaged data holds may be nowhere else: nothing is forced beside it without the operator's word"
         )
     if mend or len(sound) + len(open_) >= quorum:
-        return _unproven(tuple(proof), (*mend, *open_))
+        # Whoever is brought up, or mended, must not meet them.
+        return _unproven(tuple(proof), (*without_memory(emptied), *mend, *open_))
     proof.append(f"at most {len(sound) + len(open_)} of the {quorum} members that a quorum needs can ever answer")
     return _lost(inventory, survey, ranked, intact, proof)
 
@@ -313,7 +312,7 @@ def _enough_data(
     facts = survey[newest.name]
     if isinstance(facts, HostFacts) and intact == {newest.name} and (forced := forced_here(facts, survey)):
         proof.append(f"{newest.name} was forced by recovery {forced} and is to be started again")
-        return _roles(inventory, survey, Verdict.UNFINISHED, newest.name, "none since the forced start", proof)
+        return _roles(inventory, survey, Verdict.UNFINISHED, newest.name, SINCE_FORCED, proof)
     have = "1 member has its" if len(intact) == 1 else f"{len(intact)} members have their"
     proof.append(f"{have} data, enough for a quorum once they run; never force")
     found = [f for name in _ordered(inventory, intact) if isinstance(f := survey[name], HostFacts)]

@@ -180,11 +180,25 @@ def _removed(heir: HostFacts, old: HostFacts) -> bool:
         return False
     if heir.api.answers and heir.api.members is not None:
         return id_ not in {m.id for m in heir.api.members.members}
-    data = heir.data
-    if data is None or data.log is None or half_forced(heir):
-        return False
-    removed = {c.node_id for c in data.log.conf_changes if c.kind == "remove" and c.index <= data.settled}
-    return id_ in removed | set(data.db.removed if data.db is not None else ())
+    return id_ in removals(heir)
+
+
+def removals(facts: HostFacts) -> frozenset[int]:
+    """The IDs of the members that were removed for good, as this host's data says. An ID is never given again."""
+    data = facts.data
+    if data is None or data.log is None or half_forced(facts):
+        return frozenset()
+    end = settled(facts, data)
+    removed = {c.node_id for c in data.log.conf_changes if c.kind == "remove" and c.index <= end}
+    return frozenset(removed | set(data.db.removed if data.db is not None else ()))
+
+
+def settled(facts: HostFacts, data: DataDir) -> int:
+    """The last entry that the member's cluster has committed, as far as its data says.
+
+    What a recovery has committed in a log, for a cluster of one (step 41), the cluster has not.
+    """
+    return (data.consistent_index or 0) if facts.machine.kept_log else data.settled
 
 
 def _cluster(facts: HostFacts) -> int | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import combinations
 
 from requorum.facts.data_dir import DataDir
 from requorum.facts.host import HostFacts
 from requorum.facts.members import MemberList
+from requorum.lineage import half_forced, removals, settled
 
 _FIND_OUT = (
     "find out which of them hold your data; stop etcd on those that were emptied and move their data aside "
@@ -15,10 +16,22 @@ _FIND_OUT = (
 )
 
 
-def beside_a_quorum(anchor: HostFacts, listed: MemberList, reached: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
-    """What speaks against the quorum that `anchor` answers for, and what to do about it; empty where nothing does."""
-    proof, advice = _another_cluster(listed, reached)
-    return (proof, advice) if proof else _knows_less(anchor, listed, reached)
+def beside_a_quorum(
+    anchor: HostFacts, listed: MemberList, reached: Sequence[HostFacts], old: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """What speaks against the quorum that `anchor` answers for, and what to do about it; empty where nothing does.
+
+    `old`: the hosts of old peers (`lineage.outlived`), which this quorum has rightly left behind.
+    """
+    current = [f for f in reached if f.name not in old]
+    for proof, advice in (
+        _another_cluster(listed, reached),
+        _removed_by(current, anchor, listed),
+        _knows_less(anchor, listed, reached),
+    ):
+        if proof:
+            return proof, advice
+    return [], []
 
 
 def _another_cluster(listed: MemberList, reached: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
@@ -36,21 +49,23 @@ def _another_cluster(listed: MemberList, reached: Sequence[HostFacts]) -> tuple[
 def _knows_less(anchor: HostFacts, listed: MemberList, reached: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
     """Data that is ahead of a quorum was never written by it: emptied hosts have founded a cluster under the old IDs.
 
-    A survivor that was forced may know less than those that it left behind: they are no members any more.
+    A survivor that was forced may know less than those that it left behind: they are no members any more. Nor is a
+    learner compared that a recovery takes in, and that follows while clients write: it was read later than the leader.
     """
-    if anchor.mark is not None and anchor.mark.survivor == anchor.name:
-        return [], []
-    members = {m.id for m in listed.members}
+    takes_in = anchor.mark is not None and anchor.mark.survivor == anchor.name
+    following = {f.name for f in reached if f.processes} if takes_in else set()
+    members = {m.id: m for m in listed.members}
     status = anchor.api.status
     revision, index = (status.revision, status.raft_index) if status is not None else (0, 0)
     ahead = [
-        f"{f.name} holds revision {f.data.revision} (committed up to entry {_settled(f, f.data)}), and the members that answer "
+        f"{f.name} holds revision {f.data.revision} (committed up to entry {settled(f, f.data)}), and the members that answer "
         f"are at revision {revision} (entry {index})"
         for f in reached
         if f.data is not None
         and not f.data.error
         and f.data.node_id in members
-        and ((f.data.revision or 0) > revision or _settled(f, f.data) > index)
+        and not (f.name in following and members[f.data.node_id].is_learner)
+        and ((f.data.revision or 0) > revision or settled(f, f.data) > index)
     ]
     if not ahead:
         return [], []
@@ -64,6 +79,63 @@ def _knows_less(anchor: HostFacts, listed: MemberList, reached: Sequence[HostFac
     )
 
 
+def _removed_by(current: Sequence[HostFacts], anchor: HostFacts, listed: MemberList) -> tuple[list[str], list[str]]:
+    """Data that has removed a member of this quorum for good is no part of its history: two clusters, one from before.
+
+    Which of them has been forced rightly no data says; what both were told since would be lost on one side.
+    """
+    members = {m.id: m.name or m.hex_id for m in listed.members}
+    at = f"at revision {anchor.api.status.revision}" if anchor.api.status else "at a revision that it does not say"
+    apart = [
+        (f, _names(members, f)) for f in current if not f.api.answers and _readable(f) and removals(f) & members.keys()
+    ]
+    return [
+        f"the data of {f.name} (revision {_revision(f)}) has removed {names} from the cluster for good, and a quorum answers "
+        f"that lists them ({anchor.name}, {at}): one history was forced apart from the other"
+        for f, names in apart
+    ], _choose([f for f, _ in apart], "the members that answer") if apart else []
+
+
+def _removed_from_the_newest(held: Sequence[tuple[HostFacts, DataDir]]) -> tuple[list[str], list[str]]:
+    """The same where no member answers. In one history the newest log holds every removal that is settled anywhere."""
+    counting = [(f, data) for f, data in held if data.last and not data.unwritten and not half_forced(f)]
+    if not counting:
+        return [], []
+    newest, log = max(counting, key=lambda one: one[1].last or (0, 0))
+    members = {m.id: m.name or f"{m.id:x}" for m in log.members_to_be}
+    apart = [(f, _names(members, f)) for f, _ in counting if f is not newest and removals(f) & members.keys()]
+    return [
+        f"the data of {f.name} (revision {_revision(f)}) has removed {names} from the cluster for good, and the newest log, on "
+        f"{newest.name} (revision {log.revision}), lists them: one history was forced apart from the other"
+        for f, names in apart
+    ], _choose([f for f, _ in apart], newest.name) if apart else []
+
+
+def _names(members: dict[int, str], facts: HostFacts) -> str:
+    return ", ".join(sorted(members[id_] for id_ in removals(facts) & members.keys()))
+
+
+def _readable(facts: HostFacts) -> bool:
+    return facts.data is not None and not facts.data.error
+
+
+def _revision(facts: HostFacts) -> int | None:
+    return facts.data.revision if facts.data is not None else None
+
+
+def _choose(apart: Sequence[HostFacts], others: str) -> list[str]:
+    """What to do about two histories of which only one can be the cluster's."""
+    names = ", ".join(f.name for f in apart)
+    aside = "; ".join(f"{f.name}: mv {f.conf.data_dir.rstrip('/')}/member to another place, and keep it" for f in apart)
+    return [
+        f"do not start etcd on {names}, nor anywhere else beside it: the two would not be one cluster; find out which of them "
+        f"your clients have written to last, {names} or {others}",
+        f"if that is {others}: {aside}; then run the same command again",
+        f"if that is {names}: stop and disable etcd on the hosts of the other one, move their data aside in the same way, and "
+        f"keep it; then start etcd on {names}, and run the same command again",
+    ]
+
+
 def on_disk(reached: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
     """Why the data of these hosts, of which none answers, is not that of one cluster; empty where nothing says so.
 
@@ -74,6 +146,9 @@ def on_disk(reached: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
     if len({data.cluster_id for _, data in held}) > 1:
         said = [f"{f.name} holds data of cluster {data.cluster_id:x}" for f, data in held]
         return ["the hosts hold data of different clusters", *said], ["give each cluster its own inventory"]
+    forked, cure = _removed_from_the_newest(held)
+    if forked:
+        return forked, cure
     proof = [
         f"{one[0].name} and {other[0].name} hold different entries under the number {index}, and each holds its own as "
         "committed"
@@ -93,18 +168,10 @@ def on_disk(reached: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
     )
 
 
-def _settled(facts: HostFacts, data: DataDir) -> int:
-    """The last entry that the member's cluster has committed, as far as its data says.
-
-    What a recovery has committed in a log, for a cluster of one (step 41), the cluster has not.
-    """
-    return (data.consistent_index or 0) if facts.machine.kept_log else data.settled
-
-
 def _first_difference(*two: tuple[HostFacts, DataDir]) -> int:
     """The first index at which two logs hold different entries, both as committed; 0 where the samples agree."""
     # A forced start that did not elect may have applied its removals; only its log says what is committed.
-    known = min((data.commit or 0) if data.half_removed else _settled(facts, data) for facts, data in two)
+    known = min((data.commit or 0) if data.half_removed else settled(facts, data) for facts, data in two)
     one, other = (data.samples for _, data in two)
     common = sorted(index for index in one.keys() & other.keys() if index <= known)
     return next((index for index in common if one[index] != other[index]), 0)

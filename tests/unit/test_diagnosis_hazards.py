@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -152,11 +153,25 @@ def test_a_quorum_that_knows_less_than_a_stopped_member(ahead: dict[str, int]) -
 
 def test_a_survivor_may_know_less_than_those_it_left_behind() -> None:
     """It was forced, with `accept_loss` or without the others: they rejoin, whatever they hold."""
-    ahead = data(1, revision=90)
-    alone = survey(healthy(0, members(0)), stopped(1, ahead), emptied(2))
+    alone = survey(healthy(0, members(0)), stopped(1, data(1, revision=90)), emptied(2))
     assert diagnose(inventory(), alone).verdict is Verdict.UNFINISHED
-    marked = survey(healthy(0, mark=mark(0)), stopped(1, ahead, fenced=True), healthy(2))
-    assert diagnose(inventory(), marked).path
+
+
+@pytest.mark.parametrize("fenced", [False, True])
+def test_a_mark_does_not_make_a_quorum_know_more(fenced: bool) -> None:
+    """A run was killed before the force; its survivor has met an emptied host, and the two lack what member 1 holds."""
+    hosts = survey(healthy(0, mark=mark()), stopped(1, data(1, revision=90), fenced=fenced), healthy(2, mark=mark()))
+    refused(diagnose(inventory(), hosts), Verdict.UNPROVEN, "it knows less", f"do not start etcd on {name(1)}")
+
+
+@pytest.mark.parametrize(("held", "goes_on"), [(deaf, True), (stopped, False)])
+def test_a_learner_that_a_recovery_takes_in_goes_on_while_clients_write(
+    held: Callable[..., HostFacts], goes_on: bool
+) -> None:
+    """Its data is read after the survivor's answer. One that does not run holds what it holds."""
+    listed = members(0, 2, learners=[2])
+    hosts = survey(healthy(0, listed, mark=mark()), emptied(1), held(2, data(2, listed, revision=51)))
+    assert diagnose(inventory(), hosts).path is goes_on
 
 
 def test_a_quorum_beside_data_of_another_cluster() -> None:

@@ -117,7 +117,7 @@ def test_restartable_names_what_is_to_be_started_the_easiest_first() -> None:
     five = members(*FIVE)
     hosts = (deaf(0, data(0, five)), stopped(1, fenced=True), stopped(2, masked=True), stopped(3))
     read = [replace(host, data=data(n, five)) for n, host in enumerate(hosts)]
-    found = diagnose(inventory(5), survey(*read, emptied(4)))
+    found = diagnose(inventory(5), survey(*read, emptied(4, fenced=True)))
     assert found.verdict is Verdict.RESTARTABLE
     *starts, last = found.advice
     assert [line.partition(" (")[0] for line in starts] == [

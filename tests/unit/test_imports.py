@@ -18,9 +18,9 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "facts remote audit",
         "runtimes",
         "causes",
-        "fitness silence other_clusters fetched naming",
-        "obstacles lineage certifying",
-        "twins ranking",
+        "fitness silence kept_down fetched naming",
+        "obstacles lineage certifying owed",
+        "twins ranking other_clusters forced_starts",
         "bastion survey diagnosis changes wellness undoing told",
         "operations hand enlisted beside",
         "run",
@@ -39,6 +39,7 @@ The parts of requorum go by their own names here.
 PURE = (
     "facts", "ranking", "fitness", "silence", "causes", "other_clusters", "twins", "obstacles", "lineage", "wellness",
     "diagnosis", "operations", "runtimes", "undoing", "enlisted", "naming", "certifying", "beside", "told", "display",
+    "kept_down", "forced_starts", "owed",
 )  # fmt: skip
 """No I/O in these: facts come in, values go out."""
 

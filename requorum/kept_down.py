@@ -1,0 +1,62 @@
+"""Etcd that is to stay down while others start: on hosts whose member has lost what it had acknowledged. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from requorum.causes import GONE, worth_of
+from requorum.facts.host import HostFacts
+from requorum.facts.runtime import ASIDE
+
+ONLY_THEN = "only then start all of the following, in this order: whose log ends highest comes first"
+
+
+def stays_down(facts: HostFacts) -> bool:
+    """No etcd lives here, and no reboot starts one: by Requorum's fence, or by whatever an operator has typed."""
+    unit = facts.unit
+    if facts.processes or unit.is_running:
+        return False
+    if unit.fence_holds or unit.masked:
+        return True
+    return not unit.runtime.runs_at_boot if unit.runtime.kind == "static-pod" else unit.file_state == "disabled"
+
+
+def keep_down(facts: HostFacts) -> str:
+    """What to type on a host so that its etcd stops, and no reboot starts it."""
+    runtime = facts.unit.runtime
+    if runtime.kind != "static-pod":
+        verb = "stop" if facts.unit.masked else "disable --now"
+        return f"systemctl {verb} {runtime.short}"
+    if not runtime.runs_at_boot:  # moved out, and nobody has ended it
+        return f"systemctl start {runtime.short}"
+    # Without the node service nobody ends the pod whose manifest is gone.
+    node = f"systemctl start {runtime.short} && " * (runtime.node != "active" and bool(facts.processes))
+    return f"{node}mkdir -p {ASIDE.rpartition('/')[0]} && mv {runtime.manifest} {ASIDE}"
+
+
+def without_memory(voters: Iterable[HostFacts]) -> tuple[str, ...]:
+    """Which hosts of voters are to be kept down before any other is started or brought up: the data there is gone.
+
+    Such a voter does not know what it has acknowledged. It votes for whoever starts first, also for one that lacks what
+    it once held together with another; their quorum then overwrites that.
+    """
+    lines = []
+    for facts in voters:
+        lost = facts.data is None or facts.data.empty or facts.data.unwritten or bool(facts.data.error)
+        if lost and not stays_down(facts):
+            worth = worth_of(facts) if facts.data is not None else GONE
+            lines.append(
+                f"{facts.name}: {keep_down(facts)} ({worth}: beside one that starts it votes for whatever that one has, and "
+                "acknowledged writes of the others are overwritten)"
+            )
+    return tuple(lines)
+
+
+def old_peers_first(old: Iterable[HostFacts]) -> tuple[str, ...]:
+    """What to type on the hosts of removed members, where no run may fence them yet."""
+    return tuple(
+        f"{facts.name}: {keep_down(facts)} (before anything else: its member was removed, and with others of its kind it "
+        "makes the old quorum)"
+        for facts in old
+        if not stays_down(facts)
+    )

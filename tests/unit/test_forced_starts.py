@@ -1,0 +1,116 @@
+"""What is lost where a recovery has forced a member: its data is gone since, or a run goes on after the force."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from builders import (
+    THREE,
+    answers,
+    data,
+    emptied,
+    facts,
+    healthy,
+    inventory,
+    mark,
+    members,
+    name,
+    names,
+    node,
+    peer,
+    silent,
+    stopped,
+    survey,
+)
+
+from requorum.diagnosis import Verdict, diagnose
+from requorum.facts.host import HostFacts, Silent
+from requorum.forced_starts import SINCE_FORCED
+
+SIGN = replace(mark(), members=tuple(f"{node(n):x} {peer(n)}" for n in THREE))
+LOST = f"every write since the forced start of {name(0)} by recovery 20261105-0300"
+
+
+def old(answer: bool) -> list[HostFacts]:
+    return [facts(n, api=answers(n, members(*THREE), leader=1)) if answer else stopped(n) for n in (1, 2)]
+
+
+@pytest.mark.parametrize("answer", [True, False])
+@pytest.mark.parametrize("sign", [mark(), SIGN], ids=["list unknown", "list known"])
+@pytest.mark.parametrize(
+    "survivor", [emptied(0), replace(stopped(0), data=data(0, error="a checksum"))], ids=["emptied", "damaged"]
+)
+def test_old_peers_of_a_survivor_whose_data_is_gone_are_not_started_without_the_operators_word(
+    answer: bool, sign: object, survivor: HostFacts
+) -> None:
+    hosts = survey(replace(survivor, forced_by=sign), *old(answer))  # type: ignore[arg-type]
+    found = diagnose(inventory(), hosts)
+    assert (found.verdict, found.path) == (Verdict.UNPROVEN, False)
+    said = "\n".join((*found.proof, *found.advice))
+    assert LOST in said
+    assert f"`{name(0)}: {{…, lost: true}}`" in said
+    assert "systemctl start" not in said
+    given_up = diagnose(inventory(lost=[0]), hosts)
+    assert given_up.verdict is (Verdict.DEGRADED if answer else Verdict.RESTARTABLE)
+    assert given_up.acts is answer
+    assert given_up.loss.startswith(LOST)
+    assert f"given up: {LOST}" in "\n".join(given_up.proof)
+
+
+def test_one_of_them_is_not_forced_either() -> None:
+    hosts = survey(replace(emptied(0), forced_by=SIGN), stopped(1), silent(2))
+    assert diagnose(inventory(lost=[2]), hosts).verdict is Verdict.UNPROVEN
+    found = diagnose(inventory(lost=[0, 2]), hosts)
+    assert (found.verdict, found.survivor) == (Verdict.LOST, name(1))
+    assert found.loss.startswith(f"{LOST} (its data is gone); beyond that nothing that the valid log")
+
+
+def test_a_host_that_was_made_anew_is_told_by_the_marks_of_others() -> None:
+    signed = [stopped(n, fenced=True, mark=SIGN) for n in (1, 2)]
+    assert diagnose(inventory(), survey(emptied(0), *signed)).verdict is Verdict.UNPROVEN
+    assert diagnose(inventory(lost=[0]), survey(emptied(0), *signed)).verdict is Verdict.RESTARTABLE
+    # What a recovery forces says so before: this one bears its mark alone, and was not forced.
+    assert diagnose(inventory(), survey(emptied(0, mark=SIGN), *signed)).verdict is Verdict.RESTARTABLE
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_beside_members_that_have_joined_since_a_survivor_is_a_member_like_any_other(answer: bool) -> None:
+    listed = members(0, 7, 8)
+    joined = [
+        facts(n, api=answers(new, listed, leader=7)) if answer else stopped(n, data(new, listed))
+        for n, new in ((1, 7), (2, 8))
+    ]
+    found = diagnose(inventory(), survey(replace(emptied(0), forced_by=SIGN), *joined))
+    assert found.verdict is (Verdict.DEGRADED if answer else Verdict.RESTARTABLE)
+    assert "forced start of" not in "\n".join((found.loss, *found.proof))
+
+
+@pytest.mark.parametrize(
+    "others",
+    [(emptied(1), emptied(2)), (stopped(1), silent(2)), (silent(1), silent(2))],
+    ids=["emptied", "old", "silent"],
+)
+def test_a_run_that_goes_on_after_the_force_knows_no_more_of_the_loss(others: tuple[HostFacts | Silent, ...]) -> None:
+    survivor = replace(healthy(0, members(0), mark=SIGN), forced_by=SIGN)
+    found = diagnose(inventory(), survey(survivor, *others))
+    assert (found.verdict, found.loss) == (Verdict.UNFINISHED, SINCE_FORCED)
+    assert "unknown" in found.loss
+    down = replace(stopped(0, data(0, members(0), removed=(node(1), node(2))), mark=SIGN), forced_by=SIGN)
+    assert diagnose(inventory(), survey(down, *others)).loss == SINCE_FORCED
+
+
+def test_nor_where_another_member_answers_for_it() -> None:
+    listed = members(0, 7, 8)
+    joined = [facts(n, api=answers(new, listed, leader=7)) for n, new in ((1, 7), (2, 8))]
+    hosts = survey(replace(stopped(0, data(0, listed)), forced_by=SIGN, mark=SIGN), *joined)
+    assert diagnose(inventory(), hosts).loss == SINCE_FORCED
+
+
+def test_what_was_not_forced_has_lost_nothing() -> None:
+    """Killed before the force, also right before: the old cluster answers, whole."""
+    for survivor in (stopped(0, mark=SIGN), replace(stopped(0, mark=SIGN), forced_by=SIGN)):
+        found = diagnose(inventory(), survey(survivor, *old(answer=True)))
+        assert (found.verdict, found.loss, found.joiners) == (
+            Verdict.UNFINISHED, "none: a quorum answers", names(0),
+        )  # fmt: skip

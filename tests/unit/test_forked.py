@@ -1,0 +1,137 @@
+"""Two histories of one cluster, of which one was forced apart from the other, and none is rightly left behind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from builders import (
+    FIVE,
+    THREE,
+    answers,
+    data,
+    deaf,
+    emptied,
+    facts,
+    healthy,
+    inventory,
+    machine,
+    mark,
+    members,
+    name,
+    node,
+    silent,
+    stopped,
+    survey,
+)
+
+from requorum.diagnosis import Diagnosis, Verdict, diagnose
+from requorum.facts.data_dir import DataDir
+from requorum.facts.host import HostFacts
+from requorum.facts.wal_changes import ConfChange
+
+OLD = tuple(node(n) for n in (1, 2))
+
+
+def forced(n: int, *others: int, last: tuple[int, int] = (3, 103)) -> DataDir:
+    """Data of member n after a forced start that has removed the others."""
+    return data(n, members(n), last=last, commit=last[1], removed=tuple(node(other) for other in others))
+
+
+def refused(found: Diagnosis, *words: str) -> None:
+    assert (found.verdict, found.path, found.acts) == (Verdict.UNPROVEN, False, False)
+    said = "\n".join((*found.proof, *found.advice))
+    assert "systemctl start" not in said
+    for one in ("one history was forced apart from the other", "find out which", *words):
+        assert one in said
+
+
+def old_quorum(*numbers: int) -> list[HostFacts]:
+    listed = members(*FIVE) if len(numbers) > 2 else members(*THREE)
+    return [facts(n, api=answers(n, listed, leader=numbers[0])) for n in numbers]
+
+
+@pytest.mark.parametrize("lost", [(), (0,)])
+@pytest.mark.parametrize("held", [stopped, deaf])
+@pytest.mark.parametrize("marked", [False, True])
+@pytest.mark.parametrize("learner", [False, True])
+def test_what_a_recovery_has_taken_since_lies_on_a_host_that_is_not_its_survivor(
+    lost: tuple[int, ...], held: object, marked: bool, learner: bool
+) -> None:
+    """The recovery forced host 0, and took host 1 in as member 7; host 0 dies, and the old quorum of 2, 3 and 4 boots."""
+    listed = members(0, 7, learners=[7] * learner)
+    joined = data(7, listed, last=(3, 150), commit=150, removed=tuple(node(n) for n in (1, 2, 3, 4)))
+    host = held(1, joined, mark=mark() if marked else None)  # type: ignore[operator]
+    hosts = survey(silent(0), host, *old_quorum(2, 3, 4))
+    refused(diagnose(inventory(5, lost=lost), hosts), f"the data of {name(1)} (revision 50)", "m2, m3, m4")
+
+
+def test_a_new_host_holds_it() -> None:
+    joined = stopped(3, data(7, members(0, 7), last=(3, 150), commit=150, removed=OLD))
+    refused(diagnose(inventory(4, lost=[0]), survey(silent(0), *old_quorum(1, 2), joined)), name(3))
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_forced_by_hand_and_the_old_quorum_answers(behind: bool) -> None:
+    held = forced(0, 1, 2, last=(3, 90) if behind else (3, 100))
+    refused(
+        diagnose(inventory(), survey(stopped(0, held), *old_quorum(1, 2))),
+        f"the data of {name(0)} (revision 50) has removed m1, m2", f"do not start etcd on {name(0)}",
+    )  # fmt: skip
+
+
+def test_a_silent_old_peer_does_not_matter() -> None:
+    hosts = survey(stopped(0, forced(0, 1, 2, 3, 4)), silent(1), *old_quorum(2, 3, 4))
+    refused(diagnose(inventory(5, lost=[1]), hosts), name(0))
+
+
+def test_forced_by_hand_and_all_are_stopped() -> None:
+    later = [stopped(n, data(n, last=(9, 140))) for n in (1, 2)]
+    refused(diagnose(inventory(), survey(stopped(0, forced(0, 1, 2)), *later)), f"on {name(1)} (revision 50)")
+    refused(diagnose(inventory(lost=[2]), survey(stopped(0, forced(0, 1, 2)), later[0], silent(2))))
+
+
+def test_old_peers_that_have_gone_on_with_nothing_are_no_second_history() -> None:
+    found = diagnose(inventory(), survey(stopped(0, forced(0, 1, 2)), stopped(1), stopped(2)))
+    assert found.verdict is Verdict.RESTARTABLE
+    assert [name(n) in "\n".join(found.advice) for n in THREE] == [True, False, False]
+
+
+@pytest.mark.parametrize("how", ["marked", "remembers"])
+def test_a_recovery_s_own_word_settles_it(how: str) -> None:
+    held = stopped(0, forced(0, 1, 2), mark=mark() if how == "marked" else None)
+    held = held if how == "marked" else replace(held, forced_by=mark())
+    assert diagnose(inventory(), survey(held, *old_quorum(1, 2))).verdict is Verdict.UNFINISHED
+
+
+@pytest.mark.parametrize("ends", [(5, 150), (2, 90)])
+@pytest.mark.parametrize("answering", [True, False])
+def test_two_survivors_of_one_recovery(ends: tuple[int, int], answering: bool) -> None:
+    """Host 0 was forced, declared lost, and is back; host 1 was forced meanwhile. Their marks name one recovery."""
+    first = replace(stopped(0, forced(0, 1, 2, last=ends)), forced_by=mark(0))
+    own = mark(1)
+    second = healthy(1, members(1), mark=own) if answering else stopped(1, forced(1, 0, 2, last=(4, 120)), mark=own)
+    hosts = survey(first, replace(second, forced_by=own), emptied(2, mark=own))
+    refused(diagnose(inventory(), hosts), name(0))
+
+
+def test_a_removal_by_a_quorum_is_no_second_history() -> None:
+    """Member 2 was removed before the loss, its host has its old data; whoever lags may not have settled that yet."""
+    two = members(0, 1)
+    knows = data(0, two, removed=(node(2),))
+    found = diagnose(inventory(), survey(stopped(0, knows), emptied(1), stopped(2, data(2, last=(2, 80)))))
+    assert (found.verdict, found.survivor) == (Verdict.LOST, name(0))
+    later = data(1, last=(2, 101), commit=98, changes=(ConfChange(99, "remove", node(2), "", ()),))
+    found = diagnose(inventory(), survey(stopped(0, knows), stopped(1, later), emptied(2)))
+    assert found.verdict is Verdict.RESTARTABLE
+
+
+def test_what_a_recovery_alone_has_committed_has_removed_nobody() -> None:
+    """Its own tail held a removal that the cluster never had (step 41); the log is put back before it meets its peers."""
+    removal = (ConfChange(110, "remove", node(2), "", ()),)
+    entries = ("member", "openshift-backup-requorum-20261105-0300")
+    kept = f"/var/lib/etcd/{entries[1]}/wal/0.wal.4096"
+    here = machine(0, data_entries=entries, kept_log=kept)
+    own = replace(stopped(0, data(0, last=(2, 120), commit=120, changes=removal), mark=mark()), machine=here)
+    later = [stopped(n, data(n, last=(3, 115))) for n in (1, 2)]
+    assert diagnose(inventory(), survey(own, *later)).verdict is Verdict.RESTARTABLE
