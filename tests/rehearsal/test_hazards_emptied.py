@@ -22,7 +22,7 @@ from hazards import (
     whole,
     write_conf,
 )
-from runbook_runs import assert_told, assert_whole, broken, declared_lost, run, written
+from runbook_runs import assert_told, assert_whole, broken, declared_lost, run, state, written
 
 from lab import Lab, checksums, wait, writer
 from lab.writer import Write
@@ -156,6 +156,46 @@ def test_the_only_member_is_emptied_and_boots_again(labs: Labs) -> None:
     lab1.boot("etcd-0")
     lab1.wait_healthy()
     assert_said_to_be_empty(lab1)
+
+
+def _a_voter_without_memory(lab: Lab) -> list[Write]:
+    """etcd-0 is stopped, and lacks the last 100 writes; etcd-1 holds them and is stopped; etcd-2 was emptied, and runs."""
+
+    def make() -> list[Write]:
+        writes = written(lab)
+        stop(lab, ["etcd-0"])
+        writes += written(lab, 100, LOST)
+        stop(lab, ["etcd-1"])
+        empty(lab, ["etcd-2"])
+        start(lab, ["etcd-2"])
+        lab.wait_peers_listen([lab.host("etcd-2")])
+        return writes
+
+    return state(lab, "hazard-a-voter-without-memory", make)
+
+
+def test_an_emptied_voter_lives_beside_stopped_members_of_unequal_logs(lab3: Lab) -> None:
+    """etcd-0 and it would be a quorum, and overwrite what etcd-1 alone still holds. What is typed as told loses nothing."""
+    writes = _a_voter_without_memory(lab3)
+    wanted = [
+        "etcd-2.example.com: systemctl disable --now etcd",
+        "only then start all of the following, in this order",
+        "etcd-1.example.com: systemctl start etcd",
+        "etcd-0.example.com: systemctl start etcd",
+    ]
+    done = refused(lab3, "restartable", wanted)
+    told = [line for line in done.output.splitlines() if line.lstrip().startswith("next ")]
+    told = told or done.output.splitlines()
+    places = [next(at for at, line in enumerate(told) if words in line) for words in wanted]
+    assert places == sorted(places), told
+    for line in (wanted[0], *wanted[2:]):
+        host, _, command = line.partition(".example.com: ")
+        lab3.run(host, command.replace("systemctl start", "systemctl start --no-block"))
+    lab3.wait_healthy([lab3.host(host) for host in ("etcd-0", "etcd-1")])
+    assert writer.missing(writes, writer.read_all(lab3, "etcd-0")) == []
+    again = run(lab3)
+    assert_told(again, exit=0, outcome="recovered", verdict="degraded", says=["3 of 3 members"])
+    assert_whole(lab3, writes)
 
 
 def _rejoining(lab: Lab) -> list[Write]:

@@ -6,9 +6,9 @@ import itertools
 from pathlib import Path, PurePosixPath
 
 import pytest
-from hazards import LOST, edited, refused, start, stop
+from hazards import LOST, edited, empty, refused, start, stop
 from killed_runs import SIGNALS, Point, assert_no_overlap, assert_reported, stopped
-from runbook_runs import assert_told, assert_whole, broken, chance, left_behind, run, written
+from runbook_runs import assert_told, assert_whole, broken, chance, declared_lost, left_behind, run, written
 from sabotage import sabotaged
 
 from lab import Lab
@@ -80,6 +80,32 @@ def test_a_run_that_was_killed_has_marked_hosts_that_founded_a_cluster_since(lab
     says = ["two clusters under the same IDs", "hold different entries under the number", "do not start etcd on both"]
     done = refused(lab3, "unproven", says)
     assert "systemctl start etcd" not in done.output
+
+
+def test_a_marked_survivor_has_met_an_emptied_host_since(lab3: Lab, tmp_path: Path) -> None:
+    """Killed before it forced. The two are a quorum, and lack 100 writes that a host which was silent comes back with."""
+    lab3.run("etcd-1", "systemctl disable etcd")
+    written(lab3)
+    stop(lab3, ["etcd-0"])
+    written(lab3, 100, LOST)
+    lab3.power_off("etcd-1")
+    empty(lab3, ["etcd-2"])
+    inventory = declared_lost(lab3, ["etcd-1"], tmp_path / "inventory.yaml")
+    at = {"point": "test_fence[etcd-2.example.com] change 1", "how": "before"}
+    killed = sabotaged(lab3, at, inventory=inventory)
+    assert killed.returncode == -9, killed.stdout
+    assert lab3.run("etcd-0", "cat /var/lib/requorum/recovery.json").stdout
+    start(lab3, ["etcd-2"])
+    lab3.wait_peers_listen([lab3.host("etcd-2")])
+    start(lab3, ["etcd-0"])
+    lab3.wait_healthy([lab3.host(host) for host in ("etcd-0", "etcd-2")])
+    lab3.boot("etcd-1")
+    says = [
+        "a quorum answers, and it knows less than a member that does not answer",
+        "etcd-1.example.com holds revision 301",
+        "do not start etcd on etcd-1.example.com",
+    ]
+    refused(lab3, "unproven", says, inventory=inventory)
 
 
 @pytest.mark.parametrize("read", [False, True], ids=["not-read", "read"])
