@@ -46,8 +46,8 @@ def without_memory(voters: Iterable[HostFacts]) -> tuple[str, ...]:
         if lost and not stays_down(facts):
             worth = worth_of(facts) if facts.data is not None else GONE
             lines.append(
-                f"{facts.name}: {keep_down(facts)} ({worth}: beside one that starts it votes for whatever that one has, and "
-                "acknowledged writes of the others are overwritten)"
+                f"{facts.name}: {keep_down(facts)} ({worth}: its member votes for whoever starts first, and what only the "
+                "others hold is overwritten then)"
             )
     return tuple(lines)
 
