@@ -18,12 +18,14 @@ from runbook_runs import Done  # noqa: E402
 from tail_cluster import Etcd  # noqa: E402
 from tail_host import LocalHost, facts_of, read  # noqa: E402
 from tail_images import KINDS, Newest  # noqa: E402
-from tail_trials import logged  # noqa: E402
 
 from lab import Lab, wait  # noqa: E402
 from lab.parallel import in_parallel  # noqa: E402
 from lab.spec import Host  # noqa: E402
+from requorum.facts.bolt import keys_at, read_image  # noqa: E402
 from requorum.facts.prediction import Prediction  # noqa: E402
+from requorum.facts.requests import Put, read_request  # noqa: E402
+from requorum.facts.wal import read_entries  # noqa: E402
 from requorum.fetched import prove  # noqa: E402
 
 HERE = Etcd(Path("/usr/bin"))
@@ -113,11 +115,23 @@ def oracle(lab: Lab, host: Host, folder: Path) -> Oracle:
         if data.error:
             return False
         proof = prove(where, one, data, data.end_of_tail)  # type: ignore[arg-type]
-        found.append(Oracle(logged(copy), proof.prediction, data.end_of_tail - (data.commit or 0)))
+        found.append(Oracle(_keys_in(copy), proof.prediction, data.end_of_tail - (data.commit or 0)))
         return True
 
     wait.until(readable, f"readable data of {host.name}", 30)
     return found[-1]
+
+
+def _keys_in(data: Path) -> set[str]:
+    """The keys that a member's valid log writes, or its database holds."""
+    database = (data / "member/snap/db").read_bytes()
+    found = set(keys_at(database, read_image(database).revision))
+    _, entries = read_entries([(path.name, path.read_bytes()) for path in (data / "member/wal").glob("*.wal")], 0)
+    for entry in entries:
+        request = None if entry.type else read_request(entry.data)
+        if isinstance(request, Put):
+            found.add(request.key)
+    return {key.decode(errors="replace") for key in found}
 
 
 def without_leader(lab: Lab, hosts: Sequence[Host]) -> None:
