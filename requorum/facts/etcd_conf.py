@@ -73,8 +73,8 @@ class EtcdConf:
 
     @property
     def peer_urls(self) -> tuple[str, ...]:
-        """What the member tells its peers: ETCD_INITIAL_ADVERTISE_PEER_URLS."""
-        return _urls(self.get("ETCD_INITIAL_ADVERTISE_PEER_URLS"))
+        """What the member tells its peers: ETCD_INITIAL_ADVERTISE_PEER_URLS, sorted, as etcd lists them."""
+        return tuple(sorted(_urls(self.get("ETCD_INITIAL_ADVERTISE_PEER_URLS"))))
 
     @property
     def client_urls(self) -> tuple[str, ...]:

@@ -181,3 +181,28 @@ def test_a_list_in_etcd_conf_that_differs_from_the_member_list(lab3: Lab) -> Non
         f"does not name the member {first.name}", f"ok       33  {last.name}",
     ])  # fmt: skip
     assert run(lab3).summary["verdict"] == "healthy"
+
+
+@pytest.mark.full
+def test_a_member_with_two_peer_urls_is_lost(lab3: Lab) -> None:
+    """Its etcd.conf names them in another order than etcd, which sorts them."""
+    host = lab3.host("etcd-2")
+    second = host.peer_url.replace(":2380", ":2381")
+    both, name = f"{second},{host.peer_url}", host.etcd_name
+    lines = (
+        f"LISTEN_PEER_URLS={both}",
+        f"INITIAL_ADVERTISE_PEER_URLS={both}",
+        "INITIAL_CLUSTER=" + ",".join(f"{h.etcd_name}={h.peer_url}" for h in lab3.hosts) + f",{name}={second}",
+    )
+    for line in lines:
+        key = line.partition("=")[0]
+        lab3.run(host, f"sed -i 's#^ETCD_{key}=.*#ETCD_{line}#' /etc/etcd/etcd.conf")
+    [number] = [line.split(",")[0] for line in lab3.etcdctl(host, "member list").stdout.splitlines() if name in line]
+    lab3.etcdctl(host, "member update", number, f"--peer-urls={both}")
+    lab3.run(host, "systemctl restart etcd")
+    lab3.wait_healthy(lab3.hosts)
+    writes = written(lab3)
+    lab3.break_hosts(["etcd-1", "etcd-2"], "destroyed")
+    done = run(lab3)
+    assert_recovered(lab3, done, writes)
+    assert f"{host.peer_url},{second}" in lab3.etcdctl("etcd-0", "member list").stdout

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from builders import answers, client, facts, healthy, member, members, name, node, peer
+from builders import answers, client, conf, facts, healthy, member, members, name, node, peer
 from local_shell import LocalShell, stand_in
 
+from requorum import operations
 from requorum.changes import AddMember, Change, ChangeFailed, PromoteMember, RemoveMember, UpdatePeerUrls
 
 HOST = name(0)
@@ -61,6 +62,18 @@ def test_add(tmp_path: Path, learner: bool) -> None:
     flag = "--learner " if learner else ""
     assert asked(tmp_path) == [f"member add m1 {flag}--peer-urls={peer(1)}"]
     assert change.shown() == f"etcdctl member add m1 {flag}--peer-urls={peer(1)}"
+
+
+def test_a_member_with_two_peer_urls_is_found_whatever_their_order_in_etcd_conf(tmp_path: Path) -> None:
+    """etcd lists them sorted, whatever it was told."""
+    said, listed = "https://10.0.0.9:2380,https://10.0.0.11:2380", "https://10.0.0.11:2380,https://10.0.0.9:2380"
+    joiner = facts(1, conf=conf(1, ETCD_INITIAL_ADVERTISE_PEER_URLS=said))
+    [change] = operations.membership.add_learner(healthy(0, members(0)), joiner)
+    added = LINE.format(id=node(1), state="unstarted", name="", peer=listed, client="", learner="true").strip()
+    shell = etcdctl(tmp_path, f"echo '{added}' >> list", line(0))
+    assert change.do(shell)
+    assert not change.do(shell)
+    assert asked(tmp_path) == [f"member add m1 --learner --peer-urls={listed}"]
 
 
 @pytest.mark.parametrize("refusal", ["unhealthy cluster", "not enough started members", "too many learner members"])
