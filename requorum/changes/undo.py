@@ -53,7 +53,14 @@ class PutLogBack(Change):
         wal_dir, aside = quote(self.wal_dir), quote(self.aside)
         return f"""{LIVES}{_WRITTEN}
 since=$(written_since {wal_dir} {aside}) || return 1
+first() {{  # $1 is the segment as it was before any record: of several originals, the shortest
+  local one
+  for one in "${{1%.*}}".*[0-9]; do [ "${{one##*.}}" -ge "${{1##*.}}" ] || return 1; done
+}}
 [ -z "$since" ] || {{ echo "etcd has written to its log since: $since" >&2; return 1; }}
+for kept in {aside}/*.wal.*[0-9]; do  # before anything is put back: a kill in between must not leave a later one
+  [ ! -f "$kept" ] || first "$kept" || etcd_lives || rm -f "$kept" || return 1
+done
 for kept in {aside}/*.wal.*[0-9]; do
   [ -f "$kept" ] || continue
   name=${{kept##*/}}

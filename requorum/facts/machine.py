@@ -145,12 +145,14 @@ for place in /etc/etcd $of_pods /etc/systemd/system /run /var/lib "${data:-/var/
   writable "$place" || [[ -n $data && $place == "$data"/* && //$unwritable == *"//$data//"* ]] || unwritable+=$place//
 done
 echo "unwritable=$unwritable"
-kept_log= ran_logs=
+kept_log= ran_logs= first=
 for kept in "$data"/openshift-backup-requorum-*/wal/*.wal.*[0-9]; do
   [ -f "$kept" ] || continue
   segment=$wal/${kept##*/}; segment=${segment%.*}; recovery=${kept#"$data"/openshift-backup-requorum-}
   now=$(stat -c '%i %y' "$segment" 2>/dev/null)
-  if [ -n "$now" ] && [ "$now" = "$(cat "${kept%/*}/committed" 2>/dev/null)" ]; then kept_log+=$kept
+  if [ -n "$now" ] && [ "$now" = "$(cat "${kept%/*}/committed" 2>/dev/null)" ]; then
+    # Where two records were appended, the shorter original is the one without either.
+    [ "${first:-${kept##*.}}" -lt "${kept##*.}" ] || { kept_log=$kept; first=${kept##*.}; }
   elif ! [ "$kept" -ef "$segment" ]; then ran_logs+="${recovery%%/*} "
   fi
 done
@@ -170,8 +172,8 @@ class Machine:
     `unwritable` are directories that a recovery writes to and cannot: read-only, or no directory. `unmounted` are mount
     points at or above the data directory where nothing is mounted now: what lies there is not the member's data.
     `data_error`: why the data directory cannot be listed, though it may be there. `missing` are commands of util-linux
-    and iproute2 that are not there. `kept_log` is a segment as it was before a recovery committed the log, where etcd
-    has not run since; `ran_logs`: the recoveries after whose record it has.
+    and iproute2 that are not there. `kept_log` is a segment as it was before a recovery first committed the log, where
+    etcd has not run since; `ran_logs`: the recoveries after whose record it has.
     `data_foreign`: a path in the data directory that etcd's user does not own, or may not read and write; else empty.
     `backup_inside`: the folder of etcd's, links followed, in which the directory for backups lies; else empty.
     `data_needed`: folders of the system that the data directory is, or holds, links followed; `data_used` is 0 then.

@@ -16,7 +16,7 @@ from facts.wal_writer import FIRST, Writer, field, number
 from local_shell import LocalShell, stand_in
 
 from requorum.causes import how_to_start
-from requorum.changes import Change, ChangeFailed, CopyTree, KeepTail, ProveOnCopy
+from requorum.changes import Change, ChangeFailed, CopyTree, KeepTail, ProveOnCopy, PutLogBack
 from requorum.facts import machine
 from requorum.facts.bolt import read_image
 from requorum.facts.data_dir import DataDir, judge
@@ -300,6 +300,24 @@ def test_until_etcd_runs_the_log_can_be_put_back(disk: Disk, shell: LocalShell) 
     assert shell.run(command, seconds=10).exit == 0
     assert disk.wal.read_bytes() == before
     assert (seen().kept_log, seen().ran_logs) == ("", ())
+
+
+def test_of_two_originals_the_first_one_counts(disk: Disk, shell: LocalShell) -> None:
+    """`keep_tail` was switched on in the middle of a recovery: two records were appended, two segments kept."""
+    before = disk.wal.read_bytes()
+    first, aside = record_of(disk), disk.folder / "openshift-backup-requorum-r1/wal"
+    assert first.do(shell)
+    offset = first.append.offset + len(first.append.record)
+    assert first.append.offset < 1000 <= offset + 1000, "as text the longer one comes first"
+    second = replace(first, append=replace(first.append, offset=offset + 1000, size=disk.wal.stat().st_size, sha256=""))
+    assert second.do(shell)
+    assert len(list(aside.glob("*.wal.*"))) == 2
+    conf_of_disk = machine.command("/backup").replace("$(conf ETCD_DATA_DIR)", str(disk.folder))
+    seen = machine.parse(shell.run(conf_of_disk, seconds=30).stdout)
+    assert seen.kept_log == f"{aside}/{FIRST}.{first.append.offset}"
+    assert PutLogBack(first.host, first.wal_dir, str(aside)).do(shell)
+    assert disk.wal.read_bytes() == before
+    assert not aside.exists()
 
 
 def test_interrupted_and_made_again(disk: Disk, shell: LocalShell) -> None:
