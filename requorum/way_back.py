@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from requorum.facts import mark
+from requorum.facts.data_dir import DataDir
 from requorum.facts.members import Member
 from requorum.lineage import host_of
 from requorum.live import Cluster, EtcdMember
@@ -28,12 +29,27 @@ def dropped_voter(cluster: Cluster) -> tuple[Member, EtcdMember]:
         raise _not_again(survivor, "the record that this was done once in this recovery")
     if len(voters) != 2 or len(others) != 1:
         raise _not_again(survivor, f"{len(voters)} voters: {', '.join(m.name or m.hex_id for m in voters)}")
+    refuse_more_voters(survivor, survivor.data, others[0])
     host = host_of(others[0], cluster.run.inventory, cluster.run.survey)
     if host not in cluster.run.reached:
         raise _not_again(survivor, f"a voter whose host is not reached: {others[0].name or others[0].hex_id}")
     if _stands_in_a_quorum(cluster.member(host)):
         raise _not_again(survivor, f"that {host} answers a linearizable read")
     return others[0], cluster.member(host)
+
+
+def more_voters(data: DataDir, dropped: Member) -> list[str]:
+    """Who else votes by the survivor's log, applied or not: they and the dropped one may be a quorum that it does not hear."""
+    if data.error or data.log is None:
+        return []
+    voters = (m for m in data.members_to_be if not m.is_learner and m.id not in (data.node_id, dropped.id))
+    return sorted(m.name or f"{m.id:x}" for m in voters)
+
+
+def refuse_more_voters(survivor: EtcdMember, data: DataDir, dropped: Member) -> None:
+    """Raises Unexpected where there are any. A log that is being written to may not be readable: then it says nothing."""
+    if more := more_voters(data, dropped):
+        raise _not_again(survivor, f"two voters in its member list, and {', '.join(more)} in its log")
 
 
 def _voters(survivor: EtcdMember) -> tuple[Member, ...]:

@@ -9,7 +9,7 @@ from requorum.authority import Authority
 from requorum.live import Cluster, EtcdMember
 from requorum.records import WRITABLE
 from requorum.stages import ACTS, Hand, action, eventually, note, postcondition, precondition, step
-from requorum.way_back import dropped_voter
+from requorum.way_back import dropped_voter, refuse_more_voters
 
 MEND = "mend what is named on the host, then run the same command again"
 
@@ -99,6 +99,7 @@ def force_again(etcd: EtcdMember, cluster: Cluster, hand: Hand) -> str:
     unfenced = hand.attempt(operations.fence.raise_fence(voter.surveyed))
     hand.attempt(operations.fence.raise_fence(etcd.surveyed))
     hand.make(operations.etcd.stop(survivor.surveyed))
+    refuse_more_voters(survivor, survivor.data, dropped)  # once more, now that nobody writes to its log
     hand.make(operations.backup.keep_data(survivor.surveyed, cluster.backup.before_way_back))
     data, place = survivor.data, cluster.backup.before_way_back
     proof = cluster.proof_of_tail(data)

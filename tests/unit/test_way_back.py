@@ -8,17 +8,18 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from builders import CLUSTER, data, facts, healthy, inventory, mark, member, members, name, node, survey
+from builders import CLUSTER, data, facts, healthy, inventory, mark, member, members, name, node, peer, survey
 
 from requorum.diagnosis import diagnose
 from requorum.facts.data_dir import DataDir
 from requorum.facts.mark import Mark
 from requorum.facts.members import Member, MemberList
+from requorum.facts.wal_changes import ConfChange
 from requorum.live import Cluster
 from requorum.remote import Unreachable
 from requorum.run import Run
 from requorum.survey import Unexpected
-from requorum.way_back import dropped_voter
+from requorum.way_back import dropped_voter, more_voters
 
 AGAIN = replace(mark(), way_back="a1")
 MUTE = Unexpected(name(0), expected="an answer", found="context deadline exceeded", advice="look")
@@ -32,10 +33,11 @@ def cluster(
     marked: Mark | None = mark(),  # noqa: B008
     voter: bool | Exception = False,
     disk: DataDir | None = None,
+    log: DataDir | None = None,
 ) -> Cluster:
     """Host 0 is the survivor; the voter on host 1 answers, or does not, or is out of reach.
 
-    `disk`: the survivor's data; given, it does not answer for its member list.
+    `disk`: the survivor's data; given, it does not answer for its member list. `log`: its data, where it answers.
     """
 
     def answers() -> bool:
@@ -45,7 +47,14 @@ def cluster(
 
     found = survey(facts(0), facts(1), facts(2))
     answer = MemberList(CLUSTER, listed) if disk is None else MUTE
-    survivor = Survivor(name=name(0), forced_by=forced, mark=marked, answer=answer, surveyed=found[name(0)], data=disk)
+    survivor = Survivor(
+        name=name(0),
+        forced_by=forced,
+        mark=marked,
+        answer=answer,
+        surveyed=found[name(0)],
+        data=disk or log or data(0, error="it is being written to"),
+    )
     run = SimpleNamespace(inventory=inventory(), survey=found, reached=found)
     member_of = lambda host: SimpleNamespace(name=host, answers=answers)  # noqa: E731
     return cast("Cluster", SimpleNamespace(survivor=survivor, run=run, member=member_of))
@@ -95,6 +104,18 @@ def test_a_learner_beside_them_does_not_matter() -> None:
 def test_otherwise_nothing_is_forced(found: Cluster, why: str) -> None:
     with pytest.raises(Unexpected, match=why):
         dropped_voter(found)
+
+
+def test_a_third_voter_that_is_in_the_log_alone_is_one() -> None:
+    """The survivor has not applied its promotion yet; the others may have, and be a quorum."""
+    third = ConfChange(100, "promote", node(2), "m2", (peer(2),))
+    listed = (*members(0, 1), member(2, learner=True))
+    pending = data(0, listed, changes=(third,), consistent=99)
+    assert more_voters(pending, member(1)) == ["m2"]
+    assert more_voters(data(0, listed), member(1)) == []
+    assert more_voters(data(0, members(0)), member(1)) == [], "it is the last one already"
+    with pytest.raises(Unexpected, match="and m2 in its log"):
+        dropped_voter(cluster(listed=listed, log=pending))
 
 
 @pytest.mark.parametrize(("listed", "kept"), [(members(0, 1), ""), (members(0, 2), f"{node(1):x}")])
