@@ -76,12 +76,7 @@ def undoing_of(
     silent = [facts for facts in survey.values() if isinstance(facts, Silent)]
     # Without the reason: it is another at each look (no answer, no route), and this is what is agreed to.
     left = [f"{s.name} is silent, and was not looked at" for s in silent]
-    left += [
-        f"{f.name} stays fenced: it bears no mark, since its member was removed, or is not to rejoin; do not start etcd "
-        "there, the same command without --abort says what is to be done"
-        for f in reached
-        if f.unit.fenced and not f.mark
-    ]
+    left += [words for f in reached for words in (*_stays_fenced(f), *_stays_forced(f))]
     if not marks:
         return Undoing(left=tuple(left))
     problems, advice = (
@@ -126,6 +121,31 @@ def undoing_of(
         advice=tuple(dict.fromkeys(advice)),
         left=tuple(left),
     )
+
+
+def _stays_fenced(facts: HostFacts) -> list[str]:
+    """A fence that is none of this recovery's own, or that it raised at first contact, on an old peer."""
+    found = facts.mark.found if facts.mark else None
+    if not facts.unit.fenced or (facts.mark and not (found and found.fenced)):
+        return []
+    why = "its member was removed, or is not to rejoin"
+    return [
+        f"{facts.name} stays fenced: {why if facts.mark else f'it bears no mark, since {why}'}; do not start etcd there, "
+        "the same command without --abort says what is to be done"
+    ]
+
+
+def _stays_forced(facts: HostFacts) -> list[str]:
+    """An earlier recovery's force: an abort goes back to what this recovery found, which was there after it."""
+    earlier = facts.forced_by
+    if earlier is not None and facts.mark is not None and earlier.recovery == facts.mark.recovery:
+        earlier = earlier.earlier
+    if earlier is None:
+        return []
+    return [
+        f"{facts.name} was forced by recovery {earlier.recovery}, before: that is not undone, and the members that it "
+        "removed are none any more"
+    ]
 
 
 def to_undo(facts: HostFacts) -> list[str]:

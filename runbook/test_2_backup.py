@@ -14,11 +14,12 @@ from requorum.v2_store import V2Store
 @step(20, "Sign the host", on="touched", when=ACTS, parallel=True)
 def test_sign(etcd: EtcdMember, cluster: Cluster) -> None:
     """Another operator's machine can carry on from this mark, or undo: it says what was found here."""
+    removed = etcd.name in cluster.diagnosis.old_peers  # fenced since the survey, and to stay so
     with action("write down which recovery is under way; have etcd's own tools at hand") as hand:
-        hand.make(operations.marking.sign(etcd.surveyed, cluster.mark))
+        hand.make(operations.marking.sign(etcd.surveyed, cluster.mark, removed=removed))
         hand.make(operations.tools.keep(etcd.surveyed))
     with postcondition("the mark is there"):
-        assert etcd.mark == operations.marking.signed(etcd.surveyed, cluster.mark)
+        assert etcd.mark == operations.marking.signed(etcd.surveyed, cluster.mark, removed=removed)
 
 
 @step(21, "Back up the configuration", on="touched", when=ACTS, parallel=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 PATH = "/var/lib/requorum/recovery.json"
 FORCED_PATH = "/var/lib/requorum/forced.json"
@@ -22,8 +23,8 @@ class Found:
     """How a recovery found a host, before it changed anything there: what `--abort` goes back to.
 
     `etcd` and `enabled` are systemd's ActiveState and UnitFileState; `conf` is the SHA-256 of etcd.conf; `fenced`: by an
-    earlier recovery, for a host that is not to rejoin; `written`: the data was a member's, and not what an emptied host
-    makes when it starts.
+    earlier recovery, for a host that is not to rejoin, or by this one at first contact, since its member was removed;
+    `written`: the data was a member's, and not what an emptied host makes when it starts.
     """
 
     etcd: str
@@ -51,6 +52,7 @@ class Mark:
     `members` is the member list when it began, a line for each: what no abort brings back once it has changed.
     `way_back`: the ID of the member that was dropped when the recovery took the way back (docs/old-peers.md); a recovery
     does so once. `unseen`: the hosts beside the cluster that were silent; what runs there is restarted when they are back.
+    `earlier`: in forced.json, that of the recovery before, which an abort of this one gives back.
     """
 
     recovery: str
@@ -62,6 +64,7 @@ class Mark:
     found: Found | None = None
     way_back: str = ""
     unseen: tuple[str, ...] = ()
+    earlier: Mark | None = None
 
     def text(self) -> str:
         """The file's content."""
@@ -73,13 +76,23 @@ def parse(output: str) -> Mark | None:
     if not output.strip():
         return None
     try:
-        fields = json.loads(output)
-        found = fields.pop("found", None)
-        members = tuple(str(line) for line in fields.pop("members", ()))
-        unseen = tuple(str(name) for name in fields.pop("unseen", ()))
-        return Mark(**fields, members=members, unseen=unseen, found=Found(**found) if found else None)
+        return _mark(json.loads(output))
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"expected the mark of a recovery in {PATH}, found {output[:200]!r} ({error})") from None
+
+
+def _mark(fields: dict[str, Any]) -> Mark:
+    """A mark; what an earlier version did not write down is as if there were none."""
+    found, earlier = fields.pop("found", None), fields.pop("earlier", None)
+    members = tuple(str(line) for line in fields.pop("members", ()))
+    unseen = tuple(str(name) for name in fields.pop("unseen", ()))
+    return Mark(
+        **fields,
+        members=members,
+        unseen=unseen,
+        found=Found(**found) if found else None,
+        earlier=_mark(earlier) if earlier else None,
+    )
 
 
 def parse_both(output: str) -> tuple[Mark | None, Mark | None]:

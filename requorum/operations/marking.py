@@ -13,24 +13,34 @@ from requorum.facts.mark import Found, Mark
 from requorum.facts.members import Member
 
 
-def signed(facts: HostFacts, sign: Mark) -> Mark:
-    """The mark for one host. A host that bears one keeps what was found there first: what is there now is our work."""
+def signed(facts: HostFacts, sign: Mark, *, removed: bool = False) -> Mark:
+    """The mark for one host. A host that bears one keeps what was found there first: what is there now is our work.
+
+    `removed`: its member was, and step 11 has fenced it since these facts were read. No abort starts the old cluster again.
+    """
     if facts.mark:
         return replace(sign, found=facts.mark.found)
     unit, conf = facts.unit, facts.conf
     written = facts.has_data and not (facts.data and facts.data.unwritten)
-    found = Found(unit.active, unit.file_state, unit.fenced, facts.has_data, written, conf.sha256)
+    etcd, fenced = ("inactive", True) if removed else (unit.active, unit.fenced)
+    found = Found(etcd, unit.file_state, fenced, facts.has_data, written, conf.sha256)
     return replace(sign, found=found)
 
 
-def sign(facts: HostFacts, sign: Mark) -> list[Change]:
-    """Say on the host which recovery is under way, and what it found."""
-    return [WriteFile(facts.name, mark.PATH, signed(facts, sign).text(), mode="0600")]
+def sign(facts: HostFacts, sign: Mark, *, removed: bool = False) -> list[Change]:
+    """Say on the host which recovery is under way, and what it found; `removed` as for `signed`."""
+    return [WriteFile(facts.name, mark.PATH, signed(facts, sign, removed=removed).text(), mode="0600")]
 
 
 def remember_force(facts: HostFacts, sign: Mark) -> list[Change]:
-    """Say on the survivor that it is forced, for as long as those that it removes may come back."""
-    return [WriteFile(facts.name, mark.FORCED_PATH, sign.text(), mode="0600")]
+    """Say on the survivor that it is forced, for as long as those that it removes may come back.
+
+    What an earlier recovery said there is kept within: this one may be undone before it has forced.
+    """
+    before = facts.forced_by
+    if before is not None:
+        before = before.earlier if before.recovery == sign.recovery else replace(before, earlier=None)
+    return [WriteFile(facts.name, mark.FORCED_PATH, replace(sign, earlier=before).text(), mode="0600")]
 
 
 def take_way_back(facts: HostFacts, sign: Mark, dropped: Member) -> list[Change]:
@@ -39,9 +49,16 @@ def take_way_back(facts: HostFacts, sign: Mark, dropped: Member) -> list[Change]
 
 
 def strike_undone(facts: HostFacts) -> list[Change]:
-    """The recovery was undone before it forced: what it wrote down here goes."""
-    ours = facts.mark and facts.forced_by and facts.forced_by.recovery == facts.mark.recovery
-    forced: list[Change] = [RemoveFile(facts.name, mark.FORCED_PATH)] if ours else []
+    """The recovery was undone before it forced: what it wrote down here goes, and what an earlier one did comes back."""
+    noted = facts.forced_by
+    forced: list[Change] = []
+    if facts.mark and noted and noted.recovery == facts.mark.recovery:
+        earlier = noted.earlier
+        forced = [
+            WriteFile(facts.name, mark.FORCED_PATH, earlier.text(), mode="0600")
+            if earlier
+            else RemoveFile(facts.name, mark.FORCED_PATH)
+        ]
     return [RemoveUnfinished(facts.name), *forced, RemoveFile(facts.name, mark.PATH)]
 
 

@@ -16,6 +16,7 @@ from sabotage import sabotaged
 from lab import Lab, wait, writer
 from lab.parallel import in_parallel
 from lab.writer import Write
+from requorum.journal import Entry
 from requorum.records import ChangeEnded
 
 Labs = Callable[..., Lab]
@@ -320,6 +321,40 @@ def test_old_peers_that_are_fenced_while_the_survivor_is_silent(lab3: Lab, tmp_p
     assert "systemctl start etcd" not in done.output
     lab3.run(SURVIVOR, "systemctl start ssh")
     assert_taken_in(lab3, run(lab3, inventory=inventory), writes, "no key differs")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("survivor", ["serves", "is stopped"])
+def test_an_abort_leaves_them_fenced(lab3: Lab, tmp_path: Path, survivor: str) -> None:
+    """They answer as the old quorum; the run that fences and signs them is killed, and undone: they are not started again."""
+    writes, inventory = given_up(lab3, tmp_path)
+    assert run(lab3, inventory=inventory).exit == 0
+    writes += written(lab3, 20, [SURVIVOR])
+    old_quorum_writes(lab3, LOST)
+    if survivor == "is stopped":
+        lab3.run(SURVIVOR, "systemctl stop etcd")
+    begun, mended, signed = Point("test_fence_old_peer"), list[bool](), Point("test_back_up_configuration")
+
+    def reached(found: list[Entry]) -> bool:
+        """They are seen as they answer; step 13 needs the way between the hosts."""
+        if not mended and begun.reached(found):
+            mended.append(True)
+            mend_firewall(lab3, SURVIVOR)
+        return signed.reached(found)
+
+    stopped(lab3, "kill-group", reached, output=tmp_path / "first", inventory=inventory)
+    stays = [f"{host}.example.com stays fenced: its member was removed" for host in LOST]
+    stays.append(f"{SURVIVOR}.example.com was forced by recovery ")
+    undone = run(lab3, "--abort", inventory=inventory)
+    assert_told(undone, exit=0, outcome="aborted", verdict=str(undone.summary["verdict"]), says=["undone: ", *stays])
+    for host in LOST:
+        assert not lab3.run(host, "pidof etcd", check=False).stdout
+        assert "AssertPathExists" in lab3.run(host, "systemctl cat etcd").stdout
+    if survivor == "is stopped":
+        assert not lab3.run(SURVIVOR, "pidof etcd", check=False).stdout
+        lab3.run(SURVIVOR, "systemctl start etcd")
+    assert_whole(lab3, writes, [SURVIVOR])
+    assert_taken_in(lab3, run(lab3, inventory=inventory), writes, "30 of them only here")
 
 
 def old_quorum_writes(lab: Lab, hosts: list[str]) -> None:
