@@ -40,9 +40,9 @@ class Client:
         """It was silent when a recovery forced the cluster: what watches etcd here may have missed that."""
         return any(self.name in facts.unseen_at_force for facts in self._run.reached.values())
 
-    def now(self, noun: Noun) -> AnyFacts:
-        """This host with `master` or `flannel` read now; in a plan, as the changes so far leave it."""
+    def now(self, *nouns: Noun) -> AnyFacts:
+        """This host with `master` or `flannel`, or both, read now; in a plan, as the changes so far leave it."""
         model, facts = self._run.model, self.surveyed
         if isinstance(facts, BesideFacts):
-            return self._run.beside_surveyor.again(facts, noun) if model is None else model.beside[self.name]
-        return self._run.surveyor.again(facts, noun) if model is None else model.facts[self.name]
+            return self._run.beside_surveyor.again(facts, *nouns) if model is None else model.beside[self.name]
+        return self._run.surveyor.again(facts, *nouns) if model is None else model.facts[self.name]

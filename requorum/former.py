@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import PurePosixPath
 
 from requorum import operations
-from requorum.changes import WriteFile
 from requorum.clients import Client
 from requorum.facts import etcd_conf, flannel, flanneld_conf, master_config
 from requorum.facts.beside import AnyFacts, BesideFacts
 from requorum.facts.etcd_conf import EtcdConf
-from requorum.facts.host import MissingFact
+from requorum.facts.host import HostFacts, MissingFact, Noun
 from requorum.facts.manifest import KEPT
 from requorum.facts.mark import Found
 from requorum.facts.master import FOUND
@@ -80,14 +78,14 @@ class FormerHost:
             return [f"{differs} its backup {copy} cannot be read: {error.found}"]
         if damaged or kept.sha256 != self.found.conf:
             return [f"{differs} its backup {copy} is not what was found either: {', '.join(damaged) or 'it differs'}"]
-        ours = operations.etcd.name_only_itself(replace(self._facts, conf=kept))
-        if any(isinstance(c, WriteFile) and c.content == self._facts.conf.text for c in ours):
+        if operations.etcd.left_by_us(self._facts.conf, kept):
             return []
         return [f"{differs} not what the recovery made of it either: somebody else has edited it (backup: {copy})"]
 
     def differences(self) -> list[str]:
         """What on the host is not as it was found; empty where all is."""
-        now, was = self._member.now("conf", "unit", "process", "machine"), self.found
+        nouns = _nouns_of_clients(self._facts)
+        now, was = self._member.now("conf", "unit", "process", "machine", "issuing", *nouns), self.found
         pairs = [
             (etcd_conf.PATH, was.conf, now.conf.sha256),
             ("etcd at boot", was.enabled if was.starts or now.unit.pod is None else "disabled", now.unit.file_state),
@@ -98,7 +96,15 @@ class FormerHost:
         pairs.append(("a manifest without its liveness probe", False, now.unit.probe_is_out))
         if was.starts:
             pairs.append(("a process of etcd", True, bool(now.processes)))
-        return [f"{what}: found {before}, now {after}" for what, before, after in pairs if before != after]
+        pairs.append(("a log that a recovery has committed", False, self._log_is_committed(now)))
+        pairs.append(("certificates that were made for it", False, now.issuing.there))
+        differ = [f"{what}: found {before}, now {after}" for what, before, after in pairs if before != after]
+        return [*differ, *_clients_differ(self._facts, now)]
+
+    def _log_is_committed(self, now: HostFacts) -> bool:
+        """Where its original was kept; a record that was appended before says what the database holds anyway."""
+        recovery = self._facts.mark.recovery if self._facts.mark else ""
+        return bool(now.machine.kept_log) or recovery in now.machine.ran_logs
 
 
 class FormerClients:
@@ -113,15 +119,36 @@ class FormerClients:
         return [f"{facts.name}: {problem}" for facts in reached for problem in _edited_since(facts, self._masters)]
 
     def differences(self, client: Client) -> list[str]:
-        """What a recovery has noted down on a host, and is still there; empty where nothing is."""
-        master, has_flannel = client.now("master").master if client.surveyed.master else None, client.surveyed.flannel
-        flanneld = client.now("flannel").flannel if has_flannel else None
-        return [
-            *(["how master-config.yaml was found"] if master and master.found else []),
-            *([f"a restart of the {one}" for one in master.owes] if master else []),
-            *(["how Flannel's configuration was found"] if flanneld and flanneld.found else []),
-            *(["a restart of flanneld"] if flanneld and flanneld.owes else []),
-        ]
+        """What on a host beside the cluster is not as it was found, or noted down and still there; empty where nothing is."""
+        nouns = _nouns_of_clients(client.surveyed)
+        return _clients_differ(client.surveyed, client.now(*nouns)) if nouns else []
+
+
+def _nouns_of_clients(facts: AnyFacts) -> list[Noun]:
+    """What there is here to read of."""
+    nouns: list[Noun] = ["master"] if facts.master else []
+    return [*nouns, "flannel"] if facts.flannel else nouns
+
+
+def _clients_differ(was: AnyFacts, now: AnyFacts) -> list[str]:
+    """What names members to a master or to Flannel, and is not as a recovery found it, or is still noted down; `was`: before
+    anything was put back.
+    """
+    lines = []
+    if now.master is not None:
+        found = was.master.found if was.master else None
+        lines += ["how master-config.yaml was found, noted down"] if now.master.found else []
+        lines += (
+            [f"{master_config.PATH} is not as it was found"] if found and found.text != now.master.config.text else []
+        )
+        lines += [f"a restart of the {one}" for one in now.master.owes]
+    if now.flannel is not None:
+        was_flannel = was.flannel.found if was.flannel else None
+        changed = was_flannel is not None and was_flannel.text != now.flannel.config.text
+        lines += ["how Flannel's configuration was found, noted down"] if now.flannel.found else []
+        lines += [f"{flanneld_conf.PATH} is not as it was found"] if changed else []
+        lines += ["a restart of flanneld"] if now.flannel.owes else []
+    return lines
 
 
 def _edited_since(facts: AnyFacts, masters: Masters) -> list[str]:

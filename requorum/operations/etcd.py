@@ -16,6 +16,7 @@ from requorum.changes import (
 )
 from requorum.facts import etcd_conf
 from requorum.facts.data_dir import DataDir
+from requorum.facts.etcd_conf import ConfError, EtcdConf
 from requorum.facts.host import HostFacts, MissingFact
 from requorum.facts.members import Member
 from requorum.facts.prediction import Proof
@@ -119,6 +120,18 @@ def _named(facts: HostFacts, members: Iterable[Member], state: str | None) -> li
     if all(facts.conf.get(key) == value for key, value in values.items()):
         return []
     return [WriteFile(facts.name, etcd_conf.PATH, facts.conf.edited(values), before=facts.conf.text)]
+
+
+def left_by_us(now: EtcdConf, found: EtcdConf) -> bool:
+    """The file is what `found` was with nothing but what the operations above write, whichever came last and named whom."""
+    keys = ("ETCD_INITIAL_CLUSTER", "ETCD_INITIAL_CLUSTER_STATE")
+    for edited in (keys[:1], keys):
+        try:
+            if found.edited({key: now.get(key) for key in edited}) == now.text:
+                return True
+        except ConfError:  # a value that would need quotes is none of ours
+            continue
+    return False
 
 
 def start(facts: HostFacts) -> list[Change]:
