@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
-import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
-from mmap import ACCESS_READ, mmap
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TypeVar
 
 from requorum.changes.backup import SUMS, snapshot_status
 from requorum.changes.undo import log_written_since
 from requorum.diagnosis import Diagnosis, diagnose
 from requorum.facts import etcd_conf, machine, mark, members, process, unit
-from requorum.facts.bolt import keys_at
 from requorum.facts.data_dir import DataDir
 from requorum.facts.data_error import DataError
 from requorum.facts.etcd_conf import EtcdConf
@@ -372,21 +369,6 @@ class Cluster:
     def snapshot_revision(self, member: EtcdMember, when: str) -> int:
         """The revision of a saved snapshot, as etcd's own tool reads it."""
         return member.snapshot_revision(str(self.backup.snapshot(when, member.surveyed) / "snapshot.db"))
-
-    def keys_unlike_backup(self) -> list[str]:
-        """The keys in which the survivor's copied database differs from what it holds now, at the copy's revision."""
-        survivor = self.survivor
-        database = str(self.backup.database(survivor.surveyed))
-        with tempfile.TemporaryDirectory() as folder:
-            image = Path(folder) / "db"
-            self.run.remotes[survivor.name].fetch(f"cat {shlex.quote(database)}", image, seconds=1800)
-            revision = survivor.snapshot_revision(database)
-            with image.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-                kept = keys_at(content, revision)
-        held = survivor.keys_at(revision)
-        return sorted(
-            key.decode(errors="replace") for key in kept.keys() | held.keys() if kept.get(key) != held.get(key)
-        )
 
 
 def _snapshot_revision(output: str) -> int:

@@ -250,6 +250,7 @@ class Run:
             # A run that was killed after the force can have left the survivor stopped: it cannot be asked before step 44.
             "speaker": {found.survivor} & self._answering(),
             "v2": {name for name in self._with_v2() if name == found.survivor},
+            "unproven": self._unproven(),
             "others": unlisted,
             "old_peers": set(found.old_peers),
             "joiners": set(found.joiners),
@@ -293,6 +294,12 @@ class Run:
         found = self.proven
         joins = found.joiners and found.acts and found.verdict is not Verdict.LOST
         return {name for name in found.members if joins and wants_every_member(self.reached[name])}
+
+    def _unproven(self) -> set[str]:
+        """The survivor, where its data is to be held against the backup once it was forced, by this run or before it."""
+        survivor = self.proven.survivor
+        owed = survivor in self.reached and self.reached[survivor].owes_proof
+        return {survivor} if owed or self.proven.verdict is Verdict.LOST else set()
 
     def _answering(self) -> set[str]:
         return {name for name, facts in self.reached.items() if facts.api.answers}

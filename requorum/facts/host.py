@@ -120,6 +120,16 @@ class HostFacts:
         return len(found) > 1 and found <= {member.id for member in self.data.members}
 
     @property
+    def owes_proof(self) -> bool:
+        """The recovery under way has forced it, and nobody votes beside it yet.
+
+        Whether its data was held against the backup after that (step 45) nobody has written down; before a host joins it is.
+        """
+        if self.mark is None or self.forced_by is None or self.api.members is None:
+            return False
+        return self.forced_by.recovery == self.mark.recovery and len(self.api.members.voters) == 1
+
+    @property
     def unseen_at_force(self) -> tuple[str, ...]:
         """The hosts beside the cluster that were silent when it was forced, and were not seen since."""
         return self.forced_by.unseen if self.forced_by else ()

@@ -7,13 +7,14 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 from hazards import LOST, edited, empty, refused, start, stop
-from killed_runs import SIGNALS, Point, assert_no_overlap, assert_reported, stopped
+from killed_runs import SIGNALS, Point, assert_no_overlap, assert_reported, entries, stopped
 from runbook_runs import assert_told, assert_whole, broken, chance, declared_lost, left_behind, run, written
 from sabotage import sabotaged
 
 from lab import Lab
 from lab.parallel import in_parallel
 from requorum.facts.unit import FENCE
+from requorum.records import CommandRan
 
 POINTS: dict[int, tuple[Point, ...]] = {
     3: (Point("test_fence"), Point("test_fence", 3), Point("test_fence", 6), Point("test_drop_others")),
@@ -61,6 +62,29 @@ def test_the_same_command_carries_on(lab3: Lab, tmp_path: Path, how: str, worker
     interrupted = assert_reported(first)
     if how in ("ctrl-c", "kill-group") or workers == 0:  # other workers may finish the step that they are in
         assert any(step.startswith(f"{point.step}[") for step in interrupted), first.output
+    assert_whole(lab3, writes)
+    assert left_behind(lab3) == []
+
+
+PROOF_OF_DATA = "test_data_is_the_backups[etcd-0.example.com]"
+NOT_MADE = "this run does not hold the survivor's data against the backup"
+
+
+@pytest.mark.parametrize(
+    "gone", [pytest.param(False, marks=pytest.mark.full, id="made"), pytest.param(True, id="not made")]
+)
+def test_killed_before_the_data_is_held_against_the_backup(lab3: Lab, gone: bool) -> None:
+    """The same command does it, before a host joins; where the copy is gone, it says that nobody did."""
+    writes = broken(lab3, LOST, "destroyed")
+    killed = sabotaged(lab3, {"point": f"{PROOF_OF_DATA} read 1", "how": "before"})
+    assert killed.returncode == -9, killed.stdout
+    if gone:
+        lab3.run("etcd-0", "rm -r /backup/etcd-data-*")
+    again = run(lab3)
+    assert_told(again, exit=0, outcome="recovered", verdict="unfinished", says=["3 of 3 members"])
+    asked = [e.record for e in entries(again) if isinstance(e.record, CommandRan) and e.record.step == PROOF_OF_DATA]
+    assert any("--keys-only --rev=" in one.command for one in asked) is not gone, asked
+    assert (NOT_MADE in again.output) is gone, again.output
     assert_whole(lab3, writes)
     assert left_behind(lab3) == []
 

@@ -25,7 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "operations hand enlisted beside",
         "run",
         "live clients",
-        "returning way_back ansible masters v2_store authority",
+        "returning way_back ansible masters v2_store authority forced_data",
         "former flannel",
         "stages",
         "runbook checks conftest",
