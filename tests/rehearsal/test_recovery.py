@@ -198,7 +198,7 @@ def test_a_member_with_two_peer_urls_is_lost(lab3: Lab) -> None:
         key = line.partition("=")[0]
         lab3.run(host, f"sed -i 's#^ETCD_{key}=.*#ETCD_{line}#' /etc/etcd/etcd.conf")
     [number] = [line.split(",")[0] for line in lab3.etcdctl(host, "member list").stdout.splitlines() if name in line]
-    lab3.etcdctl(host, "member update", number, f"--peer-urls={both}")
+    lab3.etcdctl(host, f"member update {number} --peer-urls={both}")
     lab3.run(host, "systemctl restart etcd")
     lab3.wait_healthy(lab3.hosts)
     writes = written(lab3)
