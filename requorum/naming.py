@@ -122,7 +122,7 @@ def owed_by(reached: Sequence[AnyFacts], wanted: frozenset[str], known: Places, 
             if whole and facts.master.found:
                 found.append(f"the master {facts.name} remembers how its configuration was found")
     for facts in reached:
-        if facts.flannel is not None:
+        if facts.flannel is not None and facts.flannel.in_use:
             found += disagreements(facts.name, facts.flannel, wanted, known)
             if facts.flannel.owes:
                 found.append(f"a restart of flanneld on {facts.name}")

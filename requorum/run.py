@@ -264,7 +264,7 @@ class Run:
             "probed": self._probed(),
             "whole pods": pods & {found.survivor, *found.members, *found.joiners},
             "masters": {name for name, facts in self.all_reached.items() if facts.master},
-            "flannel": {name for name, facts in self.all_reached.items() if facts.flannel},
+            "flannel": {name for name, f in self.all_reached.items() if f.flannel and f.flannel.in_use},
             "signed": set(self.undoing.hosts),
             "kept": set(self.undoing.hosts) & {self.undoing.survivor},
             "set aside": set(self.undoing.hosts) - {self.undoing.survivor},

@@ -48,7 +48,8 @@ def _of_clients(facts: AnyFacts) -> list[tuple[str, str]]:
         lines.append(("master", f"names {', '.join(facts.master.config.urls)}"))
     if facts.flannel is not None:
         named = ", ".join(facts.flannel.config.urls)
-        lines.append(("Flannel", f"flanneld is {facts.flannel.active}, and names {named}"))
+        unused = "" if facts.flannel.in_use else "; nobody uses it here, and it is left as it is"
+        lines.append(("Flannel", f"flanneld is {facts.flannel.active}, and names {named}{unused}"))
     return lines
 
 

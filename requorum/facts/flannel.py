@@ -27,6 +27,9 @@ LEASES = "/var/lib/requorum/flannel-leases.json"
 """The leases that were in etcd before the recovery came to the restart of flanneld."""
 FILES = (PATH, FOUND, OWED, LEASES)
 
+_UNWANTED = ("disabled", "masked", "masked-runtime", "")
+"""How systemd calls a unit (`UnitFileState`) that nothing starts by itself, and one that is not there."""
+
 NO_API, NO_NETWORK, SERVED, UNKNOWN = "no v2 API", "no network", "served", "no answer"
 
 
@@ -100,6 +103,15 @@ class Flannel:
             or (self.active == "failed" and self.enabled == "enabled")
         )
 
+    @property
+    def in_use(self) -> bool:
+        """Somebody wants it to run here, or a recovery has noted something down; a package left as it came counts for nothing.
+
+        Its default names 127.0.0.1, where no member need be. One that has failed was started by somebody.
+        """
+        ours = self.owes or self.found is not None or self.kept is not None
+        return ours or _is_wanted(self.active, self.enabled, queued=self.queued)
+
     def with_file(self, path: str, text: str | None) -> Flannel:
         """The same, once one of its files has this text, or is removed (None)."""
         if path == PATH and text is not None:
@@ -111,8 +123,15 @@ class Flannel:
         return replace(self, owes=text is not None) if path == OWED else self
 
 
+def _is_wanted(active: str, enabled: str, *, queued: bool) -> bool:
+    return queued or active not in ("inactive", "") or enabled not in _UNWANTED
+
+
 def parse(output: str) -> Flannel | None:
-    """Flannel from the output of COMMAND; None where there is none. Raises ValueError, with file and line."""
+    """Flannel from the output of COMMAND; None where there is none. Raises ValueError, with file and line.
+
+    A configuration that cannot be read is none where nobody uses it: it is to stop no recovery.
+    """
     if not output:
         return None
     parts = []
@@ -125,9 +144,14 @@ def parse(output: str) -> Flannel | None:
     notes, conf, was, kept = parts
     said = [line.partition("=")[::2] for line in notes.splitlines()]
     values = dict(said)
-    if values.get("sum", "").split()[:1] != [hashlib.sha256(conf.encode(errors="replace")).hexdigest()]:
-        raise ValueError(f"{PATH}: expected text in UTF-8, found other bytes")
-    config = flanneld_conf.parse(conf)
+    active, enabled = values.get("ActiveState", ""), values.get("UnitFileState", "")
+    queued = values.get("Job", "0") not in ("", "0")
+    try:
+        config = _configuration(conf, values.get("sum", ""))
+    except ValueError:
+        if was or kept or "owes" in values or _is_wanted(active, enabled, queued=queued):
+            raise
+        return None
     if config is None:
         return None
     keys, leases = parse_keys(rest)
@@ -136,13 +160,19 @@ def parse(output: str) -> Flannel | None:
         found=flanneld_conf.parse(was) if was else None,
         kept=parse_kept(kept) if kept else None,
         owes="owes" in values,
-        active=values.get("ActiveState", ""),
-        enabled=values.get("UnitFileState", ""),
-        queued=values.get("Job", "0") not in ("", "0"),
+        active=active,
+        enabled=enabled,
+        queued=queued,
         missing=tuple(value for name, value in said if name == "missing"),
         keys=keys,
         leases=leases,
     )
+
+
+def _configuration(text: str, digest: str) -> FlanneldConf | None:
+    if digest.split()[:1] != [hashlib.sha256(text.encode(errors="replace")).hexdigest()]:
+        raise ValueError(f"{PATH}: expected text in UTF-8, found other bytes")
+    return flanneld_conf.parse(text)
 
 
 def keys_command(prefix: str) -> str:

@@ -98,6 +98,26 @@ def test_two_of_three_lose_power_and_data(flannel3: Lab) -> None:
     assert checked.exit == 0, checked.output
 
 
+UNUSED = 'FLANNEL_ETCD_ENDPOINTS="http://127.0.0.1:2379"\nFLANNEL_ETCD_PREFIX="/atomic.io/network"\n'
+
+
+def test_a_package_that_nobody_uses_is_left_as_it_is(labs: Labs) -> None:
+    """Installed, never started: the cluster owes it nothing, checks are green, and a recovery does not touch it."""
+    lab = labs()
+    unit = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"
+    for host in lab.hosts:
+        files = f"mkdir -p /etc/sysconfig\nprintf %s '{UNUSED}' > {flannel.CONF}"
+        lab.run(host, f"{files}\nprintf %s '{unit}' > /etc/systemd/system/{flannel.UNIT}\nsystemctl daemon-reload")
+    checked = run(lab, "checks/")
+    assert checked.exit == 0, checked.output
+    assert_told(run(lab), exit=0, outcome="healthy", verdict="healthy")
+    before, writes = confs(lab), broken(lab, lost_hosts(lab), "destroyed")
+    assert_told(run(lab), exit=0, outcome="recovered", verdict="lost", says=["3 of 3 members"])
+    assert_whole(lab, writes)
+    assert confs(lab) == before
+    assert run(lab, "checks/").exit == 0
+
+
 @pytest.mark.full
 def test_two_hosts_stay_dead_and_come_back_later(flannel3: Lab, tmp_path: Path) -> None:
     """Declared lost: the survivor's flanneld knows of no other member; later all is as it was."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from builders import deaf, healthy, inventory, mark, members, name, names, silent, survey
@@ -24,6 +25,7 @@ from requorum.facts.host import HostFacts, MissingFact, Noun, Silent
 from requorum.operations.flannel import forget_found, forget_leases, name_members, put_back, restart, somebody_edited
 from requorum.operations.marking import signed
 from requorum.run import Run
+from requorum.told import told
 from requorum.undoing import to_undo
 from requorum.wellness import left_behind
 
@@ -163,6 +165,44 @@ def test_where_it_runs(active: str, enabled: str, runs: bool) -> None:
     """With etcd away a flanneld that starts tries again, or has failed: it is one that is to run."""
     assert Flannel(conf(text(0)), active=active, enabled=enabled).is_to_run is runs
     assert Flannel(conf(text(0)), active=active, enabled=enabled, queued=True).is_to_run
+
+
+UNUSED = "FLANNEL_ETCD_ENDPOINTS=\"http://127.0.0.1:2379\"\nFLANNEL_ETCD_PREFIX=\"/atomic.io/network\"\n"
+"""As the package brings it."""
+
+
+@pytest.mark.parametrize(
+    ("more", "used"),
+    [
+        ({}, False), ({"enabled": "masked"}, False), ({"active": "", "enabled": ""}, False),
+        ({"active": "active"}, True), ({"active": "failed"}, True), ({"enabled": "enabled"}, True),
+        ({"enabled": "static"}, True), ({"queued": True}, True), ({"owes": True}, True), ({"kept": ()}, True),
+        ({"found": conf(UNUSED)}, True),
+    ],
+)  # fmt: skip
+def test_a_package_left_as_it_came_is_nobodys_flannel(more: dict[str, Any], used: bool) -> None:
+    there = Flannel(conf(UNUSED), **{"active": "inactive", "enabled": "disabled", **more})
+    assert there.in_use is used
+    [left] = [words for what, words in told(replace(healthy(0), flannel=there)) if what == "Flannel"]
+    assert ("nobody uses it" in left) is not used
+
+
+def test_flannel_that_nobody_uses_is_owed_nothing(tmp_path: Path) -> None:
+    """Neither a debt of a healthy cluster, nor a stranger that keeps another from being recovered."""
+    unused = Flannel(conf(UNUSED), active="inactive", enabled="disabled")
+    hosts = [replace(healthy(n), flannel=unused) for n in range(3)]
+    assert diagnose(inventory(), survey(*hosts)).verdict is Verdict.HEALTHY
+    run = Run("checks", inventory(), tmp_path, "20261125T000000Z", "ada@desk", 1, ())
+    run.survey = survey(*hosts[:2], on(2, text(0, 1, 2)))
+    run.diagnosis = diagnose(run.inventory, run.survey)
+    assert run.hosts("flannel") == names(2)
+
+
+def test_what_cannot_be_read_and_nobody_uses_stops_nothing() -> None:
+    broken = printed("FLANNEL_ETCD='a\n").replace("=active", "=inactive").replace("=enabled", "=disabled")
+    assert flannel.parse(broken) is None
+    with pytest.raises(ValueError, match="expected a closing"):
+        flannel.parse(broken.replace("sum=", "owes=yes\nsum="))
 
 
 def test_one_that_waits_for_etcd_at_boot_is_to_run() -> None:
