@@ -154,6 +154,8 @@ def to_undo(facts: HostFacts) -> list[str]:
     if found is None:
         return []
     words = []
+    if facts.enabled_since:
+        words.append(f"{facts.unit.runtime.unit} is disabled again, as it was found")
     if facts.unit.forced:
         words.append("the force is taken off the start path")
     if facts.conf.sha256 != found.conf:

@@ -14,6 +14,9 @@ from requorum.naming import Places, hosts_of, place_of
 CERTIFICATE_DAYS = 30
 """How long a certificate should still be valid."""
 
+_NOT_AT_BOOT = ("disabled", "masked", "masked-runtime")
+"""How systemd calls (`UnitFileState`) what it does not start by itself."""
+
 
 def out_of_reach(facts: AnyFacts | Silent, *, lost: bool) -> tuple[str, str]:
     """Why a host is not reached, and what to do; two empty words where it is. `lost`: the inventory gives it up."""
@@ -71,8 +74,8 @@ def owed_here(facts: AnyFacts) -> list[str]:
 
 
 def not_at_boot(facts: HostFacts) -> str:
-    """Why etcd does not start when the host boots; empty where it does."""
-    if facts.unit.file_state == "enabled":
+    """Why etcd does not start when the host boots; empty where it does, or may: see `perhaps_at_boot`."""
+    if facts.unit.file_state not in _NOT_AT_BOOT:
         return ""
     runtime = facts.unit.runtime
     if runtime.kind == "static-pod":
@@ -81,6 +84,21 @@ def not_at_boot(facts: HostFacts) -> str:
         )
         return f"{where}, and {runtime.unit} is to be enabled: systemctl is-enabled {runtime.short}"
     return f"systemctl is-enabled {runtime.short} says {facts.unit.file_state}"
+
+
+def perhaps_at_boot(facts: HostFacts) -> str:
+    """That it is not known whether etcd starts when the host boots (`static`, `linked`, `enabled-runtime`), else empty.
+
+    Something else may start it: another unit, a timer, a cluster manager.
+    """
+    state, short = facts.unit.file_state, facts.unit.runtime.short
+    if state in ("enabled", *_NOT_AT_BOOT):
+        return ""
+    said = state or "nothing"
+    return (
+        f"it could not be proven that etcd starts when the host boots: systemctl is-enabled {short} says {said}; see that "
+        "something does (another unit, a cluster manager)"
+    )
 
 
 def member_lists(reached: Sequence[HostFacts]) -> dict[str, str]:

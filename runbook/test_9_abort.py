@@ -63,16 +63,17 @@ def test_restore_log(etcd: EtcdMember) -> None:
 
 @step(94, "Put etcd.conf back", on="signed", when=ABORT, parallel=True)
 def test_restore_configuration(etcd: EtcdMember, former: FormerHost) -> None:
-    """Undoes steps 32, 33, 35 and 39, and what steps 30 and 40 took out of a manifest, before etcd starts and reads it."""
+    """Undoes steps 32, 33, 35, 39, and what 30 and 40 took out of a manifest, before etcd starts; and what 61 enabled."""
     kept = former.conf
     with action(
-        "restore what was edited: etcd.conf from the backup, master-config.yaml, Flannel's, the manifest, certificates"
+        "restore what was edited or enabled: etcd.conf from the backup, master-config.yaml, Flannel's, manifest, certificates"
     ) as hand:
         hand.make(operations.backup.restore_configuration(etcd.surveyed, former.place, kept))
         hand.make(operations.masters.put_back(etcd.surveyed))
         hand.make(operations.flannel.put_back(etcd.surveyed))
         hand.make(operations.certificates.put_back(etcd.surveyed))
         hand.make(operations.probe.give_back(etcd.surveyed))
+        hand.make(operations.etcd.boot_as_found(etcd.surveyed))
     with postcondition("etcd.conf is what the recovery found"):
         assert etcd.conf.sha256 == former.found.conf
 

@@ -18,7 +18,7 @@ from requorum.changes.masters import KeepFound, RestartMaster
 from requorum.changes.membership import AddMember, PromoteMember, RemoveMember, UpdatePeerUrls
 from requorum.changes.oc import SaveSnapshotByOc
 from requorum.changes.pod import AwaitPod, EditManifest, KeepManifest, ParkManifest, StartPod
-from requorum.changes.service import EnableEtcd, ReloadUnits, RunEtcd, StartEtcd, StopEtcd
+from requorum.changes.service import DisableEtcd, EnableEtcd, ReloadUnits, RunEtcd, StartEtcd, StopEtcd
 from requorum.changes.together import Together
 from requorum.changes.tools import KeepTools, RemoveTools
 from requorum.changes.undo import MoveBack, PutLogBack, RestoreFile
@@ -34,6 +34,7 @@ __all__ = [
     "ClientChange",
     "CopyHere",
     "CopyTree",
+    "DisableEtcd",
     "EditFile",
     "EditHere",
     "EditManifest",

@@ -133,7 +133,8 @@ done"""
 
     def after(self, facts: HostFacts) -> HostFacts:
         runtime = replace(facts.unit.runtime, manifest=MANIFEST)
-        there = replace(facts, unit=replace(facts.unit, file_state="enabled", runtime=runtime))
+        state = "enabled" if runtime.node_at_boot else "disabled"
+        there = replace(facts, unit=replace(facts.unit, file_state=state, runtime=runtime))
         return started(there) if self.serves else there
 
 

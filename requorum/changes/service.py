@@ -195,7 +195,7 @@ etcd_lives"""
 
 @dataclass(frozen=True)
 class EnableEtcd(Change):
-    """Have etcd's unit start at boot."""
+    """Have the unit that runs etcd start at boot: etcd's own, or, of a static pod, the node service."""
 
     unit: str = SERVICE
 
@@ -209,7 +209,31 @@ class EnableEtcd(Change):
         return f"systemctl enable {self.unit}"
 
     def after(self, facts: HostFacts) -> HostFacts:
-        return replace(facts, unit=replace(facts.unit, file_state="enabled"))
+        return _enabled(facts, "enabled")
+
+
+@dataclass(frozen=True)
+class DisableEtcd(Change):
+    """Undo that: no boot starts the unit, as it was found."""
+
+    unit: str = SERVICE
+
+    def shown(self) -> str:
+        return f"systemctl disable {self.unit}"
+
+    def test(self) -> str:
+        return f"! systemctl is-enabled -q {self.unit}"
+
+    def act(self) -> str:
+        return f"systemctl disable {self.unit}"
+
+    def after(self, facts: HostFacts) -> HostFacts:
+        return _enabled(facts, "disabled")
+
+
+def _enabled(facts: HostFacts, state: str) -> HostFacts:
+    runtime = replace(facts.unit.runtime, node_at_boot=state == "enabled")
+    return replace(facts, unit=replace(facts.unit, file_state=state, runtime=runtime))
 
 
 def started(facts: HostFacts) -> HostFacts:

@@ -99,6 +99,16 @@ class HostFacts:
         return v2.enables(self.conf, self.unit, self.processes, self.machine.etcd_version)
 
     @property
+    def enabled_since(self) -> bool:
+        """It starts at boot, and did not when the recovery came.
+
+        Of a static pod only where its manifest lay in the folder then: else nothing was said of the node service.
+        """
+        found = self.mark.found if self.mark else None
+        told = found is not None and (self.unit.pod is None or found.etcd == "active")
+        return found is not None and told and found.enabled == "disabled" and self.unit.file_state == "enabled"
+
+    @property
     def forced(self) -> bool:
         """A process that forces a new cluster lives here."""
         return any(p.forced for p in self.processes)

@@ -36,19 +36,19 @@ probing_etcdctl() {  # the version of the one that a probe finds first in a livi
 
 FUNCTION = f"""{_OF_ETCD}{_PROBING}
 static_pod() {{  # in the words of a unit: active, activating (to be started, or waiting in back-off), inactive
-  local at node active=inactive sub='its manifest is moved out' boot=disabled file
+  local at node active=inactive sub='its manifest is moved out' boot=disabled node_boot=disabled file
   for at in {MANIFEST} {PARKED} {ASIDE}; do [ ! -f $at ] || break; done
   node=$(systemctl show "$unit" -p ActiveState); node=${{node#*=}}
+  ! systemctl is-enabled -q "$unit" 2>/dev/null || node_boot=enabled
   if [ $at = {MANIFEST} ]; then
-    ! systemctl is-enabled -q "$unit" 2>/dev/null || boot=enabled
-    sub='the node service does not run'
+    boot=$node_boot sub='the node service does not run'
     [ "$node" != active ] || {{ active=activating sub='no process: the node service starts it, or waits in back-off'; }}
     ! etcd_lives || {{ active=active sub=running; }}
   elif etcd_lives; then
     active=deactivating sub='its manifest is moved out'
   fi
   printf '%s\\n' LoadState=loaded "ActiveState=$active" "SubState=$sub" "UnitFileState=$boot" "FragmentPath=$at" \\
-    DropInPaths= 'EnvironmentFiles={PATH} (ignore_errors=no)' "Manifest=$at" "Node=$node"
+    DropInPaths= 'EnvironmentFiles={PATH} (ignore_errors=no)' "Manifest=$at" "Node=$node" "NodeBoot=$node_boot"
   echo "Text=$(base64 -w0 < $at)"
   [ ! -f {KEPT} ] || echo "Kept=$(base64 -w0 < {KEPT})"
   for file in {MANIFEST} {PARKED} {ASIDE}; do

@@ -121,17 +121,18 @@ class Runtime:
     """What runs etcd on a host.
 
     `unit` is the systemd unit: etcd's own, or, of a static pod, that of the node service. `beside`: other ways to run
-    etcd that are switched on there, too. `manifest`: where that of a static pod lies; `node`: the node service's state.
-    `further`: where a manifest of it lies besides `manifest`. `strays`: other files in the folder of manifests that run
-    etcd. `container`, `image`: their names, as docker knows them.
+    etcd that are switched on there, too. `manifest`: where that of a static pod lies; `further`: where a manifest of it
+    lies besides that. `node`: the node service's state, and `node_at_boot`: it is enabled. `strays`: other files in the
+    folder of manifests that run etcd. `container`, `image`: their names, as docker knows them.
     """
 
     kind: Kind = "service"
     unit: str = SERVICE
     beside: tuple[str, ...] = ()
     manifest: str = ""
-    node: str = ""
     further: tuple[str, ...] = ()
+    node: str = ""
+    node_at_boot: bool = True
     strays: tuple[str, ...] = ()
     container: str = ""
     image: str = ""

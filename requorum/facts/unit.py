@@ -222,6 +222,7 @@ def _runtime(output: str) -> Runtime:
         manifest=(_all(output, "Manifest") or ("",))[0],
         node=(_all(output, "Node") or ("",))[0],
         further=_all(output, "Further"),
+        node_at_boot="disabled" not in _all(output, "NodeBoot"),
         strays=_all(output, "Stray"),
         container=container,
         image=image,

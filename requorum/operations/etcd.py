@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from requorum.changes import (
     Append,
     Change,
+    DisableEtcd,
     KeepTail,
     MoveAside,
     MoveBack,
@@ -138,6 +139,20 @@ def start(facts: HostFacts) -> list[Change]:
     """Start etcd now and at boot."""
     way = way_of(facts)
     return [*way.start_at_boot(facts), *way.start(facts)]
+
+
+def start_at_boot(facts: HostFacts) -> list[Change]:
+    """A member that is disabled, and runs all the same, is enabled as a joiner is; of no other state is that said to help.
+
+    `static`, `linked` and the like may have nothing that could be enabled, and something else that starts them.
+    """
+    unit = facts.unit
+    return way_of(facts).start_at_boot(facts) if unit.file_state == "disabled" and unit.runtime.runs_at_boot else []
+
+
+def boot_as_found(facts: HostFacts) -> list[Change]:
+    """Undo `start_at_boot`."""
+    return [DisableEtcd(facts.name, facts.unit.runtime.unit)] if facts.enabled_since else []
 
 
 def start_as_found(facts: HostFacts) -> list[Change]:

@@ -80,6 +80,9 @@ def _recovery(run: Run) -> list[str]:
     if living:
         what = "etcd's liveness probe wants every member; it leaves the manifest before a host joins, and returns at the end"
         lines.append(f"Pods:      {', '.join(living)}: {what}. Each restarts the pod, one after the other.")
+    if disabled := _disabled(run):
+        units = sorted({run.reached[name].unit.runtime.short for name in disabled})
+        lines.append(f"At boot:   {', '.join(disabled)}: systemctl enable {' '.join(units)}, which is disabled there.")
     if masters := _masters_to_change(run, found):
         what = "master-config.yaml is edited; API and controllers are restarted, one master at a time"
         lines.append(f"Masters:   {', '.join(masters)}: {what}.")
@@ -107,6 +110,12 @@ def _removed_before(run: Run, found: Diagnosis) -> list[str]:
 
 def _all_fenced(run: Run, names: Sequence[str]) -> bool:
     return all(name in run.reached and run.reached[name].fenced for name in names)
+
+
+def _disabled(run: Run) -> list[str]:
+    """The hosts whose member is, and stays, one, and is not started by any boot: step 61 changes that."""
+    members = [run.reached[name] for name in run.hosts("whole") if name not in run.hosts("joiners")]
+    return [facts.name for facts in members if facts.unit.file_state == "disabled" and facts.unit.runtime.runs_at_boot]
 
 
 def _masters_to_change(run: Run, found: Diagnosis) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from builders import (
 )  # fmt: skip
 from local_shell import LocalShell, Said, stand_in
 
-from requorum.changes import Change, ChangeFailed, EnableEtcd, ReloadUnits, StartEtcd, StopEtcd, service
+from requorum.changes import Change, ChangeFailed, DisableEtcd, EnableEtcd, ReloadUnits, StartEtcd, StopEtcd, service
 from requorum.facts.unit import FENCE, FORCE
 
 HOST = name(0)
@@ -181,6 +181,13 @@ def test_a_stop_that_systemd_refuses_ends_at_once(tmp_path: Path) -> None:
     shell = systemctl(tmp_path, "echo no such unit >&2; exit 5")
     said = shell.run(f"holds() {{ return 1; }}\nact() {{\n{StopEtcd(HOST).act()}\n}}\nact", seconds=30)
     assert (said.exit, said.stderr) == (1, "no such unit\n")
+
+
+def test_disable(tmp_path: Path) -> None:
+    shell = systemctl(tmp_path, "case $1 in is-enabled) [ ! -e off ];; disable) touch off;; esac")
+    assert DisableEtcd(HOST).do(shell)
+    assert not DisableEtcd(HOST).do(shell)
+    assert asked(tmp_path) == ["disable etcd.service"]
 
 
 def test_enable(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_where_it_runs(active: str, enabled: str, runs: bool) -> None:
     assert Flannel(conf(text(0)), active=active, enabled=enabled, queued=True).is_to_run
 
 
-UNUSED = "FLANNEL_ETCD_ENDPOINTS=\"http://127.0.0.1:2379\"\nFLANNEL_ETCD_PREFIX=\"/atomic.io/network\"\n"
+UNUSED = 'FLANNEL_ETCD_ENDPOINTS="http://127.0.0.1:2379"\nFLANNEL_ETCD_PREFIX="/atomic.io/network"\n'
 """As the package brings it."""
 
 

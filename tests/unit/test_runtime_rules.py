@@ -30,6 +30,7 @@ from requorum import operations
 from requorum.causes import how_to_start, why_down
 from requorum.changes import (
     AwaitPod,
+    DisableEtcd,
     EditManifest,
     EnableEtcd,
     KeepManifest,
@@ -59,7 +60,7 @@ from requorum.fitness import unfit
 from requorum.operations.backup import BackupPlace
 from requorum.runtimes import contradictions, unworkable, wants_every_member
 from requorum.undoing import to_undo
-from requorum.wellness import left_behind, not_at_boot
+from requorum.wellness import left_behind, not_at_boot, perhaps_at_boot
 
 ONE = name(0)
 NODE = "origin-node.service"
@@ -368,6 +369,40 @@ def test_at_boot() -> None:
     disabled = replace(pod_unit(), file_state="disabled")
     assert "origin-node.service is to be enabled" in not_at_boot(facts(0, unit=disabled))
     assert not_at_boot(facts(0, unit=unit(file_state="disabled"))) == "systemctl is-enabled etcd says disabled"
+
+
+@pytest.mark.parametrize(("host", "unit"), [(facts(0), "etcd.service"), (CONTAINER_HOST, UNIT), (POD_HOST, NODE)])
+def test_a_member_that_is_disabled_is_enabled(host: HostFacts, unit: str) -> None:
+    """With what runs it: of a static pod, that is the node service."""
+    assert operations.etcd.start_at_boot(host) == []
+    disabled = DisableEtcd(ONE, unit).after(host)
+    assert not_at_boot(disabled)
+    assert operations.etcd.start_at_boot(disabled) == [EnableEtcd(ONE, unit)]
+    assert EnableEtcd(ONE, unit).after(disabled) == host
+    was = marked(host, replace(found(), enabled="disabled"))
+    assert operations.etcd.boot_as_found(was) == [DisableEtcd(ONE, unit)]
+    assert f"{unit} is disabled again, as it was found" in to_undo(was)
+    assert operations.etcd.boot_as_found(host) == operations.etcd.boot_as_found(marked(host, found())) == []
+
+
+@pytest.mark.parametrize("state", ["static", "linked", "indirect", "enabled-runtime", "generated", ""])
+def test_what_may_start_at_boot_is_no_failure(state: str) -> None:
+    host = facts(0, unit=unit(file_state=state))
+    assert (not_at_boot(host), operations.etcd.start_at_boot(host)) == ("", [])
+    assert f"systemctl is-enabled etcd says {state or 'nothing'}" in perhaps_at_boot(host)
+    assert perhaps_at_boot(facts(0)) == perhaps_at_boot(facts(0, unit=unit(file_state="masked"))) == ""
+
+
+def test_of_a_manifest_that_is_moved_out_nothing_is_enabled() -> None:
+    """It is to be moved back; the node service may be enabled all the same."""
+    parked = facts(0, unit=pod_unit(PARKED), processes=())
+    assert operations.etcd.start_at_boot(parked) == []
+    was = replace(found(), etcd="deactivating", enabled="disabled")
+    assert operations.etcd.boot_as_found(marked(POD_HOST, was)) == []
+    off = facts(0, unit=pod_unit(PARKED, node_at_boot=False), processes=())
+    assert operations.etcd.start(off) == [EnableEtcd(ONE, NODE), StartPod(ONE, NODE)]
+    assert StartPod(ONE, NODE).after(off).unit.file_state == "disabled"
+    assert StartPod(ONE, NODE).after(parked).unit.file_state == "enabled"
 
 
 def test_an_abort_says_that_the_probe_returns() -> None:

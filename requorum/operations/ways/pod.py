@@ -5,7 +5,7 @@ Whatever is not in the folder is not run, by no reboot either: to stop etcd and 
 
 from __future__ import annotations
 
-from requorum.changes import Change, ParkManifest, SetForce, StartPod
+from requorum.changes import Change, EnableEtcd, ParkManifest, SetForce, StartPod
 from requorum.facts.host import HostFacts
 from requorum.facts.runtime import ASIDE
 
@@ -31,8 +31,9 @@ def run(facts: HostFacts) -> list[Change]:
 
 
 def start_at_boot(facts: HostFacts) -> list[Change]:
-    """It does, where it is started at all."""
-    return []
+    """The node service runs whatever lies in its folder, where it runs itself."""
+    runtime = facts.unit.runtime
+    return [] if runtime.node_at_boot else [EnableEtcd(facts.name, runtime.unit)]
 
 
 def force(facts: HostFacts) -> list[Change]:
