@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from pathlib import PurePosixPath
 from typing import TypeVar
 
+from requorum.changes.oc import FALLBACK
 from requorum.clients import Client
 from requorum.diagnosis import Verdict
 from requorum.facts import holders, master, master_api, master_config
 from requorum.facts.beside import AnyFacts, BesideFacts
-from requorum.facts.host import MissingFact, Silent
+from requorum.facts.host import HostFacts, MissingFact, Silent
 from requorum.facts.master import Master
 from requorum.facts.prediction import mod_revisions
 from requorum.facts.shell import CTL
@@ -39,6 +41,8 @@ MISSED = (
     "have missed events without a word, which no restart of an API cures: restart the node service on every node "
     "(systemctl restart origin-node, or atomic-openshift-node), then the router pods"
 )
+
+NO_OC = "oc needs the API, and that a quorum: no snapshot by `oc exec`; the data of this static pod is copied on the host instead"
 
 LOOK = "oc -n kube-service-catalog get daemonset apiserver -o yaml; oc -n kube-system get configmaps -o yaml"
 
@@ -162,6 +166,18 @@ class Masters:
             for name in listed.keys() | held.keys()
             if listed.get(name) != held.get(name)
         )
+
+    def by_oc(self, name: str) -> bool:
+        """The chapter backs this host's etcd up through oc: it is a static pod of a master."""
+        facts = Client(self._run, name).surveyed
+        return isinstance(facts, HostFacts) and facts.unit.pod is not None and facts.master is not None
+
+    def saved_without_oc(self, name: str, folder: PurePosixPath) -> str:
+        """Why the snapshot in a folder was saved on the host, where oc was to do it; empty where oc did, or was not to."""
+        if not self.by_oc(name):
+            return ""
+        script = f"cat {shlex.quote(str(folder / FALLBACK))} 2>/dev/null || true"
+        return self._run.remotes[name].run(script, seconds=30).stdout.strip()
 
     def left_to_do(self) -> list[str]:
         """What is left to an administrator, in words: who may have missed events, and what else names members."""

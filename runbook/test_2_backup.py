@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from requorum import operations
 from requorum.ansible import AnsibleGroup
 from requorum.live import Cluster, EtcdMember
+from requorum.masters import NO_OC, Masters
 from requorum.stages import ACTS, LOST, QUORUM, action, note, postcondition, proven, step
 from requorum.v2_store import V2Store
 
@@ -36,8 +37,10 @@ def test_back_up_configuration(etcd: EtcdMember, cluster: Cluster) -> None:
 
 
 @step(22, "Back up the data", on="touched", when=LOST, parallel=True)
-def test_back_up_data(etcd: EtcdMember, cluster: Cluster) -> None:
+def test_back_up_data(etcd: EtcdMember, cluster: Cluster, masters: Masters) -> None:
     """38.1.1.2: database and write-ahead log of every member that has any, and a copy away from the host."""
+    if masters.by_oc(etcd.name) and etcd.surveyed.has_data:
+        note(NO_OC)
     with action("copy the data directory, where it holds any, and fetch the copy") as hand:
         hand.make(operations.backup.keep_data(etcd.surveyed, cluster.backup))
     with postcondition(
@@ -54,7 +57,7 @@ def test_back_up_data(etcd: EtcdMember, cluster: Cluster) -> None:
 
 
 @step(23, "Save a snapshot", on="speaker", when=QUORUM)
-def test_save_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
+def test_save_snapshot(etcd: EtcdMember, cluster: Cluster, masters: Masters) -> None:
     """38.1.1.2: a quorum answers, so etcd itself writes the backup."""
     with action("have a member save a snapshot, and fetch it") as hand:
         hand.make(operations.backup.save_snapshot(etcd.surveyed, cluster.backup, "before"))
@@ -62,6 +65,8 @@ def test_save_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
         revision = cluster.snapshot_revision(etcd, "before")
         copy = cluster.backup.fetched_copy(etcd.name, "snapshot-before")
         proven(cluster.backup.snapshot("before", etcd.surveyed), copy, f"revision {revision}")
+        if fallback := masters.saved_without_oc(etcd.name, cluster.backup.snapshot("before", etcd.surveyed)):
+            note(fallback)
 
 
 @step(24, "Keep the Ansible inventory", on="ansible", when=ACTS)

@@ -65,7 +65,7 @@ def test_equal_data(cluster: Cluster, v2: V2Store) -> None:
 
 
 @step(63, "Save a fresh snapshot", on="survivor", when=ACTS)
-def test_fresh_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
+def test_fresh_snapshot(etcd: EtcdMember, cluster: Cluster, masters: Masters) -> None:
     """38.1.1.2, of the whole cluster."""
     with action("have a member save a snapshot, and fetch it") as hand:
         hand.make(operations.backup.save_snapshot(etcd.surveyed, cluster.backup, "after"))
@@ -73,6 +73,8 @@ def test_fresh_snapshot(etcd: EtcdMember, cluster: Cluster) -> None:
         revision = cluster.snapshot_revision(etcd, "after")
         copy = cluster.backup.fetched_copy(etcd.name, "snapshot-after")
         proven(cluster.backup.snapshot("after", etcd.surveyed), copy, f"revision {revision}")
+        if fallback := masters.saved_without_oc(etcd.name, cluster.backup.snapshot("after", etcd.surveyed)):
+            note(fallback)
 
 
 @step(64, "Put the hosts back into the Ansible inventory", on="ansible", when=ACTS)

@@ -175,13 +175,17 @@ class SaveSnapshot(Change):
         to = quote(self.to)
         return f"""mkdir -p -m 0700 {to} && cd {to} && rm -f snapshot.db snapshot.db.part || return 1
 {self._saved()} >&2 && sync snapshot.db &&
-  sha256sum ./snapshot.db > {SUMS}.part && sync {SUMS}.part && mv -fT {SUMS}.part {SUMS} && sync . && return 0
+  sha256sum {self._files()} > {SUMS}.part && sync {SUMS}.part && mv -fT {SUMS}.part {SUMS} && sync . && return 0
 rm -f snapshot.db snapshot.db.part {SUMS}.part  # what is not whole takes no room
 return 1"""
 
     def _saved(self) -> str:
         """Shell: writes snapshot.db."""
         return "PATIENCE=600s ctl snapshot save snapshot.db"
+
+    def _files(self) -> str:
+        """Shell words: what that has written."""
+        return "./snapshot.db"
 
     @property
     def seconds(self) -> float:

@@ -9,6 +9,8 @@ from requorum.changes.change import quote
 from requorum.facts.master import KUBECONFIG
 
 _NAME = "requorum-snapshot.db"
+FALLBACK = "saved-on-the-host.txt"
+"""Beside a snapshot that did not come through oc: why."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class SaveSnapshotByOc(SaveSnapshot):
     """Have etcdctl in this host's own pod write the snapshot into the data directory, and move it from there.
 
     The data directory is what the pod can write to and what outlives it. The API and a quorum are needed: without them
-    etcdctl is run on the host, and the output says why.
+    etcdctl is run on the host, and a file beside the snapshot says why.
     """
 
     server: str
@@ -38,19 +40,22 @@ by_oc() {{
   [ -n "$pod" ] || pod=master-etcd-$(uname -n | tr '[:upper:]' '[:lower:]')
   words="--endpoints=$(conf ETCD_ADVERTISE_CLIENT_URLS) --cacert=$(conf ETCD_TRUSTED_CA_FILE)"
   words="$words --cert=$(conf ETCD_PEER_CERT_FILE) --key=$(conf ETCD_PEER_KEY_FILE) --command-timeout=500s"
-  rm -f {file} {file}.part || return 1
+  rm -f {file} {file}.part {FALLBACK} || return 1
   # An exit code proves nothing here: the file does.
   said=$(timeout 540 {oc} exec -n kube-system "$pod" -c etcd -- \
     /bin/sh -c "ETCDCTL_API=3 etcdctl $words snapshot save {self.data_dir}/{_NAME}" < /dev/null 2>&1)
   [ -s {file} ] && mv -fT {file} snapshot.db && echo "saved by oc exec in the pod $pod" && return
   rm -f {file} {file}.part
-  echo "oc exec in the pod $pod saved nothing (${{said:-it said nothing}}): etcdctl is run on the host instead"
+  echo "oc exec in the pod $pod saved nothing (${{said:-it said nothing}}): etcdctl is run on the host instead" | tee {FALLBACK}
   PATIENCE=600s ctl snapshot save snapshot.db
 }}
 {super().act()}"""
 
     def _saved(self) -> str:
         return "by_oc"
+
+    def _files(self) -> str:
+        return f"./snapshot.db $(ls ./{FALLBACK} 2>/dev/null)"
 
     @property
     def seconds(self) -> float:
