@@ -11,8 +11,10 @@ from requorum.facts.master import Component
 from requorum.facts.master_api import CONTROLLERS_PORT, PROBE, here
 from requorum.facts.runtime import NODE_UNITS, PODS
 
+_RESTART = 120
+"""Seconds for master-restart itself, which stops a container (30 s) and waits for its end (60 s) before it returns."""
 _PATIENCE = {"api": 120, "controllers": 60}
-"""Seconds, for the restart and its proof. The API gives etcd 30 s at its start, and the next one may be put off."""
+"""Seconds for the proof, once it has returned. The API gives etcd 30 s at its start, and the next one may be put off."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class RestartMaster(ClientChange):
 
     @property
     def seconds(self) -> float:
-        return _PATIENCE[self.component]
+        return _RESTART + _PATIENCE[self.component]
 
     def shown(self) -> str:
         return f"master-restart {self.component}"
@@ -62,8 +64,7 @@ class RestartMaster(ClientChange):
         works = '[ "$(here get --raw /healthz/ready 2>&1)" = ok ] && probed'
         if self.component == "controllers":
             works = f'[ "$(curl -ksS --max-time 5 https://127.0.0.1:{port}/healthz 2>&1)" = ok ]'
-        return f"""end=$((SECONDS + {patience}))
-patience() {{ local left=$((end - SECONDS)); echo $((left < 1 ? 1 : left < 15 ? left : 15)); }}  # of one request
+        return f"""patience() {{ local left=$((end - SECONDS)); echo $((left < 1 ? 1 : left < 15 ? left : 15)); }}  # a request
 {here(self.server, seconds="$(patience)")}
 probed() {{
 {PROBE}
@@ -74,8 +75,8 @@ before=$(listening)
 for name in atomic-openshift origin; do  # what failed again and again is started at once
   systemctl reset-failed "$name-master-{self.component}.service" 2>/dev/null
 done
-said=$(timeout {patience} master-restart {self.component} 2>&1); code=$?
-begun=$SECONDS cleared=
+said=$(timeout {_RESTART} master-restart {self.component} 2>&1); code=$?
+begun=$SECONDS end=$((SECONDS + {patience})) cleared=
 until now=$(listening) && [ -n "$now" ] && [ "$now" != "$before" ] && why=$(works 2>&1); do
   # A pod that failed without a quorum waits in back-off, for up to five minutes. What runs goes on meanwhile.
   if [ -z "$cleared$now" ] && [ -d {PODS} ] && [ $((SECONDS - begun)) -ge $([ -n "$before" ] && echo 30 || echo 5) ]; then
