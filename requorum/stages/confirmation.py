@@ -114,7 +114,8 @@ def _all_fenced(run: Run, names: Sequence[str]) -> bool:
 
 def _disabled(run: Run) -> list[str]:
     """The hosts whose member is, and stays, one, and is not started by any boot: step 61 changes that."""
-    members = [run.reached[name] for name in run.hosts("whole") if name not in run.hosts("joiners")]
+    stay = [name for name in run.hosts("whole") if name not in run.hosts("joiners")]
+    members = [run.reached[name] for name in stay if name in run.reached]
     return [facts.name for facts in members if facts.unit.file_state == "disabled" and facts.unit.runtime.runs_at_boot]
 
 
