@@ -293,7 +293,7 @@ class Run:
         """Members of a quorum whose liveness probe would kill them while another one joins."""
         found = self.proven
         joins = found.joiners and found.acts and found.verdict is not Verdict.LOST
-        return {name for name in found.members if joins and wants_every_member(self.reached[name])}
+        return {name for name, f in self.reached.items() if joins and name in found.members and wants_every_member(f)}
 
     def _unproven(self) -> set[str]:
         """The survivor, where its data is to be held against the backup once it was forced, by this run or before it."""

@@ -51,7 +51,8 @@ class Replay:
 
     def entry(self, index: int, term: int, kind: int, data: bytes, place: int) -> None:
         """An entry's record, and where it lies. Raises DataError for a gap, and for a term that decreases."""
-        if kind or index != self.last + 1 or term != self.last_term or self.first is None or self._queue:
+        next_ = index == self.last + 1 and term == self.last_term
+        if kind or not next_ or self.first is None or self._queue or self._left:
             self._feed(_Item(index, term, kind, data if kind else b"", place))
             return
         # Nearly all are a write behind the one before, in its term: nothing that `_take_entry` looks for is in them.
