@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from requorum.clients import Client
-from requorum.fitness import unfit
+from requorum.fitness import unfit, unread_notes
 from requorum.live import Cluster, EtcdMember
 from requorum.masters import Masters
-from requorum.stages import ALWAYS, precondition, step
+from requorum.stages import ALWAYS, note, precondition, step
 from requorum.wellness import misfits
 
 
@@ -16,6 +16,8 @@ def test_fit(etcd: EtcdMember, cluster: Cluster) -> None:
     with precondition("a host that can be changed safely"):
         problems = unfit(etcd.surveyed, cluster.backup.directory)
         assert not problems, "\n".join(problems)
+    for line in unread_notes(etcd.surveyed):
+        note(line)
 
 
 @step(21, "The host could join the others", on="reached", when=ALWAYS, parallel=True)

@@ -164,7 +164,7 @@ def why_down(facts: HostFacts) -> list[str]:
     """What keeps etcd from running well here, each with its cure; empty where the facts do not say."""
     machine, conf, name = facts.machine, facts.conf, facts.name
     found = []
-    if not machine.etcd_version:
+    if not machine.etcd_version and not facts.version_unread:
         found.append(f"{name}: etcd is not installed, or does not run (etcd --version): install it as it was")
     if machine.data_free < FULL:
         found.append(

@@ -45,17 +45,7 @@ def unfit(facts: HostFacts, backup: PurePosixPath, *, survivor: str = "") -> lis
         found.append(f"the backup directory {backup} lies in {inside}, which it is to keep: choose another one")
     if facts.machine.uid != 0:
         found.append(NOT_ROOT)
-    if not facts.machine.etcdctl_version:
-        found.append("etcdctl is not installed, or does not run: install etcd-client")
-    if not facts.machine.etcd_version:
-        found.append("etcd is not installed, or does not run: install etcd-server")
-    elif _release(facts.machine.etcd_version) < (3, 3):
-        only = "; it has the v2 API alone, whose member commands Requorum does not use" * (
-            _release(facts.machine.etcd_version) < (3, 0)
-        )
-        found.append(f"etcd is {facts.machine.etcd_version}; this version of Requorum knows 3.3 and later{only}")
-    elif facts.enables_v2 and facts.v2.there and not facts.v2.speaks:
-        found.append("etcd serves the v2 API, and the etcdctl here does not speak it: install the one of this etcd")
+    found += [] if facts.version_unread else programs(facts)
     found += [*unworkable(facts), *_strays(facts, starts=starts)]
     found += cannot_start(facts) if starts else [] if facts.unit.is_running else taken_ports(facts)
     yaml = _yaml_files(facts)
@@ -77,6 +67,54 @@ def unfit(facts: HostFacts, backup: PurePosixPath, *, survivor: str = "") -> lis
     if facts.machine.data_hidden:
         found.append(facts.machine.data_hidden)
     return found + _no_room(facts)
+
+
+def programs(facts: HostFacts) -> list[str]:
+    """What is wrong with the etcd and the etcdctl here: not there, or too old; empty where nothing is.
+
+    Of a pod or a container they are in its image: nobody is told to install any.
+    """
+    machine, service, found = facts.machine, facts.unit.runtime.kind == "service", list[str]()
+    if not machine.etcdctl_version:
+        cure = "install etcd-client" if service else "the host's own is taken before the image's: mend it, or remove it"
+        found.append(f"etcdctl is not installed, or does not run: {cure}")
+    if not machine.etcd_version:
+        cure = "install etcd-server" if service else f"see that docker runs the image {facts.image}"
+        found.append(f"etcd is not installed, or does not run: {cure}")
+    elif _release(machine.etcd_version) < (3, 3):
+        only = "; it has the v2 API alone, whose member commands Requorum does not use" * (
+            _release(machine.etcd_version) < (3, 0)
+        )
+        found.append(f"etcd is {machine.etcd_version}; this version of Requorum knows 3.3 and later{only}")
+    elif facts.enables_v2 and facts.v2.there and not facts.v2.speaks:
+        cure = "install the one of this etcd" if service else "remove the host's own, and the image's is taken"
+        found.append(f"etcd serves the v2 API, and the etcdctl here does not speak it: {cure}")
+    return found
+
+
+def unread_notes(facts: HostFacts) -> list[str]:
+    """What a reader has to know where nobody can tell yet which etcd the image has; empty where it is known."""
+    if not facts.version_unread:
+        return []
+    return [
+        f"which etcd the image {facts.image} has is not known yet: on {facts.name} no container runs, and none has left a "
+        "log (the node service removes it a minute after its end). That is no fault: a recovery takes etcd out of the image "
+        "in step 20, before anything is stopped, and goes on only with a version that will do"
+    ]
+
+
+def unlike_surveyed(read: HostFacts, survivor: HostFacts, *, joins: bool) -> list[str]:
+    """Why a recovery must not go on with the etcd that was `read` where the survey could not; empty where it may.
+
+    Of the survivor, what was to be done was chosen without it (a backup of v2 data, learners): that is chosen anew.
+    """
+    found = programs(read)
+    if not found and read.name == survivor.name:
+        found.append(
+            f"etcd is {read.machine.etcd_version}, which the survey could not know, and the survey chose what is to be done. "
+            "No etcd has been stopped: run the same command again, and it is chosen anew"
+        )
+    return found + (_other_release(read, survivor) if joins and not found else [])
 
 
 def _strays(facts: HostFacts, *, starts: bool) -> list[str]:
@@ -217,8 +255,7 @@ def cannot_join(
     if "peer" not in made:
         found += distrust(joiner.certificates, joiner.name, survivor.certificates, survivor.name)
     found += masked(joiner)
-    if _release(joiner.machine.etcd_version) != _release(survivor.machine.etcd_version):
-        found.append(f"etcd {joiner.machine.etcd_version} here, {survivor.machine.etcd_version} on {survivor.name}")
+    found += _other_release(joiner, survivor)
     if joiner.conf.name == survivor.conf.name:
         found.append(f"ETCD_NAME is {joiner.conf.name}, as on {survivor.name}")
     if abs(joiner.machine.clock - survivor.machine.clock) > CLOCK_SECONDS:
@@ -228,6 +265,14 @@ def cannot_join(
     if not joiner.machine.data_there:
         found.append(f"the data directory {joiner.conf.data_dir} is not there: make it, owned by etcd's user")
     return found + _of_others(joiner)
+
+
+def _other_release(joiner: HostFacts, survivor: HostFacts) -> list[str]:
+    """That a joiner's etcd is not of the survivor's release; nothing while one of them is not known (see `unread_notes`)."""
+    here, there = joiner.machine.etcd_version, survivor.machine.etcd_version
+    if joiner.version_unread or survivor.version_unread or _release(here) == _release(there):
+        return []
+    return [f"etcd {here} here, {there} on {survivor.name}"]
 
 
 def is_added(joiner: HostFacts, survivor: HostFacts, removals: Collection[Member]) -> bool:

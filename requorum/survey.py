@@ -261,11 +261,14 @@ def _parsed(name: str, outputs: Mapping[Noun, Output], known: HostFacts | None =
     api = read("api", lambda said: members.parse_api(said, outputs["api"].stderr), lambda facts: facts.api)
     if "members" in outputs:
         api = replace(api, members=read("members", members.parse_list, lambda facts: facts.api.members))
+    found_machine = read("machine", lambda said: machine.parse(said, versions), lambda facts: facts.machine)
+    if "versions" in outputs:
+        found_machine = _read(name, "versions", outputs, lambda said: machine.parse_versions(said, found_machine))
     found_unit = read("unit", unit.parse, lambda facts: facts.unit)
     here, forced_by = read("mark", mark.parse_both, lambda facts: (facts.mark, facts.forced_by))
     return HostFacts(
         name=name,
-        machine=read("machine", lambda said: machine.parse(said, versions), lambda facts: facts.machine),
+        machine=found_machine,
         conf=read("conf", etcd_conf.parse_sourced if found_unit.pod else etcd_conf.parse, lambda facts: facts.conf),
         unit=found_unit,
         processes=read("process", process.parse, lambda facts: facts.processes),

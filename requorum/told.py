@@ -18,7 +18,7 @@ def told(facts: AnyFacts | Silent) -> tuple[tuple[str, str], ...]:
             *_of_lock(facts),
         )
     lines = [
-        ("etcd", f"{facts.conf.name}, version {facts.machine.etcd_version}, {facts.unit.state}"),
+        ("etcd", f"{facts.conf.name}, version {facts.machine.etcd_version or 'unknown'}, {facts.unit.state}"),
         ("runs as", f"{facts.unit.runtime.kind}: {facts.unit.runtime.why}"),
         ("host name", facts.machine.hostname),
         ("answers", "a linearizable read" if facts.api.answers else "no linearizable read"),

@@ -9,7 +9,7 @@ from requorum import operations
 from requorum.ansible import AnsibleGroup
 from requorum.authority import Authority
 from requorum.clients import Client
-from requorum.fitness import cannot_join, unfit
+from requorum.fitness import cannot_join, unfit, unread_notes
 from requorum.flannel import FlannelHosts
 from requorum.live import Cluster, EtcdMember
 from requorum.masters import Masters
@@ -51,6 +51,8 @@ def test_fit(etcd: EtcdMember, cluster: Cluster) -> None:
     with precondition("a host that can be changed safely", otherwise=MEND):
         problems = unfit(etcd.surveyed, cluster.backup.directory, survivor=cluster.diagnosis.survivor)
         assert not problems, "\n".join(problems)
+    for line in unread_notes(etcd.surveyed):
+        note(line)
 
 
 @step(13, "Check that the host can join", on="joiners", when=ACTS, parallel=True)

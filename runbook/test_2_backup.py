@@ -6,10 +6,13 @@ from pathlib import PurePosixPath
 
 from requorum import operations
 from requorum.ansible import AnsibleGroup
+from requorum.fitness import unlike_surveyed
 from requorum.live import Cluster, EtcdMember
 from requorum.masters import NO_OC, Masters
-from requorum.stages import ACTS, LOST, QUORUM, action, note, postcondition, proven, step
+from requorum.stages import ACTS, LOST, QUORUM, Hand, action, note, postcondition, proven, step
 from requorum.v2_store import V2Store
+
+MEND = "mend each of these on its host, then run the same command again"
 
 
 @step(20, "Sign the host", on="touched", when=ACTS, parallel=True)
@@ -18,9 +21,26 @@ def test_sign(etcd: EtcdMember, cluster: Cluster) -> None:
     removed = etcd.name in cluster.diagnosis.old_peers  # fenced since the survey, and to stay so
     with action("write down which recovery is under way; have etcd's own tools at hand") as hand:
         hand.make(operations.marking.sign(etcd.surveyed, cluster.mark, removed=removed))
-        hand.make(operations.tools.keep(etcd.surveyed))
+        keep_tools(etcd, hand)
     with postcondition("the mark is there"):
         assert etcd.mark == operations.marking.signed(etcd.surveyed, cluster.mark, removed=removed)
+    if etcd.surveyed.version_unread:
+        with postcondition(
+            "the image's etcd, of which the survey could not tell, is one to go on with", otherwise=MEND
+        ):
+            joins = etcd.name in cluster.diagnosis.joiners
+            problems = unlike_surveyed(etcd.now("versions"), cluster.survivor.surveyed, joins=joins)
+            assert not problems, "\n".join(problems)
+            note(f"etcd {etcd.now('versions').machine.etcd_version} in the image {etcd.surveyed.image}")
+
+
+def keep_tools(etcd: EtcdMember, hand: Hand) -> None:
+    """Where there is no data and the version is known nobody needs them, but a later run: no reason to stop."""
+    tools, facts = operations.tools.keep(etcd.surveyed), etcd.surveyed
+    if facts.has_data or facts.version_unread:
+        hand.make(tools)
+    elif failed := hand.attempt(tools):
+        note(f"etcd and etcdctl of the image could not be kept, and are not needed now: {failed}")
 
 
 @step(21, "Back up the configuration", on="touched", when=ACTS, parallel=True)

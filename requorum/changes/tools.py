@@ -6,21 +6,21 @@ from dataclasses import dataclass
 
 from requorum.changes.change import Change, quote
 from requorum.facts.host import HostFacts
-from requorum.facts.runtime import FOLDERS, TOOL, TOOLS
+from requorum.facts.runtime import FOLDERS, NO_TOOLS, TOOL, TOOLS
 
 _NAMES = ("etcd", "etcdctl")
 _OF = f"{TOOLS}/image"
 """Out of which image they are."""
-_NONE = f"{TOOLS}/none"
-"""The image's could not be had by the process whose number this holds, and the host's own do instead."""
 
 
 @dataclass(frozen=True)
 class KeepTools(Change):
     """Have etcd and etcdctl of an image on its host: from the living container, else by docker.
 
-    A stopped member's copy is read with them, and what its log holds is tried on a copy. Those that the host has itself,
-    for its etcdctl, may be of another version; they do where the image's cannot be had, and the trial asks for the version.
+    A stopped member's copy is read with them, and what its log holds is tried on a copy. Of a host without data they tell
+    the version: of a fenced pod neither container nor log is left (the kubelet removes them a minute after the end).
+    Those that the host has itself, for its etcdctl, may be of another version; they do where the image's cannot be had,
+    and the trial asks for the version.
     """
 
     image: str
@@ -32,7 +32,7 @@ class KeepTools(Change):
     def test(self) -> str:
         kept = " && ".join(f"[ -x {TOOLS}/{name} ]" for name in _NAMES)
         return f"""{{ {kept} && [ "$(cat {_OF} 2>/dev/null)" = {quote(self.image)} ]; }} ||
-  [ "$(cat {_NONE} 2>/dev/null)" = $$ ]  # a later run tries again"""
+  [ "$(cat {NO_TOOLS} 2>/dev/null)" = $$ ]  # a later run tries again"""
 
     def act(self) -> str:
         names = " ".join(_NAMES)
@@ -42,7 +42,7 @@ class KeepTools(Change):
   cp -L "$from" {TOOLS}/$name.part || exit 1
 done"""
         return f"""{TOOL}
-mkdir -p -m 0755 {TOOLS} && rm -f {_OF} {_NONE} || return 1
+mkdir -p -m 0755 {TOOLS} && rm -f {_OF} {NO_TOOLS} || return 1
 copied() {{  # from beside the living etcd
   local name from
   for name in {names}; do
@@ -51,7 +51,7 @@ copied() {{  # from beside the living etcd
 }}
 instead() {{  # `$1`: why; the host's own
   rm -rf {TOOLS}
-  type -P etcd > /dev/null && type -P etcdctl > /dev/null && mkdir -p -m 0755 {TOOLS} && echo $$ > {_NONE} && return
+  type -P etcd > /dev/null && type -P etcdctl > /dev/null && mkdir -p -m 0755 {TOOLS} && echo $$ > {NO_TOOLS} && return
   echo "$1" >&2; return 1
 }}
 copied || {run} -c {quote(inside)} >&2 || {{
@@ -66,8 +66,8 @@ echo {quote(self.image)} > {_OF}.part && sync {_OF}.part && mv -fT {_OF}.part {_
 
     @property
     def seconds(self) -> float:
-        """The image may have to be unpacked."""
-        return 120
+        """The image may have to be pulled: a rebuilt host has none."""
+        return 300
 
     def after(self, facts: HostFacts) -> HostFacts:
         return facts

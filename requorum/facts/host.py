@@ -94,6 +94,16 @@ class HostFacts:
     v2: V2 = UNASKED
 
     @property
+    def version_unread(self) -> bool:
+        """Which etcd is started here nobody can tell yet: it is in an image alone, and no container or log of it is left."""
+        return self.unit.runtime.kind != "service" and not self.machine.etcd_version
+
+    @property
+    def image(self) -> str:
+        """Out of which image etcd is run; empty for a service."""
+        return self.unit.pod.manifest.image if self.unit.pod else self.unit.runtime.image
+
+    @property
     def enables_v2(self) -> bool:
         """etcd is to serve the v2 API here, whether it runs or not."""
         return v2.enables(self.conf, self.unit, self.processes, self.machine.etcd_version)
@@ -174,6 +184,7 @@ Noun = Literal[
     "unit",
     "process",
     "machine",
+    "versions",
     "certificates",
     "mark",
     "api",
@@ -192,8 +203,8 @@ LASTING: frozenset[Noun] = frozenset({"certificates", "ca", "v2"})
 SMALL: frozenset[Noun] = frozenset({"conf", "unit", "process", "mark", "lock", "flannel", "issuing"})
 """What is read in some milliseconds from files of the system itself: one after the other, in one chain of processes."""
 
-PARTS: dict[Noun, str] = {"members": members.LIST_COMMAND}
-"""What is read only by name, since it is a part of another noun: the member list, at a third of what `api` costs."""
+PARTS: dict[Noun, str] = {"members": members.LIST_COMMAND, "versions": machine.VERSIONS_COMMAND}
+"""What is read only by name, since it is a part of another noun: the member list, at a third of what `api` costs; versions."""
 
 
 def commands(backup_directory: str, *, again: bool = False, is_master: bool = False) -> dict[Noun, str]:

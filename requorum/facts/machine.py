@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from requorum.facts.process import LIVES
-from requorum.facts.runtime import ETCD, LOG, TOOL
+from requorum.facts.runtime import ETCD, LOG, NO_TOOLS, TOOL
 from requorum.facts.shell import CONF, NEEDED
 
 CLIENT_PORT = 2379
@@ -27,14 +27,18 @@ def parse_ports(output: str) -> frozenset[int]:
     return frozenset(int(port, 16) for port in output.split())
 
 
-_VERSIONS = r"""
+_VERSIONS = (
+    r"""
 etcd= client= etcdctl=$(tool etcdctl)
 binary=$(etcd_binary "$shown") && etcd=$(etcd_version "$binary")
 if [ -z "$etcd" ] && of_image "$shown"; then  # no container runs at this moment: its log tells
   etcd=$(etcd_log 20000 | sed -nE 's/.*("etcd-version":"|etcd Version: )([0-9][0-9A-Za-z.+~-]*).*/\2/p' | tail -n 1)
   client=$etcd  # one image has both
-  [ -n "$etcd" ] || etcd=$(etcd_version "$(type -P etcd)")  # nothing else tells of it
-fi
+"""
+    # The host's own may be another one: it tells only where it has to do.
+    + f"""  [ -n "$etcd" ] || [ ! -e {NO_TOOLS} ] || etcd=$(etcd_version "$(type -P etcd)")
+"""
+    + r"""fi
 if [ -n "$etcdctl" ]; then
   client=$(ETCDCTL_API=3 "$etcdctl" version 2>/dev/null)
   [[ $client == *'etcdctl version: '* ]] || client=
@@ -42,6 +46,17 @@ if [ -n "$etcdctl" ]; then
 fi
 printf '%s\n' "etcd=$etcd" "etcdctl=$client"
 """
+)
+
+VERSIONS_COMMAND = (
+    "#: the versions of etcd and etcdctl\n"
+    + LOG
+    + TOOL
+    + ETCD
+    + "find_runtime\nshown=$'\\n'$(systemctl show \"$unit\" -p ExecStart)\n"
+    + _VERSIONS
+)
+"""What `parse_versions` reads."""
 
 
 def command(backup_directory: str, *, versions: bool = True) -> str:
@@ -262,3 +277,12 @@ def parse(output: str, known: Machine | None = None) -> Machine:
         )
     except (KeyError, ValueError) as error:
         raise ValueError(f"expected the facts of a machine, found {output[:300]!r} ({error!r})") from None
+
+
+def parse_versions(output: str, known: Machine) -> Machine:
+    """The machine as known, with the versions from the output of VERSIONS_COMMAND. Raises ValueError for anything else."""
+    values = dict(line.partition("=")[::2] for line in output.splitlines() if "=" in line)
+    try:
+        return replace(known, etcd_version=values["etcd"], etcdctl_version=values["etcdctl"])
+    except KeyError as error:
+        raise ValueError(f"expected the versions of etcd and etcdctl, found {output[:300]!r} ({error!r})") from None

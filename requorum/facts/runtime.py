@@ -25,6 +25,8 @@ ASIDE = "/etc/origin/node/pods-stopped/etcd.yaml"
 """Where OpenShift's documents have an operator move it by hand."""
 TOOLS = "/var/lib/requorum/tools"
 """What a recovery keeps of an image's etcd and etcdctl while no container runs."""
+NO_TOOLS = f"{TOOLS}/none"
+"""The image's could not be had by the process whose number this holds, and the host's own do instead."""
 
 FOLDERS = "usr/bin usr/local/bin bin"
 """Where an image has its programs."""

@@ -7,14 +7,8 @@ from requorum.facts.host import HostFacts
 
 
 def keep(facts: HostFacts) -> list[Change]:
-    """Have them on the host while no container runs, where there is data to be read with them, and where a pod is.
-
-    A run that is typed again asks for their version: of a pod that is fenced, no container and no log is left by then.
-    """
-    runtime, pod = facts.unit.runtime, facts.unit.pod
-    if runtime.kind == "service" or not (facts.has_data or pod):
-        return []
-    return [KeepTools(facts.name, pod.manifest.image if pod else runtime.image)]
+    """Have them on the host while no container runs: they read its data, and tell the version once no container is left."""
+    return [] if facts.unit.runtime.kind == "service" else [KeepTools(facts.name, facts.image)]
 
 
 def forget(facts: HostFacts) -> list[Change]:

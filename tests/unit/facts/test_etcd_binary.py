@@ -10,7 +10,7 @@ import pytest
 
 from requorum.changes import scratch
 from requorum.facts import machine
-from requorum.facts.runtime import ETCD, FIND, MANIFEST, SYSTEMD_PATH, TOOL, TOOLS
+from requorum.facts.runtime import ETCD, FIND, MANIFEST, NO_TOOLS, SYSTEMD_PATH, TOOL, TOOLS
 
 CONTAINER = "/etc/systemd/system/etcd_container.service"
 UNIT = "/usr/bin/etcd"
@@ -26,6 +26,7 @@ class Host:
 
     def __init__(self, root: Path) -> None:
         self.root, self.path, self.shown = root, ["/usr/local/bin", "/usr/bin"], ""
+        self.log = "etcdmain: etcd Version: 3.2.26"
         self.put("/proc/1/comm", "systemd\n")
         (root / "tools").mkdir()
         for tool in ("cat", "grep", "sed", "tail"):  # and no etcd that the machine may have
@@ -73,7 +74,7 @@ class Host:
     @property
     def versions(self) -> dict[str, str]:
         """As the survey reads them."""
-        of_log = 'etcd_log() { echo "etcdmain: etcd Version: 3.2.26"; }'
+        of_log = f'etcd_log() {{ echo "{self.log}"; }}'
         shown = "find_runtime\nshown=$'\\n'$(systemctl)\n"
         said = self.say(f"{FIND}{TOOL}{ETCD}\n{of_log}\n{shown}{machine._VERSIONS}")
         assert said.stderr == ""
@@ -163,6 +164,32 @@ def test_the_versions_of_a_host_without_any(host: Host) -> None:
     assert host.versions == {"etcd": "3.2.26", "etcdctl": "3.2.26"}
     host.program("/usr/bin/etcdctl", "3.5.16")
     assert host.versions == {"etcd": "3.2.26", "etcdctl": "3.5.16"}
+
+
+@pytest.mark.parametrize("kind", ["container", "static-pod", "etcd.service"])
+def test_an_etcd_of_the_host_itself_tells_only_where_the_image_s_could_not_be_had(host: Host, kind: str) -> None:
+    """Without a container and a log (master-logs says nothing, with exit 0): it would be taken for the member's."""
+    of_image(host, kind)
+    host.log = ""
+    assert host.versions == {"etcd": "", "etcdctl": ""}
+    host.put(NO_TOOLS, "7")
+    assert host.versions["etcd"] == "3.5.16"
+
+
+def test_versions_by_themselves(host: Host) -> None:
+    """As a step reads them that has just kept the tools."""
+    of_image(host, "static-pod")
+    host.program(f"{TOOLS}/etcd", "3.4.23")
+    host.program(f"{TOOLS}/etcdctl", "3.4.23")
+    said = host.say(machine.VERSIONS_COMMAND)
+    found = machine.parse_versions(said.stdout, known())
+    assert (said.stderr, found.etcd_version, found.etcdctl_version) == ("", "3.4.23", "3.4.23")
+    with pytest.raises(ValueError, match="expected the versions of etcd and etcdctl"):
+        machine.parse_versions("", known())
+
+
+def known() -> machine.Machine:
+    return machine.Machine(0, "a", "", "", 0.0, frozenset(), "", "", 0, 0, True, (), False, 0)
 
 
 def test_another_version_than_the_surveyed_one_is_not_tried(host: Host) -> None:
