@@ -28,10 +28,10 @@ def test_sign(etcd: EtcdMember, cluster: Cluster) -> None:
         with postcondition(
             "the image's etcd, of which the survey could not tell, is one to go on with", otherwise=MEND
         ):
-            joins = etcd.name in cluster.diagnosis.joiners
-            problems = unlike_surveyed(etcd.now("versions"), cluster.survivor.surveyed, joins=joins)
+            found, joins = etcd.now("versions"), etcd.name in cluster.diagnosis.joiners
+            problems = unlike_surveyed(found, cluster.survivor.surveyed, joins=joins)
             assert not problems, "\n".join(problems)
-            note(f"etcd {etcd.now('versions').machine.etcd_version} in the image {etcd.surveyed.image}")
+            note(f"etcd {found.machine.etcd_version} in the image {found.image}")
 
 
 def keep_tools(etcd: EtcdMember, hand: Hand) -> None:
