@@ -263,9 +263,10 @@ def test_every_manifest_was_moved_out_by_hand_before(labs: Labs) -> None:
     for host in (*lost_hosts(lab), survivor_of(lab)):  # without the survivor, emptied hosts would found a cluster
         lab.run(host, lab.runtime.stop, timeout=120)
     forget_containers(lab, [host.short for host in lab.hosts])
-    looked = run(lab, "--preconditions")
-    assert looked.exit == 0, looked.output
-    assert "is not known yet" in looked.report.read_text(encoding="utf-8")
+    for mode in ("--preconditions", "--plan"):
+        looked = run(lab, mode)
+        assert looked.exit == 0, looked.output
+        assert "is not known yet" in looked.report.read_text(encoding="utf-8")
     first = run(lab)
     says = [", which the survey could not know", "run the same command again"]
     assert_told(first, exit=1, outcome="failed", verdict="lost", says=says)
