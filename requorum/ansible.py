@@ -14,7 +14,8 @@ from requorum.facts.ansible_file import BY_HAND, AnsibleFile
 from requorum.facts.ansible_groups import NotEditable
 from requorum.facts.ansible_inventory import GROUP
 from requorum.live import Cluster
-from requorum.run import BASTION, Run
+from requorum.roles import BASTION
+from requorum.run import Run
 from requorum.survey import Unexpected
 
 NEW_CA = (

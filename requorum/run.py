@@ -20,13 +20,13 @@ from requorum import __version__, hostlock
 from requorum.bastion import read
 from requorum.beside import seen_with, silent
 from requorum.certifying import Order, orders
-from requorum.diagnosis import Diagnosis, Verdict, diagnose
+from requorum.diagnosis import Diagnosis, diagnose
 from requorum.enlisted import owed
 from requorum.facts.ansible_file import AnsibleFile
 from requorum.facts.beside import AnyFacts, BesideFacts
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.mark import Mark
-from requorum.fitness import forced_by_hand, is_added
+from requorum.fitness import is_added
 from requorum.hand import Hand, Model
 from requorum.hostlock import Owner
 from requorum.inventory import Inventory
@@ -37,7 +37,7 @@ from requorum.naming import called_by_masters, places
 from requorum.records import CommandRan, HostSurveyed, Mode, VerdictGiven
 from requorum.records import Run as RunRecord
 from requorum.remote import CommandEnded, Here, Remote
-from requorum.runtimes import wants_every_member
+from requorum.roles import BASTION, Roles
 from requorum.survey import BesideSurveyor, Surveyor
 from requorum.told import told
 from requorum.undoing import Undoing, listed, undoing_of
@@ -47,9 +47,6 @@ LOCKED_SECONDS, BUSY_SECONDS = 10.0, 90.0
 
 SETTLE_SECONDS = 15.0
 """How long members that run, and have no leader, are given: some election timeouts."""
-
-BASTION = "bastion"
-"""The machine that runs the runbook, where a step has no host of its own."""
 
 
 @dataclass
@@ -236,42 +233,8 @@ class Run:
 
     def hosts(self, role: str) -> tuple[str, ...]:
         """The hosts that play a role, in the inventory's order. Raises ValueError for a role that is none."""
-        found = self.proven
-        unlisted, ordered, touched = set(found.others), self.orders(), self._touched()
-        pods = {name for name, facts in self.reached.items() if facts.unit.pod} & touched
-        chosen: dict[str, set[str]] = {
-            BASTION: {BASTION},
-            "ansible": {BASTION} if self.inventory.ansible_inventory else set(),
-            "inventory": set(self.inventory.all_names),
-            "reached": set(self.reached),
-            "beside": set(self.all_reached) & set(self.inventory.beside_names),
-            "members": set(found.members),
-            "survivor": {found.survivor},
-            # A run that was killed after the force can have left the survivor stopped: it cannot be asked before step 44.
-            "speaker": {found.survivor} & self._answering(),
-            "v2": {name for name in self._with_v2() if name == found.survivor},
-            "unproven": self._unproven(),
-            "others": unlisted,
-            "old_peers": set(found.old_peers),
-            "joiners": set(found.joiners),
-            "newcomers": set(found.joiners) & unlisted,
-            "uncertified": {order.host for order in ordered},
-            "issued": {order.host for order in ordered} | {n for n, f in self.reached.items() if f.issuing.there},
-            "authority": {name for name, facts in self.reached.items() if facts.ca.has_key} - touched,
-            "touched": touched,
-            "whole": {found.survivor, *found.members, *found.joiners},
-            "pods": pods,
-            "probed": self._probed(),
-            "whole pods": pods & {found.survivor, *found.members, *found.joiners},
-            "masters": {name for name, facts in self.all_reached.items() if facts.master},
-            "flannel": {name for name, f in self.all_reached.items() if f.flannel and f.flannel.in_use},
-            "signed": set(self.undoing.hosts),
-            "kept": set(self.undoing.hosts) & {self.undoing.survivor},
-            "set aside": set(self.undoing.hosts) - {self.undoing.survivor},
-        }
-        if role not in chosen:
-            raise ValueError(f"expected a role ({', '.join(chosen)}), found {role!r}")
-        return tuple(name for name in (BASTION, *self.inventory.all_names) if name in chosen[role])
+        roles = Roles(self.inventory, self.proven, self.undoing, self.reached, self.all_reached, self.orders())
+        return roles.hosts(role)
 
     def orders(self) -> list[Order]:
         """The certificates that are to be made for hosts that join."""
@@ -284,37 +247,6 @@ class Run:
         found, reached = self.proven, self.reached
         joiners = [facts for name, facts in reached.items() if name in found.joiners]
         return {f.name for f in joiners if is_added(f, reached[found.survivor], found.removals)}
-
-    def _touched(self) -> set[str]:
-        found = self.proven
-        return {found.survivor, *found.others, *found.joiners, *self._probed(), *self._marked()}
-
-    def _probed(self) -> set[str]:
-        """Members of a quorum whose liveness probe would kill them while another one joins."""
-        found = self.proven
-        joins = found.joiners and found.acts and found.verdict is not Verdict.LOST
-        return {name for name, f in self.reached.items() if joins and name in found.members and wants_every_member(f)}
-
-    def _unproven(self) -> set[str]:
-        """The survivor, where its data is to be held against the backup once it was forced, by this run or before it."""
-        survivor = self.proven.survivor
-        owed = survivor in self.reached and self.reached[survivor].owes_proof
-        return {survivor} if owed or self.proven.verdict is Verdict.LOST else set()
-
-    def _answering(self) -> set[str]:
-        return {name for name, facts in self.reached.items() if facts.api.answers}
-
-    def _with_v2(self) -> set[str]:
-        """Where etcd is to serve the v2 API, and can be asked for it, or its data is read."""
-        lost = self.proven.verdict is Verdict.LOST
-        return {name for name, facts in self.reached.items() if facts.enables_v2 and (lost or facts.v2.served)}
-
-    def _marked(self) -> set[str]:
-        """Somebody, we or another, has been at work there; it must be seen to, or must stop the run."""
-        whole = not self.proven.missing
-        marked = {n for n, f in self.reached.items() if f.mark or f.unit.fenced or forced_by_hand(f)}
-        marked |= {n for n, f in self.reached.items() if f.unit.probe_is_out and whole}
-        return marked | {n for n, f in self.reached.items() if f.forced_by and whole}
 
     def hand(self, step: str) -> Hand:
         """The writer for one step."""

@@ -19,7 +19,8 @@ from requorum.hand import ChangeStopped, Hand
 from requorum.journal import JournalError
 from requorum.records import WRITABLE, BackupProven, Noted, StepOutcome, Word, WordBegan, WordEnded
 from requorum.remote import RemoteError
-from requorum.run import BASTION, Run
+from requorum.roles import BASTION
+from requorum.run import Run
 from requorum.stages import full_disks
 from requorum.stages.full_disks import FullDisks
 

@@ -12,7 +12,8 @@ from requorum.hand import Orphaned
 from requorum.journal import JournalError
 from requorum.records import Mode, Noted, Planned, PlannedStep, StepBegan, StepEnded, StepOutcome
 from requorum.remote import RemoteError
-from requorum.run import BASTION, Run
+from requorum.roles import BASTION
+from requorum.run import Run
 from requorum.stages import guards, options
 from requorum.stages.barriers import interrupted_by
 from requorum.stages.order import Place
