@@ -22,7 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "obstacles lineage certifying owed",
         "twins ranking other_clusters forced_starts",
         "bastion survey diagnosis changes wellness undoing told",
-        "operations hand enlisted beside",
+        "operations hand enlisted beside roles",
         "run",
         "live clients",
         "returning way_back ansible masters v2_store authority forced_data",
@@ -39,7 +39,7 @@ The parts of requorum go by their own names here.
 PURE = (
     "facts", "ranking", "fitness", "silence", "causes", "other_clusters", "twins", "obstacles", "lineage", "wellness",
     "diagnosis", "operations", "runtimes", "undoing", "enlisted", "naming", "certifying", "beside", "told", "display",
-    "kept_down", "forced_starts", "owed",
+    "kept_down", "forced_starts", "owed", "roles",
 )  # fmt: skip
 """No I/O in these: facts come in, values go out."""
 
