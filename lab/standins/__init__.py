@@ -11,7 +11,7 @@ from pathlib import Path
 PLACE = "usr/local/lib/openshift-standins"
 """Where they lie on a host."""
 
-MASTER_PROCESSES = ("etcd_gateway.py", "master_api.py", "master_controllers.py")
+MASTER_PROCESSES = ("etcd_gateway.py", "watch_cache.py", "master_api.py", "master_controllers.py")
 """What a master's API and controllers are made of."""
 
 

@@ -1,12 +1,13 @@
-"""Stand-in for the master API (`openshift start master api --config=…`): ConfigMaps, pods, /healthz, and a watch cache.
+"""Stand-in for the master API (`openshift start master api --config=…`): ConfigMaps, pods, /healthz, lists and watches.
 
 What of the real one it honours (OpenShift 3.11, kubernetes 1.11):
 - at its start it needs a linearizable read of etcd within 30 s, else it says `could not reach etcd(v3)` and exits;
 - /healthz says ok without a quorum; /healthz/ready says ok once the watch cache has been filled;
 - a client needs a certificate of the master's CA for /api; reads and writes go to etcd with quorum, and are answered
   with 500 `etcdserver: request timed out` after some 10 s without one;
-- a list with resourceVersion=0 comes from memory, which one list has filled and a watch keeps. The watch goes on from
-  the last revision seen, so that a store whose revision went back is not noticed: such a list is stale then;
+- a list with resourceVersion=0, and every watch, comes from memory: each resource has a watch cache of its own, which goes
+  stale when etcd's revision goes back (watch_cache.py). A watch is a chunked answer, one event in JSON a line, and ends
+  after timeoutSeconds;
 - pods are what nodes say of them; a command for one goes to its node, after the pod has been read from etcd.
 """
 
@@ -18,7 +19,6 @@ import signal
 import ssl
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,48 +26,13 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 sys.path.insert(0, str(Path(__file__).parent))
 from etcd_gateway import Etcd, EtcdError, decode  # type: ignore[import-not-found]
+from watch_cache import Cache, Expired, entry  # type: ignore[import-not-found]
 
 START_SECONDS = 30
 KINDS = {"configmaps": "ConfigMap", "pods": "Pod"}
 NODE_PORT = 10250
-
-
-class Cache:
-    """What a list without quorum sees: key → (value, revision)."""
-
-    def __init__(self, etcd: Etcd, prefix: str) -> None:
-        self._etcd, self._prefix = etcd, prefix
-        self.objects: dict[str, tuple[str, int]] = {}
-        self.revision = 0
-        self.filled = False
-
-    def keep(self) -> None:
-        """List once, then watch for ever; list again only where etcd says that the revision was compacted."""
-        while True:
-            try:
-                if not self.filled:
-                    found, self.revision = self._etcd.below(self._prefix)
-                    self.objects = {decode(kv["key"]): _entry(kv) for kv in found}
-                    self.filled = True
-                for events in self._etcd.watch(self._prefix, self.revision + 1):
-                    for event in events:
-                        self._take(event)
-            except EtcdError as error:
-                self.filled = self.filled and "compacted" not in str(error)
-            time.sleep(0.5)
-
-    def _take(self, event: dict[str, Any]) -> None:
-        kv = event["kv"]
-        key = decode(kv["key"])
-        if event.get("type") == "DELETE":
-            self.objects.pop(key, None)
-        else:
-            self.objects[key] = _entry(kv)
-        self.revision = max(self.revision, int(kv["mod_revision"]))
-
-
-def _entry(kv: dict[str, Any]) -> tuple[str, int]:
-    return decode(kv.get("value", "")), int(kv["mod_revision"])
+WATCH_SECONDS = 1800
+"""Of a watch that does not say for how long."""
 
 
 class Api(BaseHTTPRequestHandler):
@@ -76,7 +41,7 @@ class Api(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60
     etcd: Etcd
-    cache: Cache
+    caches: dict[str, Cache]
     prefix: str
     node_context: ssl.SSLContext
 
@@ -84,14 +49,15 @@ class Api(BaseHTTPRequestHandler):
         """Requests are not logged."""
 
     def do_GET(self) -> None:
-        """Health, one ConfigMap, or a list."""
+        """Health, one object, a list, or a watch."""
         url = urlsplit(self.path)
         if url.path == "/healthz":
             return self._text(200, "ok")
         if url.path == "/apis/user.openshift.io/v1/users/~":
             return self._guarded(lambda: self._json(200, {"kind": "User", "metadata": {"name": "system:admin"}}))
         if url.path == "/healthz/ready":
-            return self._text(200, "ok") if self.cache.filled else self._text(500, "healthz check failed")
+            filled = all(cache.filled for cache in self.caches.values())
+            return self._text(200, "ok") if filled else self._text(500, "healthz check failed")
         self._guarded(lambda: self._read(url.path, parse_qs(url.query)))
         return None
 
@@ -140,17 +106,46 @@ class Api(BaseHTTPRequestHandler):
             kv = self.etcd.get(self._key(*place))
             if kv is None:
                 return self._status(404, "NotFound", f'{kind} "{name}" not found')
-            return self._json(200, _object(*_entry(kv)))
+            return self._json(200, _object(*entry(kv)))
         below = f"{self.prefix}/{kind}/" + (f"{namespace}/" if namespace else "")
+        if query.get("watch") in (["true"], ["1"]):
+            return self._watch(kind, below, query)
         if query.get("resourceVersion") == ["0"]:
-            objects = {key: entry for key, entry in self.cache.objects.items() if key.startswith(below)}
-            revision = self.cache.revision
+            cache = self.caches[kind]
+            objects = {key: held for key, held in cache.objects.items() if key.startswith(below)}
+            revision = cache.revision
         else:
             found, revision = self.etcd.below(below)
-            objects = {decode(kv["key"]): _entry(kv) for kv in found}
+            objects = {decode(kv["key"]): entry(kv) for kv in found}
         items = [_object(*objects[key]) for key in sorted(objects)]
         metadata = {"resourceVersion": str(revision)}
         return self._json(200, {"kind": f"{KINDS[kind]}List", "apiVersion": "v1", "metadata": metadata, "items": items})
+
+    def _watch(self, kind: str, below: str, query: dict[str, list[str]]) -> None:
+        selector = query.get("fieldSelector", [""])[0]
+        field, _, name = selector.partition("=")
+        try:
+            after, seconds = (int(query.get(word, ["0"])[0]) for word in ("resourceVersion", "timeoutSeconds"))
+            if selector and field != "metadata.name":
+                raise ValueError(f'"{field}" is not a known field selector: only "metadata.name"')
+        except ValueError as error:
+            return self._status(400, "BadRequest", str(error))
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        try:
+            for event in self.caches[kind].watch(after, seconds or WATCH_SECONDS):
+                if event.key.startswith(below) and (not name or event.key.endswith(f"/{name}")):
+                    self._event(event.type, _object(event.value, event.revision))
+        except Expired as error:  # the answer has begun: it is an event, too
+            gone = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Gone", "code": 410}
+            self._event("ERROR", {**gone, "message": str(error)})
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _event(self, kind: str, body: dict[str, Any]) -> None:
+        line = json.dumps({"type": kind, "object": body}, separators=(",", ":")).encode() + b"\n"
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
 
     def _create(self) -> None:
         body = self._body()
@@ -288,9 +283,10 @@ def main(words: list[str]) -> int:
     except EtcdError as error:
         print(f"F1125 start_api.go:68] could not reach etcd(v3): {error}", file=sys.stderr)
         return 255
-    cache = Cache(etcd, f"{prefix}/")
-    threading.Thread(target=cache.keep, daemon=True).start()
-    Api.etcd, Api.cache, Api.prefix = etcd, cache, prefix
+    Api.etcd, Api.prefix = etcd, prefix
+    Api.caches = {kind: Cache(etcd, f"{prefix}/{kind}/") for kind in KINDS}
+    for cache in Api.caches.values():
+        threading.Thread(target=cache.keep, daemon=True).start()
     Api.node_context = node_context(config, etcd.settings)
     port = int(etcd.settings["servingInfo"]["bindAddress"].rpartition(":")[2])
     Server(port, Api, server_context(config, etcd.settings)).serve_forever()

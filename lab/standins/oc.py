@@ -26,6 +26,7 @@ import ssl
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -74,12 +75,19 @@ class Server:
 
     def ask(self, method: str, path: str, body: str = "") -> str:
         """The answer's body. Raises Refused in oc's words."""
+        return "".join(self.stream(method, path, body))
+
+    def stream(self, method: str, path: str, body: str = "") -> Iterator[str]:
+        """The answer's body as it comes: that of a watch is without end. Raises Refused in oc's words."""
         host, port = self._place.hostname or "", self._place.port or 443
         connection = http.client.HTTPSConnection(host, port, timeout=self._seconds, context=self._context)
         try:
             connection.request(method, path, body or None, {"Content-Type": "application/json"})
             answer = connection.getresponse()
-            text = answer.read().decode()
+            if answer.status >= 400:
+                raise Refused(_words(answer.read().decode()))
+            while line := answer.readline():
+                yield line.decode()
         except ConnectionRefusedError:
             raise Refused(
                 f"The connection to the server {host}:{port} was refused - did you specify the right host or port?"
@@ -94,9 +102,6 @@ class Server:
             raise Refused(f"Unable to connect to the server: {error or 'EOF'}") from None
         finally:
             connection.close()
-        if answer.status >= 400:
-            raise Refused(_words(text))
-        return text
 
 
 def _words(text: str) -> str:
@@ -145,7 +150,9 @@ def run(words: list[str], stdin: str) -> str:
         return login(options, rest[1:], context, default)
     server = Server(options.get("server", default), context, seconds)
     if rest == ["get"] and "raw" in options:
-        return server.ask("GET", options["raw"])
+        for line in server.stream("GET", options["raw"]):
+            print(line, end="", flush=True)
+        return ""
     if rest == ["create"] and options.get("filename") == "-":
         body: dict[str, Any] = json.loads(stdin)
         metadata = body["metadata"]

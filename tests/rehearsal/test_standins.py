@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +15,7 @@ from lab.spec import Host
 
 Labs = Callable[..., Lab]
 LIST = "get --raw '/api/v1/namespaces/default/configmaps?resourceVersion=0'"
+WATCH = "/api/v1/namespaces/default/configmaps?watch=true"
 LEADER = "get configmap openshift-master-controllers -n kube-system"
 
 
@@ -37,6 +39,15 @@ def listed(lab: Lab, host: Host) -> set[str]:
     return {item["metadata"]["name"] for item in json.loads(oc(lab, host, LIST).stdout)["items"]}
 
 
+def watched(lab: Lab, host: Host, **query: object) -> list[tuple[str, str]]:
+    """What a watch says for a second: type and name."""
+    path = "".join([WATCH, "&timeoutSeconds=1", *(f"&{key}={value}" for key, value in query.items())])
+    said = oc(lab, host, f"get --raw '{path}'")
+    assert said.returncode == 0, said.stderr
+    events = map(json.loads, said.stdout.splitlines())
+    return [(event["type"], event["object"].get("metadata", {}).get("name", "")) for event in events]
+
+
 def test_a_master_without_quorum(colocated: Lab) -> None:
     """It says that it is well, and does nothing; restarted, it stays away until there is a quorum."""
     lab, (first, second, third) = colocated, colocated.hosts
@@ -53,6 +64,7 @@ def test_a_master_without_quorum(colocated: Lab) -> None:
     assert (refused.returncode, refused.stderr) == (1, "Error from server: etcdserver: request timed out\n")
     assert oc(lab, first, "get configmap one").stderr == "Error from server: etcdserver: request timed out\n"
     assert listed(lab, first) == {"one"}
+    assert watched(lab, first) == [("ADDED", "one")]
 
     said = lab.run(first, "master-restart api api controllers")
     assert (said.stdout, said.stderr) == ("", "")
@@ -85,6 +97,32 @@ def test_master_restart_says_nothing_of_what_it_did(colocated: Lab) -> None:
     assert unnamed.stderr == "error: stat /nowhere: no such file or directory\n"
 
 
+def test_a_watch_says_what_is_held_and_then_what_comes(colocated: Lab) -> None:
+    """As it comes, and from the memory of any API: etcd has told each of them."""
+    lab, (first, second, _) = colocated, colocated.hosts
+    assert create(lab, first, "one").returncode == 0
+    wait.until(lambda: listed(lab, second) == {"one"}, "the other API has it", 5)
+    held = int(json.loads(oc(lab, second, LIST).stdout)["metadata"]["resourceVersion"])
+    waits = masters.oc(second, f"get --raw '{WATCH}&timeoutSeconds=60'")
+    lab.run(second, f"touch /root/seen; systemd-run -q --unit=watching bash -c {shlex.quote(f'{waits} > /root/seen')}")
+    wait.until(lambda: "one" in lab.run(second, "cat /root/seen").stdout, "what is held comes first", 5)
+    assert create(lab, first, "two").returncode == 0
+    assert oc(lab, first, "delete configmap two").returncode == 0
+    wait.until(lambda: "DELETED" in lab.run(second, "cat /root/seen").stdout, "each event comes at once", 5)
+    seen = [json.loads(line) for line in lab.run(second, "cat /root/seen").stdout.splitlines()]
+    assert [(event["type"], event["object"]["metadata"]["name"]) for event in seen] == [
+        ("ADDED", "one"), ("ADDED", "two"), ("DELETED", "two"),
+    ]  # fmt: skip
+    assert lab.run(second, "systemctl is-active watching").stdout == "active\n"
+    lab.run(second, "systemctl stop watching")
+    assert watched(lab, second) == watched(lab, second, resourceVersion=0) == [("ADDED", "one")]
+    assert watched(lab, second, resourceVersion=held) == [("ADDED", "two"), ("DELETED", "two")]
+    assert watched(lab, second, resourceVersion=held, fieldSelector="metadata.name=one") == []
+    assert watched(lab, second, resourceVersion=1) == [("ERROR", "")]
+    unknown = oc(lab, second, f"get --raw '{WATCH}&fieldSelector=data=x'")
+    assert "is not a known field selector" in unknown.stderr
+
+
 @pytest.mark.full
 def test_a_list_from_memory_goes_stale_when_the_revision_goes_back(colocated: Lab) -> None:
     lab, host = colocated, colocated.hosts[0]
@@ -104,9 +142,14 @@ def test_a_list_from_memory_goes_stale_when_the_revision_goes_back(colocated: La
     assert oc(lab, host, "get configmap young").stderr == 'Error from server (NotFound): configmaps "young" not found\n'
     assert oc(lab, host, "get configmap old").returncode == 0
     assert listed(lab, host) == {"old", "young"}  # stale
+    assert create(lab, host, "again").returncode == 0  # at the revision of "young", and no watch tells
+    assert watched(lab, host) == [("ADDED", "old"), ("ADDED", "young")]
+    assert oc(lab, host, "delete configmap again").returncode == 0
     lab.run(host, "master-restart api")
     wait.until(lambda: oc(lab, host, "get --raw /healthz/ready").stdout == "ok", "the API is back", 60)
     assert listed(lab, host) == {"old"}
+    assert create(lab, host, "again").returncode == 0
+    assert watched(lab, host) == [("ADDED", "again"), ("ADDED", "old")]
 
 
 @pytest.mark.full
