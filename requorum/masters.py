@@ -148,14 +148,14 @@ class Masters:
         return disagreements(client.name, self.now(client), frozenset(self.listed()), self.places)
 
     def writes(self, client: Client) -> str:
-        """Write, read and delete a ConfigMap through this master's API; empty where it does, else what it said.
+        """Write, read, watch and delete a ConfigMap through this master's API; empty where it does, else what it said.
 
         Raises RuntimeError in a mode that changes nothing: this is a write that is no change.
         """
         if self._run.mode != "recovery":
             raise RuntimeError(f"a write in a run that changes nothing ({self._run.mode})")
         script = f"{self._here(client)}probed() {{\n{master_api.PROBE}\n}}\nprobed"
-        answer = self._run.remotes[client.name].run(script, seconds=60)
+        answer = self._run.remotes[client.name].run(script, seconds=90)
         return "" if answer.exit == 0 else answer.stderr.strip() or f"exit {answer.exit}"
 
     def stale(self, client: Client) -> list[str]:

@@ -145,14 +145,14 @@ def test_old_peer(etcd: EtcdMember, cluster: Cluster) -> None:
 
 @step(48, "Restart the API", on="masters", when=ACTS, blocks=False)
 def test_restart_api(client: Client, masters: Masters) -> None:
-    """38.1.2, now that there is an etcd to connect to; one master at a time, each proven by a write before the next.
+    """38.1.2, now that there is an etcd to connect to; one master at a time, each proven by a write and a watch before the next.
 
     Without a restart it goes on watching from revisions that the survivor may never have had. A master that cannot be
     proven does not keep etcd from being made whole: the restart stays owed, and comes again in stage 6.
     """
     with precondition("every master before this one is proven", after=48, otherwise=MEND):
         assert masters.unproven_before(client) == []
-    with action("restart the API; write, read and delete through it", otherwise=MEND) as hand:
+    with action("restart the API; write, read, watch and delete through it", otherwise=MEND) as hand:
         hand.make(operations.masters.restart(client.now("master"), "api"))
     with postcondition("what it lists from its memory is what etcd holds", otherwise=MEND):
         assert eventually(lambda: masters.stale(client), within=30) == []

@@ -100,9 +100,9 @@ def test_name_all_in_master_config(client: Client, masters: Masters) -> None:
 @step(66, "Restart the API again", on="masters", when=ACTS)
 def test_restart_api_again(client: Client, masters: Masters) -> None:
     """With all members; one master at a time, each proven by a write before the next."""
-    with action("restart the API; write, read and delete through it", otherwise=MEND) as hand:
+    with action("restart the API; write, read, watch and delete through it", otherwise=MEND) as hand:
         hand.make(operations.masters.restart(client.now("master"), "api"))
-    with postcondition("it writes, reads and deletes, whether it was restarted or not", otherwise=MEND):
+    with postcondition("it writes, reads, tells of it in a watch, and deletes, restarted or not", otherwise=MEND):
         assert eventually(lambda: masters.writes(client), within=30) == ""
     with postcondition("what it lists from its memory is what etcd holds", otherwise=MEND):
         assert eventually(lambda: masters.stale(client), within=30) == []

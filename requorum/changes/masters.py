@@ -40,8 +40,8 @@ class KeepFound(ClientChange):
 class RestartMaster(ClientChange):
     """Restart the API or the controllers of one master, and prove that what answers is a new process that works.
 
-    The exit code of master-restart proves nothing, and /healthz of the API proves no quorum: a write, a read and a
-    delete through this very API do. Only then the note goes that says that the restart is owed.
+    The exit code of master-restart proves nothing, and /healthz of the API proves no quorum: a write, a read, a watch and
+    a delete through this very API do. Only then the note goes that says that the restart is owed.
     """
 
     component: Component

@@ -37,27 +37,56 @@ def server_of(facts: AnyFacts) -> str:
 def here(server: str, *, seconds: str = "15") -> str:
     """Shell: `here WORDS…` is oc against the API of this host and no other; `server` is its url.
 
-    `seconds`: shell words that say how long a request may take.
+    `seconds`: shell words that say how long a request may take. With `by=exec` a subshell becomes that oc.
     """
     return f"""
 PATH=$PATH:/usr/local/bin
-here() {{ oc --config={KUBECONFIG} --server={shlex.quote(server)} --request-timeout={seconds}s "$@"; }}
+here() {{ ${{by:-}} oc --config={KUBECONFIG} --server={shlex.quote(server)} --request-timeout={seconds}s "$@"; }}
 """
 
 
+EVENT_SECONDS = 5
+"""For an event to be in a watch once it is in etcd: it takes milliseconds."""
+
+_CONFIGMAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
+_WATCH = f"{_CONFIGMAPS}?watch=true&resourceVersion=0&timeoutSeconds=30&fieldSelector=metadata.name="
+"""What is held in memory, as events, and then what comes; ends by itself, if nobody ends it."""
+
 PROBE = f"""
-probe=requorum-probe-$(uname -n | tr '[:upper:].' '[:lower:]-')
+probe=requorum-probe-$(uname -n | tr '[:upper:].' '[:lower:]-') value="$(uname -n)/$$/$RANDOM$RANDOM"
 here delete configmap "$probe" -n {NAMESPACE} < /dev/null > /dev/null 2>&1  # of a run that was killed
 failed() {{ echo "the API of this master does not $1 with quorum: ${{2:-no answer}}" >&2; }}
 object='{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"%s","namespace":"{NAMESPACE}"}},"data":{{"probe":"%s"}}}}'
-said=$(printf "$object" "$probe" "$(uname -n)" | here create -f - 2>&1) || {{ failed write "$said"; return 1; }}
+said=$(printf "$object" "$probe" "$value" | here create -f - 2>&1) || {{ failed write "$said"; return 1; }}
 said=$(here get configmap "$probe" -n {NAMESPACE} -o 'jsonpath={{.data.probe}}' < /dev/null 2>&1)
-[ "$said" = "$(uname -n)" ] || {{ failed read "$said"; return 1; }}
-said=$(here delete configmap "$probe" -n {NAMESPACE} < /dev/null 2>&1) || {{ failed delete "$said"; return 1; }}
+[ "$said" = "$value" ] || {{ failed read "$said"; return 1; }}
+seen() {{  # an event of this type, of the very object that was written, comes in time
+  local line='' last='no event'
+  while IFS= read -r -t {EVENT_SECONDS} line <&"$events"; do
+    case $line in *'"type":"'"$1"'"'*"$value"*) return;; esac
+    last=$line
+  done
+  echo "expected the ConfigMap $probe as $1 in a watch through the API of $(uname -n), within {EVENT_SECONDS} s; found" \
+    "${{last:0:200}}: if that names no other cause, its watch cache is stale (etcd's revision went back):" \\
+    "master-restart api there" >&2
+  return 1
+}}
+exec {{events}}< <(echo "$BASHPID"; by=exec here get --raw "{_WATCH}$probe" < /dev/null 2>&1)
+read -r watcher <&"$events"
+seen ADDED; code=$?
+said=$(here delete configmap "$probe" -n {NAMESPACE} < /dev/null 2>&1) || {{ failed delete "$said"; code=1; }}
+[ $code != 0 ] || seen DELETED || code=1
+kill "$watcher" 2>/dev/null
+exec {{events}}<&-
+return $code
 """
-"""In a function, after `here`: a ConfigMap is written, read and deleted through this API; returns 1 where one fails."""
+"""In a function, after `here`: a ConfigMap is written, read, watched and deleted through this API; returns 1 where one fails.
 
-LIST = f"here get --raw '/api/v1/namespaces/{NAMESPACE}/configmaps?resourceVersion=0' < /dev/null"
+The watch is answered from what the API keeps in memory, and only etcd's own watch brings an event there: ADDED proves that
+the write has come that way (or was in the list that filled it), DELETED that it goes on.
+"""
+
+LIST = f"here get --raw '{_CONFIGMAPS}?resourceVersion=0' < /dev/null"
 """What the API lists from its memory, without asking etcd."""
 
 

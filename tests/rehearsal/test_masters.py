@@ -236,6 +236,54 @@ def test_a_killed_run_forgets_no_master(colocated: Lab, point: str, how: str) ->
         create(lab, host, f"after-{host.short}")
 
 
+def rolled_back(lab: Lab) -> None:
+    """Etcd's revision goes back under the running APIs, by 200, and each object is again what it was."""
+
+    def each(command: str) -> None:
+        in_parallel(lambda one: lab.run(one, command), lab.hosts)
+
+    each(f"systemctl stop {masters.CONTROLLERS} etcd && cp -a /var/lib/etcd /var/lib/etcd-then")
+    each("systemctl start --no-block etcd")
+    lab.wait_healthy()
+    client = lab.client(lab.hosts[0])
+    for _ in range(200):
+        client.put(b"/kubernetes.io/configmaps/default/passing", b'{"metadata": {"name": "passing"}}')
+    client.close()
+    lab.etcdctl(lab.hosts[0], "del /kubernetes.io/configmaps/default/passing")
+    each("systemctl stop etcd && rm -rf /var/lib/etcd && mv /var/lib/etcd-then /var/lib/etcd")
+    each(f"systemctl start --no-block etcd {masters.CONTROLLERS}")
+    lab.wait_healthy()
+    masters.wait_ready(lab)
+
+
+@pytest.mark.full
+def test_a_stale_watch_cache_is_found_by_a_watch(colocated: Lab) -> None:
+    """What each API lists is what etcd holds, and yet it tells nobody of what is written: only a watch shows that."""
+    lab, lost, kept = colocated, lost_hosts(colocated), ["before"]
+    create(lab, lab.hosts[0], "before")
+    writes = written(lab)
+    lab.break_hosts(lost, "destroyed")
+    point = f"test_restart_controllers_again[{lab.hosts[-1].name}] change 1"
+    killed = sabotaged(lab, {"point": point, "how": "before"})
+    assert killed.returncode == -9, killed.stdout
+    rolled_back(lab)
+    assert [listed(lab, host) for host in lab.hosts] == [kept] * 3
+    done = run(lab)
+    assert_told(done, exit=1, outcome="failed", verdict="unfinished", says=[
+        f"as ADDED in a watch through the API of {lab.hosts[0].name}, within 5 s; found no event",
+        "its watch cache is stale", "master-restart api there",
+    ])  # fmt: skip
+    assert f"FAILED   66  {lab.hosts[0].name}" in done.output
+    for host in lab.hosts:
+        lab.run(host, "master-restart api")
+    masters.wait_ready(lab)
+    again = run(lab)
+    assert_told(again, exit=0, outcome="recovered", verdict="unfinished", says=["3 of 3 members"])
+    assert_whole(lab, writes)
+    assert left_behind(lab) == []
+    assert_masters_serve(lab, list(lab.hosts), kept, "after")
+
+
 @pytest.mark.full
 def test_a_master_that_cannot_be_proven_does_not_keep_etcd_from_being_made_whole(colocated: Lab) -> None:
     """Its API does not start any more: told at 48 and 66, owed until it is mended; no other API is risked."""
