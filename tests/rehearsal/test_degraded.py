@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +29,12 @@ trap 'exit 143' TERM
 exec /usr/bin/etcd "$@"
 """
 """An etcd whose first start takes longer than three probes."""
+UNAUTHORIZED = "error: unable to upgrade connection: Unauthorized"
+NO_EXEC = f"""#!/bin/sh
+case " $* " in *" exec "*) echo '{UNAUTHORIZED}' >&2; exit 1;; esac
+exec /usr/local/bin/oc.real "$@"
+"""
+"""An `oc` that does all but `exec`."""
 KILLED = f"journalctl -u {pods.UNIT} -o cat --no-pager | grep 'Killing container k8s_etcd_' | grep -c 'failed liveness probe'"
 
 
@@ -246,3 +254,28 @@ def test_a_probe_that_wants_every_member_kills_nobody_while_a_host_joins(labs: L
     assert_whole(lab, writes)
     assert left_behind(lab) == []
     assert {host.short: lab.run(host, f"sha256sum {manifest}").stdout for host in lab.hosts} == before
+
+
+@pytest.mark.full
+def test_oc_exec_fails_and_the_host_saves_the_snapshot(labs: Labs) -> None:
+    """A quorum answers, so the chapter's way is tried, of a member that lives; the report says that it was not that one."""
+    lab = labs(topology="static-pod")
+    masters.wait_ready(lab)
+    writes, gone = written(lab), follower(lab)
+    for host in lab.hosts:
+        lab.run(host, "cd /usr/local/bin && mv oc oc.real && cat > oc && chmod 755 oc", stdin=NO_EXEC)
+    lab.break_hosts([gone], "destroyed")
+    done = run(lab, timeout=600)
+    assert_told(done, exit=0, outcome="recovered", verdict="degraded", says=["3 of 3 members"])
+    assert_whole(lab, writes)
+    assert left_behind(lab) == []
+    (saver,) = [host for host in lab.hosts if lab.run(host, "ls /backup/*/saved-on-the-host.txt", check=False).stdout]
+    words = f"oc exec in the pod master-etcd-{saver.name} saved nothing ({UNAUTHORIZED}): etcdctl is run on the host instead"
+    assert html.unescape(done.report.read_text(encoding="utf-8")).count(words) >= 2  # before and after
+    told = lab.run(saver, "cat /backup/*/saved-on-the-host.txt").stdout.splitlines()
+    assert told == [words, words]
+    (fetched,) = done.report.parent.glob(f"**/{saver.name}-snapshot-before.tar.gz")
+    with tarfile.open(fetched) as archive:
+        assert {"./snapshot.db", "./saved-on-the-host.txt"} <= set(archive.getnames())
+    for host in lab.hosts:
+        assert lab.run(host, "ls /var/lib/etcd | grep snapshot", check=False).stdout == ""
