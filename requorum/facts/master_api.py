@@ -66,7 +66,7 @@ seen() {{  # an event of this type, of the very object that was written, comes i
     case $line in *'"type":"'"$1"'"'*"$value"*) return;; esac
     last=$line
   done
-  echo "expected the ConfigMap $probe as $1 in a watch through the API of $(uname -n), within {EVENT_SECONDS} s; found" \
+  echo "expected the ConfigMap $probe as $1 in a watch through the API of $(uname -n), within {EVENT_SECONDS} s; found" \\
     "${{last:0:200}}: if that names no other cause, its watch cache is stale (etcd's revision went back):" \\
     "master-restart api there" >&2
   return 1
