@@ -43,7 +43,7 @@ def test_drop_others(etcd: EtcdMember) -> None:
         hand.make(operations.etcd.name_only_itself(etcd.now("conf")))
     with postcondition("etcd.conf names the survivor alone"):
         conf = etcd.conf
-        assert conf.initial_cluster == ((conf.name, conf.peer_urls[0]),)
+        assert set(conf.initial_cluster) == conf.itself  # a member may have several peer URLs, in any order
 
 
 @step(33, "Name the remaining members in master-config.yaml", on="masters", when=ACTS, parallel=True)

@@ -88,6 +88,11 @@ class EtcdConf:
         return tuple((name.strip(), url.strip()) for name, _, url in pairs)
 
     @property
+    def itself(self) -> frozenset[tuple[str, str]]:
+        """What ETCD_INITIAL_CLUSTER holds where it names this member alone: a pair for each of its peer URLs."""
+        return frozenset((self.name, url) for url in self.peer_urls)
+
+    @property
     def quoted(self) -> tuple[str, ...]:
         """The variables whose last value stands in quotes, in the file's order."""
         raw = {m[1]: m[2].strip() for line in self.text.splitlines() if (m := _ASSIGNMENT.match(line))}

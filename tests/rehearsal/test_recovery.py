@@ -21,6 +21,7 @@ from runbook_runs import (
 )
 
 from lab import Lab, checksums
+from lab.spec import Host
 from lab.writer import Write
 
 Labs = Callable[..., Lab]
@@ -184,19 +185,25 @@ def test_a_list_in_etcd_conf_that_differs_from_the_member_list(lab3: Lab) -> Non
 
 
 @pytest.mark.full
-def test_a_member_with_two_peer_urls_is_lost(lab3: Lab) -> None:
-    """Its etcd.conf names them in another order than etcd, which sorts them."""
-    host = lab3.host("etcd-2")
-    second = host.peer_url.replace(":2380", ":2381")
-    both, name = f"{second},{host.peer_url}", host.etcd_name
-    for key in ("LISTEN_PEER_URLS", "INITIAL_ADVERTISE_PEER_URLS"):
-        lab3.run(host, f"sed -i 's#^ETCD_{key}=.*#ETCD_{key}={both}#' /etc/etcd/etcd.conf")
-    [number] = [line.split(",")[0] for line in lab3.etcdctl(host, "member list").stdout.splitlines() if name in line]
-    lab3.etcdctl(host, f"member update {number} --peer-urls={both}")
-    lab3.run(host, "systemctl restart etcd")
-    lab3.wait_healthy(lab3.hosts)
+def test_members_with_two_peer_urls(lab3: Lab) -> None:
+    """The survivor, and one that is lost. Their etcd.conf names them in another order than etcd, which sorts them."""
+    two = [lab3.host(short) for short in ("etcd-0", "etcd-2")]
+    for host in two:
+        both = f"{second_peer_url(host)},{host.peer_url}"
+        for key in ("LISTEN_PEER_URLS", "INITIAL_ADVERTISE_PEER_URLS"):
+            lab3.run(host, f"sed -i 's#^ETCD_{key}=.*#ETCD_{key}={both}#' /etc/etcd/etcd.conf")
+        listed = lab3.etcdctl(host, "member list").stdout.splitlines()
+        [number] = [line.split(",")[0] for line in listed if host.etcd_name in line]
+        lab3.etcdctl(host, f"member update {number} --peer-urls={both}")
+        lab3.run(host, "systemctl restart etcd")
+        lab3.wait_healthy(lab3.hosts)
     writes = written(lab3)
     lab3.break_hosts(["etcd-1", "etcd-2"], "destroyed")
     done = run(lab3)
     assert_recovered(lab3, done, writes)
-    assert f"{host.peer_url},{second}" in lab3.etcdctl("etcd-0", "member list").stdout
+    for host in two:
+        assert f"{host.peer_url},{second_peer_url(host)}" in lab3.etcdctl("etcd-0", "member list").stdout
+
+
+def second_peer_url(host: Host) -> str:
+    return host.peer_url.replace(":2380", ":2381")

@@ -71,6 +71,21 @@ def test_what_the_installer_writes_is_read() -> None:
     assert conf.get("ETCD_WAL_DIR", "none") == "none"
 
 
+def test_a_member_with_two_peer_urls_that_is_named_alone() -> None:
+    """In whatever order the file has them; etcd sorts what it lists."""
+    urls = ("https://192.0.2.1:2380", "https://192.0.2.1:2381")
+    text = "ETCD_NAME=m1\nETCD_INITIAL_ADVERTISE_PEER_URLS=" + ",".join(urls) + "\nETCD_INITIAL_CLUSTER="
+    for order in (urls, urls[::-1]):
+        conf = parse(text + ",".join(f"m1={url}" for url in order))
+        assert set(conf.initial_cluster) == conf.itself
+    for list_ in (
+        "m1=https://192.0.2.1:2380",
+        "m1=https://192.0.2.1:2380,m1=https://192.0.2.1:2381,m2=https://192.0.2.2:2380",
+    ):
+        conf = parse(text + list_)
+        assert set(conf.initial_cluster) != conf.itself
+
+
 def test_quotes_go_and_the_last_assignment_counts() -> None:
     conf = parse(QUOTED)
     assert (conf.name, conf.data_dir) == ("again", "/var/lib/etcd")
