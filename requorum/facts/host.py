@@ -144,10 +144,15 @@ class HostFacts:
         """The recovery under way has forced it, and nobody votes beside it yet.
 
         Whether its data was held against the backup after that (step 45) nobody has written down; before a host joins it is.
+        One that was stopped since, and says nothing, is taken by its data; where that cannot be read, it may owe the proof.
         """
-        if self.mark is None or self.forced_by is None or self.api.members is None:
+        if self.mark is None or self.forced_by is None or self.forced_by.recovery != self.mark.recovery:
             return False
-        return self.forced_by.recovery == self.mark.recovery and len(self.api.members.voters) == 1
+        if self.api.members is not None:
+            return len(self.api.members.voters) == 1
+        if self.data is None or self.data.error:
+            return True
+        return len([member for member in self.data.members if not member.is_learner]) == 1
 
     @property
     def unseen_at_force(self) -> tuple[str, ...]:

@@ -67,16 +67,23 @@ def test_the_same_command_carries_on(lab3: Lab, tmp_path: Path, how: str, worker
 
 
 PROOF_OF_DATA = "test_data_is_the_backups[etcd-0.example.com]"
+BEFORE_ITS_START = "test_take_force_away[etcd-0.example.com] change 5"
+"""Stopped, and not started again: the survivor answers nothing when the same command looks."""
 NOT_MADE = "this run does not hold the survivor's data against the backup"
 
 
 @pytest.mark.parametrize(
-    "gone", [pytest.param(False, marks=pytest.mark.full, id="made"), pytest.param(True, id="not made")]
+    ("point", "gone"),
+    [
+        pytest.param(f"{PROOF_OF_DATA} read 1", False, marks=pytest.mark.full, id="made"),
+        pytest.param(f"{PROOF_OF_DATA} read 1", True, id="not made"),
+        pytest.param(BEFORE_ITS_START, False, id="stopped, made"),
+    ],
 )
-def test_killed_before_the_data_is_held_against_the_backup(lab3: Lab, gone: bool) -> None:
+def test_killed_before_the_data_is_held_against_the_backup(lab3: Lab, point: str, gone: bool) -> None:
     """The same command does it, before a host joins; where the copy is gone, it says that nobody did."""
     writes = broken(lab3, LOST, "destroyed")
-    killed = sabotaged(lab3, {"point": f"{PROOF_OF_DATA} read 1", "how": "before"})
+    killed = sabotaged(lab3, {"point": point, "how": "before"})
     assert killed.returncode == -9, killed.stdout
     if gone:
         lab3.run("etcd-0", "rm -r /backup/etcd-data-*")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from builders import deaf, emptied, facts, healthy, inventory, mark, members, name, stopped, survey
+from builders import data, deaf, emptied, facts, healthy, inventory, mark, members, name, node, stopped, survey
 from local_shell import LocalShell
 
 from requorum import forced_data
@@ -44,6 +44,21 @@ def test_a_run_that_carries_on_after_the_force_proves_it_before_a_host_joins(tmp
     assert unproven(tmp_path, FORCED, *OTHERS) == (name(0),)
     listed = (*members(0), *members(1, learners=[1]))
     assert unproven(tmp_path, replace(FORCED, api=healthy(0, listed).api), *OTHERS) == (name(0),), "a learner votes not"
+
+
+def test_a_survivor_that_is_stopped_owes_it_too(tmp_path: Path) -> None:
+    """Killed between the stop and the start of step 44, or its host was reset after the force."""
+    alone = data(0, members(0), removed=(node(1), node(2)))
+    stopped_ = replace(stopped(0, alone, mark=mark()), forced_by=mark())
+    assert unproven(tmp_path, stopped_, *OTHERS) == (name(0),)
+    assert replace(stopped_, data=data(0, error="a checksum")).owes_proof, "not known"
+    assert replace(stopped_, data=None).owes_proof, "not known"
+    with_learner = (*members(0), *members(1, learners=[1]))
+    assert replace(stopped_, data=data(0, with_learner)).owes_proof, "a learner votes not"
+    assert not replace(stopped_, data=data(0, members(0, 1))).owes_proof, (
+        "who votes beside it has joined after the proof"
+    )
+    assert not replace(stopped_, forced_by=None).owes_proof
 
 
 def test_otherwise_nobody_owes_it(tmp_path: Path) -> None:
