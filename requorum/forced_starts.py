@@ -66,11 +66,13 @@ def _forced(facts: HostFacts, reached: Sequence[HostFacts]) -> Mark | None:
     """The recovery that has forced this member, or may have.
 
     It says so on the host right before the force: a survivor that bears a mark alone was not forced. Where the host was
-    made anew, with all that was on it, only the marks of others are left.
+    made anew, with all that was on it, only the marks of others are left. A recovery beside a quorum leaves marks as well,
+    and forces nobody.
     """
     if facts.forced_by is not None or facts.mark is not None:
-        return facts.forced_by
-    return next((f.mark for f in reached if f.mark is not None and f.mark.survivor == facts.name), None)
+        return facts.forced_by if facts.forced_by is not None and facts.forced_by.forces else None
+    marks = (f.mark for f in reached if f.mark is not None)
+    return next((mark for mark in marks if mark.forces and mark.survivor == facts.name), None)
 
 
 def _worthless(facts: HostFacts) -> bool:

@@ -20,7 +20,7 @@ from requorum import __version__, hostlock
 from requorum.bastion import read
 from requorum.beside import seen_with, silent
 from requorum.certifying import Order, orders
-from requorum.diagnosis import Diagnosis, diagnose
+from requorum.diagnosis import Diagnosis, Verdict, diagnose
 from requorum.enlisted import owed
 from requorum.facts.ansible_file import AnsibleFile
 from requorum.facts.beside import AnyFacts, BesideFacts
@@ -148,15 +148,17 @@ class Run:
     @property
     def mark(self) -> Mark:
         """What this recovery writes on a host; a recovery that is carried on keeps who began it, when, and on what."""
-        survivor = self.proven.survivor
+        survivor, forces = self.proven.survivor, self.proven.verdict is Verdict.LOST
         old = [m for m in self._marks() if m.recovery == self.recovery]
         if old:
             way_back = max(m.way_back for m in old)
             way_back = "" if not_taken(way_back, self.reached.get(survivor)) else way_back
-            return replace(old[0], survivor=survivor, found=None, way_back=way_back, unseen=self._unseen_since_force)
+            forces = forces or any(m.forces for m in old)
+            sign = replace(old[0], survivor=survivor, found=None, way_back=way_back, forces=forces)
+            return replace(sign, unseen=self._unseen_since_force)
         members = listed(self.reached[survivor]) if survivor in self.reached else ()
         cluster, unseen = self.inventory.cluster, self._unseen_since_force
-        return Mark(self.recovery, cluster, survivor, self.operator, self.name, members, unseen=unseen)
+        return Mark(self.recovery, cluster, survivor, self.operator, self.name, members, unseen=unseen, forces=forces)
 
     def _marks(self) -> list[Mark]:
         return [facts.mark for facts in self.reached.values() if facts.mark]

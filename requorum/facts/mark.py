@@ -8,7 +8,7 @@ its old data.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 PATH = "/var/lib/requorum/recovery.json"
@@ -52,7 +52,9 @@ class Mark:
     `members` is the member list when it began, a line for each: what no abort brings back once it has changed.
     `way_back`: the ID of the member that was dropped when the recovery took the way back (docs/old-peers.md); a recovery
     does so once. `unseen`: the hosts beside the cluster that were silent; what runs there is restarted when they are back.
-    `earlier`: in forced.json, that of the recovery before, which an abort of this one gives back.
+    `earlier`: in forced.json, that of the recovery before, which an abort of this one gives back. `forces`: it forces its
+    survivor, or may have (an older version does not say); not so one beside a quorum, whose survivor is merely a member.
+    In forced.json, False once the data of that force is given up, and its host is another member.
     """
 
     recovery: str
@@ -65,10 +67,20 @@ class Mark:
     way_back: str = ""
     unseen: tuple[str, ...] = ()
     earlier: Mark | None = None
+    forces: bool = True
 
     def text(self) -> str:
-        """The file's content."""
-        return json.dumps(asdict(self), indent=2) + "\n"
+        """The file's content, without what is as usual: an older version refuses a key that it does not know."""
+        return json.dumps(self._said(), indent=2) + "\n"
+
+    def _said(self) -> dict[str, object]:
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        said = {one.name: values[one.name] for one in fields(self) if values[one.name] != one.default}
+        if self.found is not None:
+            said["found"] = asdict(self.found)
+        if self.earlier is not None:
+            said["earlier"] = self.earlier._said()
+        return said
 
 
 def parse(output: str) -> Mark | None:
@@ -81,18 +93,25 @@ def parse(output: str) -> Mark | None:
         raise ValueError(f"expected the mark of a recovery in {PATH}, found {output[:200]!r} ({error})") from None
 
 
-def _mark(fields: dict[str, Any]) -> Mark:
-    """A mark; what an earlier version did not write down is as if there were none."""
-    found, earlier = fields.pop("found", None), fields.pop("earlier", None)
-    members = tuple(str(line) for line in fields.pop("members", ()))
-    unseen = tuple(str(name) for name in fields.pop("unseen", ()))
+def _mark(said: dict[str, Any]) -> Mark:
+    """A mark; what an earlier version did not write down is as usual, and what a later one added is not looked at."""
+    known = _known(Mark, said)
+    found, earlier = known.get("found"), known.get("earlier")
     return Mark(
-        **fields,
-        members=members,
-        unseen=unseen,
-        found=Found(**found) if found else None,
-        earlier=_mark(earlier) if earlier else None,
+        **{
+            **known,
+            "members": tuple(str(line) for line in known.get("members", ())),
+            "unseen": tuple(str(name) for name in known.get("unseen", ())),
+            "found": Found(**_known(Found, found)) if found else None,
+            "earlier": _mark(earlier) if earlier else None,
+            "forces": bool(known.get("forces", True)),
+        }
     )
+
+
+def _known(kind: type[Mark] | type[Found], said: dict[str, Any]) -> dict[str, Any]:
+    names = {one.name for one in fields(kind)}
+    return {key: value for key, value in said.items() if key in names}
 
 
 def parse_both(output: str) -> tuple[Mark | None, Mark | None]:

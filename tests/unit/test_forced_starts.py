@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from builders import (
+    FIVE,
     THREE,
     answers,
     data,
@@ -24,9 +26,11 @@ from builders import (
     survey,
 )
 
-from requorum.diagnosis import Verdict, diagnose
+from requorum.diagnosis import Diagnosis, Verdict, diagnose
 from requorum.facts.host import HostFacts, Silent
+from requorum.facts.mark import Mark
 from requorum.forced_starts import SINCE_FORCED
+from requorum.run import Run
 
 SIGN = replace(mark(), members=tuple(f"{node(n):x} {peer(n)}" for n in THREE))
 LOST = f"every write since the forced start of {name(0)} by recovery 20261105-0300"
@@ -114,3 +118,39 @@ def test_what_was_not_forced_has_lost_nothing() -> None:
         assert (found.verdict, found.loss, found.joiners) == (
             Verdict.UNFINISHED, "none: a quorum answers", names(0),
         )  # fmt: skip
+
+
+# -- a recovery that did not force
+
+WITH_A_QUORUM = replace(mark(), forces=False, members=tuple(f"{node(n):x} {peer(n)}" for n in FIVE))
+
+
+def beside_a_host_made_anew(sign: Mark) -> Diagnosis:
+    """Hosts 1 to 3 answer; 4 bears the mark of a recovery whose survivor was the leader, 0. That host was made anew."""
+    quorum = [facts(n, api=answers(n, members(*FIVE), leader=1)) for n in (1, 2, 3)]
+    return diagnose(inventory(5), survey(emptied(0), *quorum, emptied(4, mark=sign)))
+
+
+def test_a_recovery_with_a_quorum_has_forced_nobody() -> None:
+    assert beside_a_host_made_anew(replace(WITH_A_QUORUM, forces=True)).verdict is Verdict.UNPROVEN
+    found = beside_a_host_made_anew(WITH_A_QUORUM)
+    assert (found.verdict, found.path) == (Verdict.DEGRADED, True)
+    assert "forced start of" not in "\n".join((found.loss, *found.proof, *found.advice))
+
+
+def carried_on(folder: Path, *hosts: HostFacts | Silent) -> tuple[Verdict, bool]:
+    """The verdict, and whether what the run would write down says that it forces."""
+    run = Run("recovery", inventory(), folder, "r1", "ada@desk", 1, ())
+    run.survey, run.recovery = survey(*hosts), mark().recovery
+    run.diagnosis = diagnose(run.inventory, run.survey)
+    return run.diagnosis.verdict, run.mark.forces
+
+
+def test_a_mark_says_whether_its_recovery_forces(tmp_path: Path) -> None:
+    assert carried_on(tmp_path, stopped(0), emptied(1), emptied(2)) == (Verdict.LOST, True)
+    assert carried_on(tmp_path, healthy(0), healthy(1), emptied(2)) == (Verdict.DEGRADED, False)
+    # One that began with a quorum, and then had to; one that is carried on after its force.
+    sign = replace(mark(), forces=False)
+    assert carried_on(tmp_path, stopped(0, mark=sign), emptied(1), emptied(2, mark=sign)) == (Verdict.LOST, True)
+    forced = replace(healthy(0, members(0), mark=mark()), forced_by=mark())
+    assert carried_on(tmp_path, forced, emptied(1, mark=sign), emptied(2)) == (Verdict.UNFINISHED, True)

@@ -15,7 +15,7 @@ import pytest
 
 from requorum.facts import certificates, etcd_conf, machine, mark, members, process, unit
 from requorum.facts.host import commands
-from requorum.facts.mark import Mark
+from requorum.facts.mark import Found, Mark
 from requorum.facts.members import Api
 from requorum.facts.unit import FENCE, Unit
 
@@ -305,6 +305,23 @@ SIGNED = Mark("r1", "prod", "etcd-0", "ada@desk", "2026-11-05T03:00:00Z")
 def test_mark() -> None:
     assert mark.parse(SIGNED.text()) == SIGNED
     assert mark.parse_both(printed("healthy", "mark")) == (None, None)
+
+
+def test_a_mark_of_another_version_is_read() -> None:
+    """An older one does not write `forces`: that is as if it had; a newer one may write what this one does not know."""
+    fields = json.loads(replace(SIGNED, found=Found("active", "enabled", False, True, True, "0")).text())
+    assert "forces" not in fields
+    assert mark.parse(json.dumps({**fields, "since_then": [1], "found": {**fields["found"], "more": 1}})) == replace(
+        SIGNED, found=Found("active", "enabled", False, True, True, "0")
+    )
+    not_forced = replace(SIGNED, forces=False)
+    assert mark.parse(not_forced.text()) == not_forced
+
+
+def test_a_mark_says_nothing_that_is_as_usual() -> None:
+    """An older version reads it then: one without a key refuses a mark that has it."""
+    assert set(json.loads(SIGNED.text())) == {"recovery", "cluster", "survivor", "operator", "since"}
+    assert set(json.loads(replace(SIGNED, earlier=SIGNED).text())["earlier"]) == set(json.loads(SIGNED.text()))
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", "null", "no json", '{"recovery": "r1"}', SIGNED.text()[:-3]])
