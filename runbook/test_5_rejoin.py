@@ -49,9 +49,13 @@ def test_join(etcd: EtcdMember, cluster: Cluster, authority: Authority) -> None:
         hand.make(operations.etcd.put_log_back_to_meet(etcd.surveyed))
         hand.make(operations.membership.add_learner(survivor.surveyed, etcd.surveyed))
         hand.make(operations.etcd.never_force(etcd.surveyed))
-        hand.make(operations.etcd.name_joiner(etcd.now("conf"), survivor.now("members")))
+        listed = survivor.now("members")
+        hand.make(operations.etcd.name_joiner(etcd.now("conf"), listed))
         hand.make(operations.fence.lift_fence(etcd.surveyed))
         hand.make(operations.membership.add_voter(survivor.surveyed, etcd.surveyed))
+        hand.make(
+            operations.marking.forget_force(etcd.surveyed, listed)
+        )  # past the point of no return; no abort needs it
         hand.make(operations.etcd.start(etcd.surveyed))
         hand.make(operations.membership.promote(survivor.surveyed, etcd.surveyed))
     with postcondition("it answers a linearizable read", otherwise=MEND):

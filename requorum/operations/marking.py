@@ -43,6 +43,21 @@ def remember_force(facts: HostFacts, sign: Mark) -> list[Change]:
     return [WriteFile(facts.name, mark.FORCED_PATH, replace(sign, earlier=before).text(), mode="0600")]
 
 
+def forget_force(facts: HostFacts, through: HostFacts) -> list[Change]:
+    """A host that was forced joins as another member: the data of that force is given up, and what is there now is not it.
+
+    Nothing where `through` lists the member whose data was here: it starts again as it was. While hosts beside the cluster
+    wait to be seen, the note stays for them alone. Raises MissingFact where `through` lists no members.
+    """
+    forced = facts.forced_by
+    own = facts.data.node_id if facts.data is not None else None
+    if forced is None or own in {member.id for member in through.members}:
+        return []
+    if forced.unseen:
+        return [WriteFile(facts.name, mark.FORCED_PATH, replace(forced, forces=False).text(), mode="0600")]
+    return [RemoveFile(facts.name, mark.FORCED_PATH)]
+
+
 def take_way_back(facts: HostFacts, sign: Mark, dropped: Member) -> list[Change]:
     """Say on the survivor that it is forced once more, and whom it drops: never twice in one recovery."""
     return [WriteFile(facts.name, mark.PATH, signed(facts, replace(sign, way_back=dropped.hex_id)).text(), mode="0600")]

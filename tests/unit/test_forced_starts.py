@@ -26,9 +26,11 @@ from builders import (
     survey,
 )
 
+from requorum import operations
+from requorum.changes import RemoveFile
 from requorum.diagnosis import Diagnosis, Verdict, diagnose
 from requorum.facts.host import HostFacts, Silent
-from requorum.facts.mark import Mark
+from requorum.facts.mark import FORCED_PATH, Mark
 from requorum.forced_starts import SINCE_FORCED
 from requorum.run import Run
 
@@ -154,3 +156,29 @@ def test_a_mark_says_whether_its_recovery_forces(tmp_path: Path) -> None:
     assert carried_on(tmp_path, stopped(0, mark=sign), emptied(1), emptied(2, mark=sign)) == (Verdict.LOST, True)
     forced = replace(healthy(0, members(0), mark=mark()), forced_by=mark())
     assert carried_on(tmp_path, forced, emptied(1, mark=sign), emptied(2)) == (Verdict.UNFINISHED, True)
+
+
+# -- the note of a force whose data is given up
+
+
+def test_the_note_goes_when_the_host_joins_as_another_member() -> None:
+    through = healthy(1, members(1, 2, 7, unstarted=[7]))
+    gone = replace(emptied(0), forced_by=SIGN)
+    replaced = replace(stopped(0, data(0, error="a checksum")), forced_by=SIGN)
+    for host in (gone, replaced):
+        assert operations.marking.forget_force(host, through) == [RemoveFile(name(0), FORCED_PATH)]
+    # It is the member that was forced, and starts again; or was not forced.
+    assert operations.marking.forget_force(replaced, healthy(1, members(0, 1, 2))) == []
+    assert operations.marking.forget_force(emptied(0), through) == []
+
+
+def test_a_note_that_hosts_beside_the_cluster_wait_for_stays_and_judges_no_more() -> None:
+    """Months later the host is emptied again: no write is lost that anybody forced."""
+    listed = members(1, 2, 7)
+    host = replace(emptied(0), forced_by=replace(SIGN, unseen=("m1.example.com",)))
+    [change] = operations.marking.forget_force(host, healthy(1, listed))
+    noted = change.after(host)
+    assert noted.forced_by == replace(SIGN, unseen=("m1.example.com",), forces=False)
+    later = [facts(n, api=answers(n, listed, leader=1)) for n in (1, 2)]
+    assert diagnose(inventory(), survey(host, *later)).verdict is Verdict.UNPROVEN
+    assert diagnose(inventory(), survey(noted, *later)).verdict is Verdict.DEGRADED
