@@ -10,13 +10,16 @@ from requorum.facts.runtime import ASIDE
 
 ONLY_THEN = "only then start all of the following, in this order: whose log ends highest comes first"
 
+_NEVER_DISABLED = ("static", "generated")
+"""Without an [Install] section; something else may start such a unit, and `systemctl disable` says that it has no effect."""
+
 
 def stays_down(facts: HostFacts) -> bool:
     """No etcd lives here, and no reboot starts one: by Requorum's fence, or by whatever an operator has typed."""
     unit = facts.unit
     if facts.processes or unit.is_running:
         return False
-    if unit.fence_holds or unit.masked:
+    if unit.fence_holds or unit.masked or unit.load == "not-found":
         return True
     return not unit.runtime.runs_at_boot if unit.runtime.kind == "static-pod" else unit.file_state == "disabled"
 
@@ -25,13 +28,25 @@ def keep_down(facts: HostFacts) -> str:
     """What to type on a host so that its etcd stops, and no reboot starts it."""
     runtime = facts.unit.runtime
     if runtime.kind != "static-pod":
-        verb = "stop" if facts.unit.masked else "disable --now"
-        return f"systemctl {verb} {runtime.short}"
+        return _keep_unit_down(facts)
     if not runtime.runs_at_boot:  # moved out, and nobody has ended it
         return f"systemctl start {runtime.short}"
     # Without the node service nobody ends the pod whose manifest is gone.
     node = f"systemctl start {runtime.short} && " * (runtime.node != "active" and bool(facts.processes))
     return f"{node}mkdir -p {ASIDE.rpartition('/')[0]} && mv {runtime.manifest} {ASIDE}"
+
+
+def _keep_unit_down(facts: HostFacts) -> str:
+    unit, short = facts.unit, facts.unit.runtime.short
+    if unit.load == "not-found":  # its file is gone; whoever was started by hand is of no unit
+        return f"systemctl stop {short}" if unit.is_running else f"kill {' '.join(str(p.pid) for p in facts.processes)}"
+    if unit.masked:
+        return f"systemctl stop {short}"
+    if unit.file_state not in _NEVER_DISABLED:
+        return f"systemctl disable --now {short}"
+    if unit.fragment.startswith("/etc/systemd/system/"):  # there systemd masks nothing: "File exists"
+        return f"systemctl stop {short} && mv {unit.fragment} /root/ && systemctl daemon-reload"
+    return f"systemctl mask --now {short}"
 
 
 def without_memory(voters: Iterable[HostFacts]) -> tuple[str, ...]:

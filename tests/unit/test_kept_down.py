@@ -20,6 +20,7 @@ from builders import (
     mark,
     members,
     name,
+    process,
     silent,
     stopped,
     survey,
@@ -103,6 +104,15 @@ def pod(manifest: str, *, node: str = "active", state: str = "active/running") -
         (unit(file_state="disabled"), "systemctl disable --now etcd", False),
         (unit(STOPPED, load="masked"), "", True),
         (unit(load="masked"), "systemctl stop etcd", False),
+        (unit(STOPPED, load="not-found", file_state=""), "", True),
+        (unit(load="not-found", file_state=""), "systemctl stop etcd", False),
+        (unit(STOPPED, file_state="static"), "systemctl mask --now etcd", False),
+        (unit(STOPPED, file_state="generated"), "systemctl mask --now etcd", False),
+        (
+            replace(unit(file_state="static"), fragment="/etc/systemd/system/etcd.service"),
+            "systemctl stop etcd && mv /etc/systemd/system/etcd.service /root/ && systemctl daemon-reload",
+            False,
+        ),
         (replace(unit(), runtime=Runtime("container", CONTAINER)), "systemctl disable --now etcd_container", False),
         (
             pod(MANIFEST),
@@ -124,6 +134,11 @@ def test_how_etcd_is_kept_down(shown: Unit, command: str, down: bool) -> None:
     assert stays_down(host) is down
     if not down:
         assert keep_down(host) == command
+
+
+def test_a_process_of_no_unit_is_ended_by_its_number() -> None:
+    by_hand = facts(0, unit=unit(STOPPED, load="not-found", file_state=""), processes=(process(),))
+    assert (stays_down(by_hand), keep_down(by_hand)) == (False, "kill 100")
 
 
 # Old peers, where no run may fence them yet
