@@ -6,14 +6,10 @@ from collections.abc import Collection, Sequence
 from itertools import combinations
 
 from requorum.facts.data_dir import DataDir
+from requorum.facts.etcd_conf import EtcdConf
 from requorum.facts.host import HostFacts
 from requorum.facts.members import MemberList
 from requorum.lineage import half_forced, removals, settled
-
-_FIND_OUT = (
-    "find out which of them hold your data; stop etcd on those that were emptied and move their data aside "
-    "(mv /var/lib/etcd/member to another place); then run the same command again"
-)
 
 
 def beside_a_quorum(
@@ -74,7 +70,7 @@ def _knows_less(anchor: HostFacts, listed: MemberList, reached: Sequence[HostFac
         ["a quorum answers, and it knows less than a member that does not answer", *ahead],
         [
             f"do not start etcd on {names}: emptied hosts may have founded a cluster of their own under the old IDs",
-            _FIND_OUT,
+            _find_out(reached),
         ],
     )
 
@@ -126,7 +122,7 @@ def _revision(facts: HostFacts) -> int | None:
 def _choose(apart: Sequence[HostFacts], others: str) -> list[str]:
     """What to do about two histories of which only one can be the cluster's."""
     names = ", ".join(f.name for f in apart)
-    aside = "; ".join(f"{f.name}: mv {f.conf.data_dir.rstrip('/')}/member to another place, and keep it" for f in apart)
+    aside = "; ".join(f"{f.name}: {_aside(f.conf)}, and keep it" for f in apart)
     return [
         f"do not start etcd on {names}, nor anywhere else beside it: the two would not be one cluster; find out which of them "
         f"your clients have written to last, {names} or {others}",
@@ -134,6 +130,24 @@ def _choose(apart: Sequence[HostFacts], others: str) -> list[str]:
         f"if that is {names}: stop and disable etcd on the hosts of the other one, move their data aside in the same way, and "
         f"keep it; then start etcd on {names}, and run the same command again",
     ]
+
+
+def _find_out(hosts: Sequence[HostFacts]) -> str:
+    """What to do where emptied hosts have founded a cluster, with the hosts whose data is elsewhere than is usual."""
+    other = [f"on {f.name}: {_aside(f.conf)}" for f in hosts if _aside(f.conf) != _USUAL]
+    return (
+        "find out which of them hold your data; stop etcd on those that were emptied and move their data aside "
+        f"({'; '.join([_USUAL, *other])}); then run the same command again"
+    )
+
+
+def _aside(conf: EtcdConf) -> str:
+    """How a member's data is moved aside by hand: a log in a directory of its own would be left behind, and be read again."""
+    log = f", and what is in {conf.own_wal_dir}," if conf.own_wal_dir else ""
+    return f"mv {conf.data_dir.rstrip('/')}/member{log} to another place"
+
+
+_USUAL = _aside(EtcdConf("", {"ETCD_DATA_DIR": "/var/lib/etcd"}))
 
 
 def on_disk(reached: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
@@ -163,7 +177,7 @@ def on_disk(reached: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
         [
             "do not start etcd on both: emptied hosts have founded a cluster of their own under the old IDs, and "
             "started together the two would be mixed",
-            _FIND_OUT,
+            _find_out([facts for facts, _ in held]),
         ],
     )
 

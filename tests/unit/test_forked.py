@@ -9,6 +9,7 @@ from builders import (
     FIVE,
     THREE,
     answers,
+    conf,
     data,
     deaf,
     emptied,
@@ -135,3 +136,30 @@ def test_what_a_recovery_alone_has_committed_has_removed_nobody() -> None:
     own = replace(stopped(0, data(0, last=(2, 120), commit=120, changes=removal), mark=mark()), machine=here)
     later = [stopped(n, data(n, last=(3, 115))) for n in (1, 2)]
     assert diagnose(inventory(), survey(own, *later)).verdict is Verdict.RESTARTABLE
+
+
+# -- what is to be moved aside where the log has a directory of its own
+
+APART = "mv /var/lib/etcd/member, and what is in /srv/wal, to another place"
+
+
+def log_apart(host: HostFacts, n: int) -> HostFacts:
+    return replace(host, conf=conf(n, ETCD_WAL_DIR="/srv/wal/"))
+
+
+def test_a_log_in_a_directory_of_its_own_is_moved_aside_too() -> None:
+    held = log_apart(stopped(0, forced(0, 1, 2)), 0)
+    refused(diagnose(inventory(), survey(held, *old_quorum(1, 2))), f"{name(0)}: {APART}")
+
+
+def test_and_where_emptied_hosts_have_founded_a_cluster() -> None:
+    ahead = log_apart(stopped(0, data(0, revision=90)), 0)
+    said = "\n".join(diagnose(inventory(), survey(ahead, *old_quorum(1, 2))).advice)
+    assert "(mv /var/lib/etcd/member to another place; on " + f"{name(0)}: {APART})" in said
+    two = [stopped(n, data(n, samples={50: (2, n)})) for n in (0, 1)]
+    said = "\n".join(diagnose(inventory(), survey(log_apart(two[0], 0), two[1], silent(2))).advice)
+    assert "find out which of them hold your data" in said
+    assert f"on {name(0)}: {APART})" in said
+    other = replace(two[0], conf=conf(0, ETCD_DATA_DIR="/srv/etcd"))
+    said = "\n".join(diagnose(inventory(), survey(other, two[1], silent(2))).advice)
+    assert f"on {name(0)}: mv /srv/etcd/member to another place)" in said
