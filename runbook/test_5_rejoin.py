@@ -55,7 +55,7 @@ def test_join(etcd: EtcdMember, cluster: Cluster, authority: Authority) -> None:
         hand.make(operations.membership.add_voter(survivor.surveyed, etcd.surveyed))
         hand.make(
             operations.marking.forget_force(etcd.surveyed, listed)
-        )  # past the point of no return; no abort needs it
+        )  # its data is given up: no abort needs it
         hand.make(operations.etcd.start(etcd.surveyed))
         hand.make(operations.membership.promote(survivor.surveyed, etcd.surveyed))
     with postcondition("it answers a linearizable read", otherwise=MEND):
