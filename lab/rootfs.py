@@ -64,12 +64,11 @@ MASKED = (
     "proc-sys-fs-binfmt_misc.automount",
 )
 
-# They make units of what these hosts do not have (/etc/fstab, encrypted disks, rc.local), at each boot and each
+# They make units of what these hosts do not have (encrypted disks, rc.local, terminals), at each boot and each
 # daemon-reload, and take half of its time.
 GENERATORS = (
     "cryptsetup",
     "debug",
-    "fstab",
     "getty",
     "gpt-auto",
     "hibernate-resume",

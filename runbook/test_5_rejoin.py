@@ -53,9 +53,7 @@ def test_join(etcd: EtcdMember, cluster: Cluster, authority: Authority) -> None:
         hand.make(operations.etcd.name_joiner(etcd.now("conf"), listed))
         hand.make(operations.fence.lift_fence(etcd.surveyed))
         hand.make(operations.membership.add_voter(survivor.surveyed, etcd.surveyed))
-        hand.make(
-            operations.marking.forget_force(etcd.surveyed, listed)
-        )  # its data is given up: no abort needs it
+        hand.make(operations.marking.forget_force(etcd.surveyed, listed))  # its data is given up: no abort needs it
         hand.make(operations.etcd.start(etcd.surveyed))
         hand.make(operations.membership.promote(survivor.surveyed, etcd.surveyed))
     with postcondition("it answers a linearizable read", otherwise=MEND):

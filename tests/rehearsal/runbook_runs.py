@@ -165,13 +165,17 @@ def assert_told(done: Done, *, exit: int, outcome: str, verdict: str, says: Iter
     assert str(done.report) in done.output, done.output
 
 
+def not_undone(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> list[str]:
+    """What an abort has not put back; the backups stay, and a survivor that was stopped is another process."""
+    others = (": /backup", f": {checksums.DEAF}: ")
+    return [line for line in checksums.changes(before, after) if not any(one in line for one in others)]
+
+
 def assert_undone(lab: Lab, before: dict[str, dict[str, str]]) -> Done:
     """`--abort` puts every host back as it was `before`, by its checksums; the backups stay, and a stopped etcd is started."""
     done = run(lab, "--abort")
     assert_told(done, exit=0, outcome="aborted", verdict=str(done.summary["verdict"]), says=["as it was found"])
-    others = (": /backup", f": {checksums.DEAF}: ")
-    changes = checksums.changes(before, lab.checksums())
-    assert [line for line in changes if not any(one in line for one in others)] == []
+    assert not_undone(before, lab.checksums()) == []
     return done
 
 

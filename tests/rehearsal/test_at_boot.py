@@ -12,7 +12,10 @@ from lab import Lab, masters, pods
 Labs = Callable[..., Lab]
 
 
-@pytest.mark.parametrize(("topology", "unit"), [("external", "etcd.service"), ("static-pod", pods.UNIT)])
+@pytest.mark.parametrize(
+    ("topology", "unit"),
+    [("external", "etcd.service"), pytest.param("static-pod", pods.UNIT, marks=pytest.mark.full)],
+)
 def test_a_survivor_that_no_boot_starts_is_enabled(labs: Labs, topology: str, unit: str) -> None:
     """Started by hand, or by a cluster manager: the plan and the operator's question show it, and step 61 does it."""
     lab = labs(topology=topology)
