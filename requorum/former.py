@@ -88,7 +88,7 @@ class FormerHost:
         now, was = self._member.now("conf", "unit", "process", "machine", "issuing", *nouns), self.found
         pairs = [
             (etcd_conf.PATH, was.conf, now.conf.sha256),
-            ("etcd at boot", was.enabled if was.starts or now.unit.pod is None else "disabled", now.unit.file_state),
+            ("etcd at boot", self._at_boot(now), now.unit.file_state),
             ("a fence", was.fenced, now.unit.fenced),
             ("a force on the start path", False, now.unit.forced),
             ("data of a member", was.data, now.has_data),
@@ -100,6 +100,11 @@ class FormerHost:
         pairs.append(("certificates that were made for it", False, now.issuing.there))
         differ = [f"{what}: found {before}, now {after}" for what, before, after in pairs if before != after]
         return [*differ, *_clients_differ(self._facts, now)]
+
+    def _at_boot(self, now: HostFacts) -> str:
+        """As it was found; but the pod of a host whose data was gone, once fenced, is left where nobody runs it."""
+        as_found = self.found.starts or now.unit.pod is None or now.unit.runtime.runs_at_boot
+        return self.found.enabled if as_found else "disabled"
 
     def _log_is_committed(self, now: HostFacts) -> bool:
         """Where its original was kept; a record that was appended before says what the database holds anyway."""

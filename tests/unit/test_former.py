@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from builders import conf, deaf, emptied, facts, healthy, inventory, mark, members, name, peer, stopped, survey
+from pods import pod_unit
 from test_flannel_rules import text as endpoints
 from test_master_rules import config
 
@@ -18,6 +19,7 @@ from requorum.facts.flannel import Flannel
 from requorum.facts.host import HostFacts
 from requorum.facts.issuing import Issuing
 from requorum.facts.master import Master
+from requorum.facts.runtime import ASIDE, MANIFEST, PARKED
 from requorum.former import FormerHost
 from requorum.hand import Model
 from requorum.live import EtcdMember
@@ -98,6 +100,23 @@ UNDONE = replace(BEFORE, mark=SIGNED.mark)
 def test_a_host_that_is_as_it_was_found(tmp_path: Path) -> None:
     assert differences(tmp_path, SIGNED, UNDONE) == []
     assert "a process of etcd: found True, now False" in differences(tmp_path, SIGNED, SIGNED)
+
+
+@pytest.mark.parametrize(
+    ("left", "at", "said"),
+    [
+        (MANIFEST, MANIFEST, []),
+        (PARKED, ASIDE, []),
+        (PARKED, PARKED, ["a fence: found False, now True"]),
+        (ASIDE, MANIFEST, []),
+    ],
+    ids=["not fenced yet", "fenced", "still fenced", "moved back by hand"],
+)
+def test_an_emptied_pod_is_as_it_was_found_fenced_or_not(tmp_path: Path, left: str, at: str, said: list[str]) -> None:
+    """A run that ended before its fence left the manifest where it was: it was to be gone, and no abort came to its end."""
+    before = replace(emptied(0), unit=pod_unit())
+    surveyed = replace(before, unit=pod_unit(left), mark=signed(before, mark()))
+    assert differences(tmp_path, surveyed, replace(surveyed, unit=pod_unit(at))) == said
 
 
 def with_clients(host: HostFacts, *order: int, found: tuple[int, ...] = (), owes: bool = False) -> HostFacts:
