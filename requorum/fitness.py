@@ -45,7 +45,7 @@ def unfit(facts: HostFacts, backup: PurePosixPath, *, survivor: str = "") -> lis
         found.append(f"the backup directory {backup} lies in {inside}, which it is to keep: choose another one")
     if facts.machine.uid != 0:
         found.append(NOT_ROOT)
-    found += [] if facts.version_unread else programs(facts)
+    found += [] if facts.version_open else programs(facts)
     found += [*unworkable(facts), *_strays(facts, starts=starts)]
     found += cannot_start(facts) if starts else [] if facts.unit.is_running else taken_ports(facts)
     yaml = _yaml_files(facts)
@@ -94,13 +94,24 @@ def programs(facts: HostFacts) -> list[str]:
 
 def unread_notes(facts: HostFacts) -> list[str]:
     """What a reader has to know where nobody can tell yet which etcd the image has; empty where it is known."""
-    if not facts.version_unread:
+    if not facts.version_open:
         return []
+    found = f"; the host's own is {facts.machine.etcd_version}" if facts.machine.etcd_of_host else ""
     return [
-        f"which etcd the image {facts.image} has is not known yet: on {facts.name} no container runs, and none has left a "
-        "log (the node service removes it a minute after its end). That is no fault: a recovery takes etcd out of the image "
-        "in step 20, before anything is stopped, and goes on only with a version that will do"
+        f"which etcd the image {facts.image} has is not known yet: on {facts.name} neither its binary nor its log told (a "
+        f"minute after a pod's end the node service removes both){found}. That is no fault: a recovery takes etcd out of the "
+        "image in step 20, before anything is stopped, and goes on only with a version that will do"
     ]
+
+
+def of_host(read: HostFacts) -> str:
+    """That the version is not the image's, in words; empty where it is."""
+    if not read.machine.etcd_of_host:
+        return ""
+    return (
+        f"that is the host's own etcd {read.machine.etcd_version}: the one of the image {read.image} could not be had, or does "
+        f"not run here. If its version is another one, see that docker runs the image, and run the same command again"
+    )
 
 
 def unlike_surveyed(read: HostFacts, survivor: HostFacts, *, joins: bool) -> list[str]:
@@ -109,12 +120,13 @@ def unlike_surveyed(read: HostFacts, survivor: HostFacts, *, joins: bool) -> lis
     Of the survivor, what was to be done was chosen without it (a backup of v2 data, learners): that is chosen anew.
     """
     found = programs(read)
-    if not found and read.name == survivor.name:
+    if not found and read.name == survivor.name and read.machine.etcd_version != survivor.machine.etcd_version:
         found.append(
             f"etcd is {read.machine.etcd_version}, which the survey could not know, and the survey chose what is to be done. "
             "No etcd has been stopped: run the same command again, and it is chosen anew"
         )
-    return found + (_other_release(read, survivor) if joins and not found else [])
+    found += _other_release(read, survivor) if joins and not found else []
+    return found + [of_host(read)] * bool(found and of_host(read))
 
 
 def _strays(facts: HostFacts, *, starts: bool) -> list[str]:
@@ -255,7 +267,7 @@ def cannot_join(
     if "peer" not in made:
         found += distrust(joiner.certificates, joiner.name, survivor.certificates, survivor.name)
     found += masked(joiner)
-    found += _other_release(joiner, survivor)
+    found += [] if joiner.version_open or survivor.version_open else _other_release(joiner, survivor)
     if joiner.conf.name == survivor.conf.name:
         found.append(f"ETCD_NAME is {joiner.conf.name}, as on {survivor.name}")
     if abs(joiner.machine.clock - survivor.machine.clock) > CLOCK_SECONDS:

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from requorum import operations
 from requorum.ansible import AnsibleGroup
-from requorum.fitness import unlike_surveyed
+from requorum.fitness import of_host, unlike_surveyed
 from requorum.live import Cluster, EtcdMember
 from requorum.masters import NO_OC, Masters
 from requorum.stages import ACTS, LOST, QUORUM, Hand, action, note, postcondition, proven, step
@@ -21,23 +21,31 @@ def test_sign(etcd: EtcdMember, cluster: Cluster) -> None:
     removed = etcd.name in cluster.diagnosis.old_peers  # fenced since the survey, and to stay so
     with action("write down which recovery is under way; have etcd's own tools at hand") as hand:
         hand.make(operations.marking.sign(etcd.surveyed, cluster.mark, removed=removed))
-        keep_tools(etcd, hand)
+        keep_tools(etcd, cluster, hand)
     with postcondition("the mark is there"):
         assert etcd.mark == operations.marking.signed(etcd.surveyed, cluster.mark, removed=removed)
-    if etcd.surveyed.version_unread:
+    if to_be_judged(etcd, cluster):
         with postcondition(
             "the image's etcd, of which the survey could not tell, is one to go on with", otherwise=MEND
         ):
             found, joins = etcd.now("versions"), etcd.name in cluster.diagnosis.joiners
             problems = unlike_surveyed(found, cluster.survivor.surveyed, joins=joins)
             assert not problems, "\n".join(problems)
-            note(f"etcd {found.machine.etcd_version} in the image {found.image}")
+            note(of_host(found) or f"etcd {found.machine.etcd_version} in the image {found.image}")
 
 
-def keep_tools(etcd: EtcdMember, hand: Hand) -> None:
-    """Where there is no data and the version is known nobody needs them, but a later run: no reason to stop."""
+def to_be_judged(etcd: EtcdMember, cluster: Cluster) -> bool:
+    """Step 12 or 13 left its version, or the survivor's beside which it joins, to this one. Only where etcd is to be started."""
+    here, found = etcd.surveyed.version_open, cluster.diagnosis
+    if etcd.name == found.survivor:
+        return here
+    return etcd.name in found.joiners and (here or cluster.survivor.surveyed.version_open)
+
+
+def keep_tools(etcd: EtcdMember, cluster: Cluster, hand: Hand) -> None:
+    """Where no data is read, and no etcd started of which the survey could not tell, nobody needs them: no reason to stop."""
     tools, facts = operations.tools.keep(etcd.surveyed), etcd.surveyed
-    if facts.has_data or facts.version_unread:
+    if facts.has_data or (facts.version_open and to_be_judged(etcd, cluster)):
         hand.make(tools)
     elif failed := hand.attempt(tools):
         note(f"etcd and etcdctl of the image could not be kept, and are not needed now: {failed}")

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 from requorum.changes.change import Change, quote
 from requorum.facts.host import HostFacts
-from requorum.facts.runtime import FOLDERS, NO_TOOLS, TOOL, TOOLS
+from requorum.facts.runtime import FOLDERS, NO_TOOLS, OF_IMAGE, TOOL, TOOLS
 
 _NAMES = ("etcd", "etcdctl")
-_OF = f"{TOOLS}/image"
-"""Out of which image they are."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class KeepTools(Change):
 
     def test(self) -> str:
         kept = " && ".join(f"[ -x {TOOLS}/{name} ]" for name in _NAMES)
-        return f"""{{ {kept} && [ "$(cat {_OF} 2>/dev/null)" = {quote(self.image)} ]; }} ||
+        return f"""{{ {kept} && [ "$(cat {OF_IMAGE} 2>/dev/null)" = {quote(self.image)} ]; }} ||
   [ "$(cat {NO_TOOLS} 2>/dev/null)" = $$ ]  # a later run tries again"""
 
     def act(self) -> str:
@@ -42,7 +40,7 @@ class KeepTools(Change):
   cp -L "$from" {TOOLS}/$name.part || exit 1
 done"""
         return f"""{TOOL}
-mkdir -p -m 0755 {TOOLS} && rm -f {_OF} {NO_TOOLS} || return 1
+mkdir -p -m 0755 {TOOLS} && rm -f {OF_IMAGE} {NO_TOOLS} || return 1
 copied() {{  # from beside the living etcd
   local name from
   for name in {names}; do
@@ -62,7 +60,7 @@ for name in {names}; do
 done
 said=$({TOOLS}/etcd --version 2>&1 && ETCDCTL_API=3 {TOOLS}/etcdctl version 2>&1) || {{
   instead "etcd and etcdctl of the image do not run on this host: $said"; return; }}
-echo {quote(self.image)} > {_OF}.part && sync {_OF}.part && mv -fT {_OF}.part {_OF}"""
+echo {quote(self.image)} > {OF_IMAGE}.part && sync {OF_IMAGE}.part && mv -fT {OF_IMAGE}.part {OF_IMAGE}"""
 
     @property
     def seconds(self) -> float:

@@ -99,6 +99,11 @@ class HostFacts:
         return self.unit.runtime.kind != "service" and not self.machine.etcd_version
 
     @property
+    def version_open(self) -> bool:
+        """The same, or all that is known is the version of the host's own etcd: step 20 tries for the image's (again)."""
+        return self.version_unread or self.machine.etcd_of_host
+
+    @property
     def image(self) -> str:
         """Out of which image etcd is run; empty for a service."""
         return self.unit.pod.manifest.image if self.unit.pod else self.unit.runtime.image

@@ -29,14 +29,14 @@ def parse_ports(output: str) -> frozenset[int]:
 
 _VERSIONS = (
     r"""
-etcd= client= etcdctl=$(tool etcdctl)
+etcd= client= from= etcdctl=$(tool etcdctl)
 binary=$(etcd_binary "$shown") && etcd=$(etcd_version "$binary")
 if [ -z "$etcd" ] && of_image "$shown"; then  # no container runs at this moment: its log tells
   etcd=$(etcd_log 20000 | sed -nE 's/.*("etcd-version":"|etcd Version: )([0-9][0-9A-Za-z.+~-]*).*/\2/p' | tail -n 1)
   client=$etcd  # one image has both
 """
     # The host's own may be another one: it tells only where it has to do.
-    + f"""  [ -n "$etcd" ] || [ ! -e {NO_TOOLS} ] || etcd=$(etcd_version "$(type -P etcd)")
+    + f"""  [ -n "$etcd" ] || [ ! -e {NO_TOOLS} ] || {{ etcd=$(etcd_version "$(type -P etcd)"); from=${{etcd:+host}}; }}
 """
     + r"""fi
 if [ -n "$etcdctl" ]; then
@@ -44,7 +44,7 @@ if [ -n "$etcdctl" ]; then
   [[ $client == *'etcdctl version: '* ]] || client=
   client=${client#*'etcdctl version: '}; client=${client%%$'\n'*}
 fi
-printf '%s\n' "etcd=$etcd" "etcdctl=$client"
+printf '%s\n' "etcd=$etcd" "etcd_from=$from" "etcdctl=$client"
 """
 )
 
@@ -192,6 +192,7 @@ class Machine:
     `data_foreign`: a path in the data directory that etcd's user does not own, or may not read and write; else empty.
     `backup_inside`: the folder of etcd's, links followed, in which the directory for backups lies; else empty.
     `data_needed`: folders of the system that the data directory is, or holds, links followed; `data_used` is 0 then.
+    `etcd_of_host`: its version is that of the host's own etcd, since the one of the image could not be had.
     `wal_needed`, `wal_entries`: the same, and the names in it, of a directory of the log outside of the data directory.
     """
 
@@ -220,6 +221,7 @@ class Machine:
     data_needed: tuple[str, ...] = ()
     wal_needed: tuple[str, ...] = ()
     wal_entries: tuple[str, ...] = ()
+    etcd_of_host: bool = False
 
     @property
     def data_hidden(self) -> str:
@@ -246,6 +248,7 @@ def parse(output: str, known: Machine | None = None) -> Machine:
     values = dict(line.partition("=")[::2] for line in output.splitlines() if "=" in line)
     if known is not None:
         tools = {"etcd": known.etcd_version, "etcdctl": known.etcdctl_version}
+        tools["etcd_from"] = "host" if known.etcd_of_host else ""
         values = tools | values
     try:
         return Machine(
@@ -274,6 +277,7 @@ def parse(output: str, known: Machine | None = None) -> Machine:
             data_needed=_split(values.get("data_needed", ""), "//"),
             wal_needed=_split(values.get("wal_needed", ""), "//"),
             wal_entries=_split(values.get("wal_entries", ""), "/"),
+            etcd_of_host=values.get("etcd_from") == "host",
         )
     except (KeyError, ValueError) as error:
         raise ValueError(f"expected the facts of a machine, found {output[:300]!r} ({error!r})") from None
@@ -283,6 +287,7 @@ def parse_versions(output: str, known: Machine) -> Machine:
     """The machine as known, with the versions from the output of VERSIONS_COMMAND. Raises ValueError for anything else."""
     values = dict(line.partition("=")[::2] for line in output.splitlines() if "=" in line)
     try:
-        return replace(known, etcd_version=values["etcd"], etcdctl_version=values["etcdctl"])
+        of_host = values.get("etcd_from") == "host"
+        return replace(known, etcd_version=values["etcd"], etcdctl_version=values["etcdctl"], etcd_of_host=of_host)
     except KeyError as error:
         raise ValueError(f"expected the versions of etcd and etcdctl, found {output[:300]!r} ({error!r})") from None

@@ -25,6 +25,8 @@ ASIDE = "/etc/origin/node/pods-stopped/etcd.yaml"
 """Where OpenShift's documents have an operator move it by hand."""
 TOOLS = "/var/lib/requorum/tools"
 """What a recovery keeps of an image's etcd and etcdctl while no container runs."""
+OF_IMAGE = f"{TOOLS}/image"
+"""Out of which image they are."""
 NO_TOOLS = f"{TOOLS}/none"
 """The image's could not be had by the process whose number this holds, and the host's own do instead."""
 
@@ -76,12 +78,22 @@ Any etcdctl will do. Which etcd is a member's is another question: `etcd_binary`
 
 ETCD = f"""
 of_image() {{ [ $kind != service ] || [[ $1 =~ (docker|podman)' 'run' ' ]]; }}  # after find_runtime; $1: ExecStart, as shown
+kept_of_it() {{  # what is kept is of the image that runs next, whose manifest may have been mended since; `$1`: ExecStart
+  local of at text=$1 between=$'["\\',{{}}[:space:]]'
+  [ -x {TOOLS}/etcd ] && {{ read -r of < {OF_IMAGE}; }} 2>/dev/null || return 1
+  [ -n "$of" ] || return 0  # nobody could tell which, and nobody can now
+  for at in {MANIFEST} {PARKED} {ASIDE}; do
+    [ $kind != static-pod ] || [ ! -f $at ] || {{ text=$(sed -E 's/(^|[[:space:]])#.*//' $at); break; }}
+  done
+  text=${{text//$between/ }}
+  [[ " $text " == *" $of "* ]]
+}}
 etcd_binary() {{  # the path of the etcd that the start path runs, and of no other; `$1`: its unit's ExecStart, where it is known
   local kind unit path shown=$1
   find_runtime
   [ $# -gt 0 ] || shown=$(systemctl show "$unit" -p ExecStart 2>/dev/null)
   if of_image "$shown"; then  # the host may have another one, for its etcdctl
-    if [ -x {TOOLS}/etcd ]; then echo {TOOLS}/etcd; else beside_etcd etcd apart; fi
+    if kept_of_it "$shown"; then echo {TOOLS}/etcd; else beside_etcd etcd apart; fi
     return
   fi
   while read -r path; do

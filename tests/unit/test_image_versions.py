@@ -87,6 +87,40 @@ def test_a_version_is_judged_once_it_is_read(host: HostFacts, joins: bool, words
         assert words in problem
 
 
+def guessed(version: str) -> HostFacts:
+    """Of the image none could be had when step 20 tried; the host has one of its own."""
+    host = read(version)
+    return replace(host, machine=replace(host.machine, etcd_of_host=True))
+
+
+def test_the_host_s_own_etcd_decides_nothing_before_step_20_has_tried_for_the_image_s() -> None:
+    """Docker was mended, and the host's 3.2 went on being refused, by steps before the one that would have looked again."""
+    old = guessed("3.2.32")
+    assert unfit(old, PurePosixPath("/backup")) == []
+    assert cannot_join(old, healthy(1), ()) == cannot_join(replace(healthy(1), name="b"), old, ()) == []
+    [said] = unread_notes(old)
+    assert "neither its binary nor its log told" in said
+    assert "the host's own is 3.2.32" in said
+    assert (old.version_unread, old.version_open) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("now", "words"), [(guessed("3.2.32"), "knows 3.3"), (guessed("3.5.16"), "3.5.16 here, 3.4.23 on")]
+)
+def test_the_host_s_own_etcd_is_judged_as_what_it_is(now: HostFacts, words: str) -> None:
+    problem, whose = unlike_surveyed(now, healthy(1), joins=True)
+    assert words in problem
+    assert "that is the host's own etcd" in whose
+    assert f"the image {now.image} could not be had" in whose
+
+
+def test_a_survivor_of_whom_nothing_new_is_known_is_not_chosen_anew_for_ever() -> None:
+    assert unlike_surveyed(guessed("3.4.23"), guessed("3.4.23"), joins=False) == []
+    assert unlike_surveyed(read("3.4.23"), guessed("3.4.23"), joins=False) == []
+    [problem] = unlike_surveyed(read("3.4.23"), guessed("3.5.16"), joins=False)
+    assert "chosen anew" in problem
+
+
 def test_a_version_of_the_survivor_has_everything_chosen_anew() -> None:
     [problem] = unlike_surveyed(read("3.4.23"), unread(pod_unit(PARKED)), joins=False)
     assert "run the same command again, and it is chosen anew" in problem

@@ -10,7 +10,7 @@ import pytest
 
 from requorum.changes import scratch
 from requorum.facts import machine
-from requorum.facts.runtime import ETCD, FIND, MANIFEST, NO_TOOLS, SYSTEMD_PATH, TOOL, TOOLS
+from requorum.facts.runtime import ASIDE, ETCD, FIND, MANIFEST, NO_TOOLS, OF_IMAGE, PARKED, SYSTEMD_PATH, TOOL, TOOLS
 
 CONTAINER = "/etc/systemd/system/etcd_container.service"
 UNIT = "/usr/bin/etcd"
@@ -129,7 +129,7 @@ def test_of_an_image_it_is_the_image_s(host: Host, kind: str, from_: str) -> Non
     host.program(UNIT, "3.3.25")
     of_image(host, kind)
     if from_ == "kept":
-        host.program(f"{TOOLS}/etcd", "3.4.23")
+        kept(host)
     else:
         host.lives("3.4.23")
     assert host.binary == {"kept": f"{TOOLS}/etcd", "living": "/proc/7/root/usr/bin/etcd"}[from_]
@@ -137,9 +137,14 @@ def test_of_an_image_it_is_the_image_s(host: Host, kind: str, from_: str) -> Non
     assert host.tried("3.4.23").returncode == 0
 
 
+def kept(host: Host, image: str = "IMAGE") -> None:
+    host.program(f"{TOOLS}/etcd", "3.4.23")
+    host.put(OF_IMAGE, f"{image}\n")
+
+
 def of_image(host: Host, kind: str) -> None:
     if kind == "static-pod":
-        host.put(MANIFEST, "")
+        host.put(MANIFEST, "    image: IMAGE\n")
     else:
         host.shown = DOCKER
         if kind == "container":
@@ -159,11 +164,11 @@ def test_an_etcd_of_the_host_itself_is_not_the_image_s(host: Host, kind: str, li
 
 def test_the_versions_of_a_host_without_any(host: Host) -> None:
     (host.root / OTHER.lstrip("/")).unlink()
-    assert host.versions == {"etcd": "", "etcdctl": ""}
+    assert host.versions == {"etcd": "", "etcd_from": "", "etcdctl": ""}
     of_image(host, "container")
-    assert host.versions == {"etcd": "3.2.26", "etcdctl": "3.2.26"}
+    assert host.versions == {"etcd": "3.2.26", "etcd_from": "", "etcdctl": "3.2.26"}
     host.program("/usr/bin/etcdctl", "3.5.16")
-    assert host.versions == {"etcd": "3.2.26", "etcdctl": "3.5.16"}
+    assert host.versions == {"etcd": "3.2.26", "etcd_from": "", "etcdctl": "3.5.16"}
 
 
 @pytest.mark.parametrize("kind", ["container", "static-pod", "etcd.service"])
@@ -171,15 +176,52 @@ def test_an_etcd_of_the_host_itself_tells_only_where_the_image_s_could_not_be_ha
     """Without a container and a log (master-logs says nothing, with exit 0): it would be taken for the member's."""
     of_image(host, kind)
     host.log = ""
-    assert host.versions == {"etcd": "", "etcdctl": ""}
+    assert host.versions == {"etcd": "", "etcd_from": "", "etcdctl": ""}
     host.put(NO_TOOLS, "7")
-    assert host.versions["etcd"] == "3.5.16"
+    assert host.versions == {"etcd": "3.5.16", "etcd_from": "host", "etcdctl": ""}
+    read = machine.parse_versions(host.say(machine.VERSIONS_COMMAND).stdout, known())
+    assert (read.etcd_version, read.etcd_of_host, known().etcd_of_host) == ("3.5.16", True, False)
+
+
+@pytest.mark.parametrize("at", [MANIFEST, PARKED])
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("    image: q.io/etcd:3.4\n", True),
+        ('{"image":"q.io/etcd:3.4","name":"etcd"}', True),
+        ("containers: [{image: 'q.io/etcd:3.4', name: etcd}]\n", True),
+        ("    image: q.io/etcd:3.4.30\n", False),
+        ("    # image: q.io/etcd:3.4\n    image: r.io/etcd:3.4\n", False),
+        ("    image: r.io/etcd:3.4  # not q.io/etcd:3.4\n", False),
+    ],
+)
+def test_what_was_kept_of_another_image_decides_nothing(host: Host, at: str, text: str, same: bool) -> None:
+    """The right image was written into the manifest, as step 20 said, and the version of the old one refused it for ever."""
+    kept(host, "q.io/etcd:3.4")
+    host.put(at, text)
+    host.log = ""
+    assert (host.binary, host.versions["etcd"]) == ((f"{TOOLS}/etcd", "3.4.23") if same else ("", ""))
+
+
+def test_an_old_manifest_that_was_put_aside_has_no_say(host: Host) -> None:
+    kept(host)
+    host.put(PARKED, "image: NEW\n")
+    host.put(ASIDE, "image: IMAGE\n")
+    assert host.binary == ""
+
+
+@pytest.mark.parametrize(("image", "same"), [("IMAGE", True), ("IMAG", False), ("", True)])
+def test_what_was_kept_of_another_container_s_image(host: Host, image: str, same: bool) -> None:
+    """Where nobody could tell the image, a script of somebody's runs it: it may be the same one."""
+    of_image(host, "container")
+    kept(host, image)
+    assert host.binary == (f"{TOOLS}/etcd" if same else "")
 
 
 def test_versions_by_themselves(host: Host) -> None:
     """As a step reads them that has just kept the tools."""
     of_image(host, "static-pod")
-    host.program(f"{TOOLS}/etcd", "3.4.23")
+    kept(host)
     host.program(f"{TOOLS}/etcdctl", "3.4.23")
     said = host.say(machine.VERSIONS_COMMAND)
     found = machine.parse_versions(said.stdout, known())
