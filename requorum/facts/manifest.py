@@ -73,6 +73,20 @@ def parse(text: str, path: str) -> Manifest:
     return Manifest(text, command, PROBE in keys, image, of_cluster="cluster-health" in asked)
 
 
+def is_of_etcd(text: str) -> bool:
+    """The pod in `text` is etcd's, by its own name or label. What cannot be read may be: the node service reads more."""
+    try:
+        found = next(iter(yaml.safe_load_all(text)), None)
+    except (yaml.YAMLError, ValueError):
+        return True
+    meta = found.get("metadata") if isinstance(found, dict) else None
+    if not isinstance(meta, dict):
+        return False
+    labels = meta.get("labels")
+    labelled = labels.get("openshift.io/component") if isinstance(labels, dict) else None
+    return labelled == "etcd" or meta.get("name") == "master-etcd"
+
+
 def _scalars(node: yaml.Node) -> list[str]:
     """Every word below a node, keys apart."""
     if isinstance(node, yaml.MappingNode):

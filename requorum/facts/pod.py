@@ -12,12 +12,15 @@ from requorum.facts.manifest import KEPT, Manifest
 from requorum.facts.runtime import ASIDE, MANIFEST, PARKED, PODS
 
 _OF_ETCD = r"""
-of_etcd() {  # YAML or JSON: keys and values may be in quotes, in braces, and on lines of their own
+perhaps_of_etcd() {  # YAML or JSON: keys and values may be in quotes, in braces, and on lines of their own
   local before="(^|[[:space:]{,\"'])" is="[\"']?[[:space:]]*:[[:space:]]*[\"']?"
   sed '/^[[:space:]]*#/d' "$1" | tr '\n' ' ' | grep -qE "${before}(openshift\.io/component${is}etcd|name${is}master-etcd)"
 }
 """
-"""Shell: `of_etcd FILE` says whether a manifest's labels or name are those of etcd's pod."""
+"""Shell: `perhaps_of_etcd FILE` says whether a manifest has what is the label or the name of etcd's pod, wherever it has it.
+
+A volume, a container, a selector of others may be called so: `strays` judges.
+"""
 
 _PROBING = r"""
 probing_etcdctl() {  # the version of the one that a probe finds first in a living container; none where none lives
@@ -55,7 +58,7 @@ static_pod() {{  # in the words of a unit: active, activating (to be started, or
     [ "$file" = $at ] || [ ! -f "$file" ] || echo "Further=$file"
   done
   for file in {PODS}/*; do
-    [ -f "$file" ] && [ "$file" != {MANIFEST} ] && of_etcd "$file" && echo "Stray=$file"
+    [ -f "$file" ] && [ "$file" != {MANIFEST} ] && perhaps_of_etcd "$file" && echo "Perhaps=$(base64 -w0 < "$file") $file"
   done
   told $at {PATH}
   [ $at != {MANIFEST} ] || ! grep -q cluster-health $at || probing_etcdctl
@@ -82,6 +85,15 @@ def parse(output: str) -> Pod:
     kept = manifest.parse(_text(values["Kept"]), KEPT) if "Kept" in values else None
     found = manifest.parse(_text(values.get("Text", "")), values.get("Manifest", ""))
     return Pod(found, kept, values.get("Probing", ""))
+
+
+def strays(output: str) -> tuple[str, ...]:
+    """The other files in the folder of manifests that are pods of etcd. Raises ValueError for an output that is none."""
+    lines = (line.partition("=") for line in output.splitlines())
+    found = (value.partition(" ") for key, _, value in lines if key == "Perhaps")
+    return tuple(
+        path for encoded, _, path in found if manifest.is_of_etcd(base64.b64decode(encoded).decode(errors="replace"))
+    )
 
 
 def _text(encoded: str) -> str:

@@ -223,7 +223,7 @@ def _runtime(output: str) -> Runtime:
         node=(_all(output, "Node") or ("",))[0],
         further=_all(output, "Further"),
         node_at_boot="disabled" not in _all(output, "NodeBoot"),
-        strays=_all(output, "Stray"),
+        strays=pod.strays(output),
         container=container,
         image=image,
     )

@@ -157,6 +157,8 @@ def test_a_copy_in_the_folder_is_told(host: Asked) -> None:
         'metadata:\n  name: "master-etcd"\n',
         "metadata: {name: master-etcd, namespace: kube-system}\n",
         "metadata:\n  name:\n    master-etcd\n",
+        "metadata: [\nname: master-etcd\n",
+        "metadata: {name: master-etcd}\n---\nmetadata: {name: other}\n",
     ],
     ids=[
         "JSON",
@@ -167,6 +169,8 @@ def test_a_copy_in_the_folder_is_told(host: Asked) -> None:
         "name in quotes",
         "braces",
         "lines",
+        "what cannot be read",
+        "the first of two documents",
     ],
 )
 def test_a_copy_in_the_folder_is_told_however_it_is_written(host: Asked, text: str) -> None:
@@ -183,8 +187,24 @@ def test_a_copy_in_the_folder_is_told_however_it_is_written(host: Asked, text: s
         "# a copy of the pod whose\n#  name: master-etcd\nmetadata:\n  name: other\n",
         "metadata:\n  name: other\nspec:\n  volumes:\n  - name: of-master-etcd\n",
         "",
+        "metadata:\n  name: master-etcd-exporter\n  labels: {openshift.io/component: etcd-metrics}\n",
+        "metadata:\n  name: backup\nspec:\n  containers:\n  - name: master-etcd-backup\n  volumes:\n  - name: master-etcd\n",
+        "metadata: {name: a}\nspec: {affinity: {podAntiAffinity: {matchLabels: {openshift.io/component: etcd}}}}\n",
+        "- name: master-etcd\n",
+        "metadata: master-etcd\nname: master-etcd\n",
     ],
-    ids=["API", "controllers in JSON", "a comment", "another name", "empty"],
+    ids=[
+        "API",
+        "controllers in JSON",
+        "a comment",
+        "another name",
+        "empty",
+        "an exporter",
+        "a backup's container and volume",
+        "an affinity",
+        "a list",
+        "no metadata",
+    ],
 )
 def test_another_pod_in_the_folder_is_none_of_etcd(host: Asked, text: str) -> None:
     host.put(MANIFEST, TEXT)
