@@ -24,6 +24,7 @@ from requorum.facts.mark import Mark
 from requorum.facts.members import Hash, MemberList, Status
 from requorum.facts.prediction import Proof, mod_revisions
 from requorum.facts.process import Process
+from requorum.facts.runtime import NO_TOOLS
 from requorum.facts.shell import CTL, PROBE
 from requorum.facts.unit import Unit
 from requorum.fetched import prove
@@ -213,6 +214,10 @@ ctl del "$key" >&2
         """Every key at a revision, with the revision that wrote it."""
         script = f"{CTL}PATIENCE=120s ctl get '' --prefix --keys-only --rev={revision} -w json"
         return self._read(script, mod_revisions, seconds=150)
+
+    def tries_hosts_own(self) -> bool:
+        """The image's etcd could not be had when this run tried, and the host's own is tried instead."""
+        return bool(self._read(f"[ ! -e {NO_TOOLS} ] || echo yes", str.strip))
 
     def snapshot_revision(self, path: str) -> int:
         """The revision of a snapshot, or of a copied database, as etcd's own tool reads it."""

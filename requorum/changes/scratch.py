@@ -46,12 +46,17 @@ SAME = (
     + ETCD
     + """
 same_etcd() {  # the path of the etcd that the start path runs, whose version the survey found to be `$1`
-  local path found
-  # Where the image's cannot be had, the host's own does as well if it is of that version.
-  path=$(etcd_binary) || path=$(type -P etcd)
-  [ -z "$path" ] || found=$(etcd_version "$path")
-  [ -z "$found" ] || [ "$found" != "$1" ] || { echo "$path"; return; }
-  found=${path:-none}${path:+, version ${found:-unknown}}
+  local path first own= version found=
+  first=$(etcd_binary)
+  # Where the image's cannot be had, or does not run here, the host's own does as well if it is of that version.
+  case $first in ''|*/proc/*) own=$(type -P etcd);; esac
+  for path in "$first" "$own"; do
+    [ -n "$path" ] || continue
+    version=$(etcd_version "$path")
+    [ "$version" != "$1" ] || { echo "$path"; return; }
+    [[ $found == *"$path,"* ]] || found+="${found:+ and }$path, version ${version:-unknown}"
+  done
+  found=${found:-none}
   echo "expected etcd $1 to try the copy with, as the survey found it to be started here; found $found: another one proves" \
     "nothing. Run the same command again: it surveys anew, and keeps etcd of an image where docker runs" >&2
   return 1
@@ -127,6 +132,9 @@ cd / || return 1"""
 def answer(flags: str = "") -> str:
     """Shell: start etcd on the copy, and leave its answer in `$scratch/answer`; the function `ask` is to be there."""
     return f"""export flags={flags!r}
-chown -R "$uid:$gid" "$scratch" && chmod -R u+rwX,go= "$scratch/data" && ln -s "$etcd" "$scratch/{NAME}" ||
-  return 1
+case $etcd in  # the data's owner passes no root of another's process, and that may end
+  /proc/*) cp -L "$etcd" "$scratch/{NAME}" || return 1;;
+  *) ln -s "$etcd" "$scratch/{NAME}" || return 1;;
+esac
+chown -R "$uid:$gid" "$scratch" && chmod -R u+rwX,go= "$scratch/data" || return 1
 unshare --net --mount -- bash -c "$(declare -f stop inside ask); inside" >&2 || return 1"""

@@ -29,10 +29,13 @@ _TRUE = ("1", "t", "T", "TRUE", "true", "True")  # as Go's strconv.ParseBool rea
 
 LIVES = r"""
 etcd_lives() {
-  local comm name
+  local comm name asked
   for comm in /proc/[0-9]*/comm; do
-    { read -r name < "$comm"; } 2>/dev/null || continue
-    [ "$name" != etcd ] || return 0
+    { read -r name < "$comm"; } 2>/dev/null && [ "$name" = etcd ] || continue
+    # A survey asks etcd for its version meanwhile, and that one serves nobody.
+    asked=
+    { IFS= read -rd '' asked && IFS= read -rd '' asked; } 2>/dev/null < "${comm%comm}cmdline"
+    [ "$asked" != --version ] && [ -e "$comm" ] && return 0
   done
   return 1
 }

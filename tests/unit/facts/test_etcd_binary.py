@@ -10,6 +10,7 @@ import pytest
 
 from requorum.changes import scratch
 from requorum.facts import machine
+from requorum.facts.process import LIVES
 from requorum.facts.runtime import ASIDE, ETCD, FIND, MANIFEST, NO_TOOLS, OF_IMAGE, PARKED, SYSTEMD_PATH, TOOL, TOOLS
 
 CONTAINER = "/etc/systemd/system/etcd_container.service"
@@ -251,5 +252,25 @@ def test_the_host_s_own_is_tried_where_the_image_s_cannot_be_had_if_it_is_of_tha
     of_image(host, "container")
     assert host.tried("3.5.16").stdout.strip().endswith(OTHER)
     assert f"{OTHER}, version 3.5.16:" in host.tried("3.4.23").stderr
+    host.lives("")  # of an image whose etcd does not run on this host
+    assert host.tried("3.5.16").stdout.strip().endswith(OTHER)
+    assert (
+        f"/proc/7/root/usr/bin/etcd, version unknown and {host.root}{OTHER}, version 3.5.16:"
+        in host.tried("3.4.23").stderr
+    )
+    (host.root / "proc/7/comm").unlink()
     (host.root / OTHER.lstrip("/")).unlink()
     assert "found none: another" in host.tried("3.4.23").stderr
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "lives"),
+    [("etcd\0--version\0", "1"), ("etcd\0", "0"), ("etcd\0--name\0m0\0", "0"), ("", "0"), (None, "0")],
+)
+def test_an_etcd_that_says_its_version_is_no_living_one(host: Host, cmdline: str | None, lives: str) -> None:
+    """The survey asks for it in one job, and another job of it took that process for the member."""
+    host.put("/proc/7/comm", "etcd\n")
+    if cmdline is not None:
+        host.put("/proc/7/cmdline", cmdline)
+    said = host.say(f"{LIVES}\netcd_lives; echo $?")
+    assert (said.stdout.strip(), said.stderr) == (lives, "")
