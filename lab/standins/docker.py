@@ -60,7 +60,7 @@ def _volume(text: str) -> Volume:
 def run(words: list[str]) -> int:
     """docker run; in front, it ends as the container does, and passes SIGTERM and SIGINT on."""
     flags = "rm d,detach i,interactive t,tty privileged"
-    values = "name v,volume env-file e,env net,network entrypoint l,label w,workdir"
+    values = "name v,volume env-file e,env net,network entrypoint l,label w,workdir u,user"
     given, rest = options_of(words, flags, values, first_only=True)
     if not rest:
         raise Refused("\"docker run\" requires at least 1 argument(s).\nSee 'docker run --help'.", 125)

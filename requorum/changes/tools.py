@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from requorum.changes.change import Change, quote
 from requorum.facts.host import HostFacts
-from requorum.facts.runtime import FOLDERS, NO_TOOLS, OF_IMAGE, TOOL, TOOLS
+from requorum.facts.runtime import FOLDERS, MANIFEST, NO_TOOLS, OF_IMAGE, TOOL, TOOLS
 
 _NAMES = ("etcd", "etcdctl")
+MEET_SECONDS = 60
+"""How long a container is waited for that cannot be started: one that crashes is started again after 10 s, then 20 s."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,10 @@ class KeepTools(Change):
 
     def act(self) -> str:
         names = " ".join(_NAMES)
-        run = f"docker run --rm --net=host -v {TOOLS}:{TOOLS}:z --entrypoint=/bin/sh {quote(self.image)}"
+        run = (  # a daemon that hangs must not take the time of the host's own
+            f"timeout -k 5 240 docker run --rm --user=0 --net=host -v {TOOLS}:{TOOLS}:z --entrypoint=/bin/sh "
+            + quote(self.image)
+        )
         inside = f"""for name in {names}; do
   from=; for folder in {FOLDERS}; do [ -n "$from" ] || [ ! -x /$folder/$name ] || from=/$folder/$name; done
   cp -L "$from" {TOOLS}/$name.part || exit 1
@@ -47,12 +52,17 @@ copied() {{  # from beside the living etcd
     from=$(beside_etcd $name apart) && [ -s "$from" ] && cp -L "$from" {TOOLS}/$name.part || return 1
   done
 }}
+met() {{  # the same, of a container that crashes, and comes and goes, where there is no docker that could run the image
+  local end=$((SECONDS + {MEET_SECONDS}))
+  ! type -P docker > /dev/null && [ -f {MANIFEST} ] || return 1
+  until copied; do [ $SECONDS -lt $end ] || return 1; sleep 0.2; done
+}}
 instead() {{  # `$1`: why; the host's own
   rm -rf {TOOLS}
   type -P etcd > /dev/null && type -P etcdctl > /dev/null && mkdir -p -m 0755 {TOOLS} && echo $$ > {NO_TOOLS} && return
   echo "$1" >&2; return 1
 }}
-copied || {run} -c {quote(inside)} >&2 || {{
+copied || met || {run} -c {quote(inside)} >&2 || {{
   instead "expected etcd and etcdctl beside a living etcd, in the image "{quote(self.image)}", or on the host; found neither"
   return; }}
 for name in {names}; do
