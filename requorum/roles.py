@@ -73,10 +73,16 @@ class Roles:
         return {found.survivor, *found.others, *found.joiners, *self._probed(), *self._marked()}
 
     def _probed(self) -> set[str]:
-        """Members of a quorum whose liveness probe would kill them while another one joins."""
+        """Members of a quorum whose liveness probe would kill them while another one joins.
+
+        One without it may be restarting, if a run was killed behind the edit: it is proven before the next one is edited.
+        """
         found = self.found
-        joins = found.joiners and found.acts and found.verdict is not Verdict.LOST
-        return {name for name, f in self.reached.items() if joins and name in found.members and wants_every_member(f)}
+        if not found.joiners or not found.acts or found.verdict is Verdict.LOST:
+            return set()
+        members = {name: f for name, f in self.reached.items() if name in found.members}
+        wanting = {name for name, f in members.items() if wants_every_member(f)}
+        return wanting | {name for name, f in members.items() if f.unit.probe_is_out and f.unit.runtime.runs_at_boot}
 
     def _unproven(self) -> set[str]:
         """The survivor, where its data is to be held against the backup once it was forced, by this run or before it."""

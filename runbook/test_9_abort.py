@@ -63,7 +63,10 @@ def test_restore_log(etcd: EtcdMember) -> None:
 
 @step(94, "Put etcd.conf back", on="signed", when=ABORT, parallel=True)
 def test_restore_configuration(etcd: EtcdMember, former: FormerHost) -> None:
-    """Undoes steps 32, 33, 35, 39, and what 30 and 40 took out of a manifest, before etcd starts; and what 61 enabled."""
+    """Undoes steps 32, 33, 35, 39, and what 30 and 40 took out of a manifest, before etcd starts; and what 61 enabled.
+
+    A manifest that the node service runs waits for step 96: put back on all hosts at once, all members would restart.
+    """
     kept = former.conf
     with action(
         "restore what was edited or enabled: etcd.conf from the backup, master-config.yaml, Flannel's, manifest, certificates"
@@ -72,7 +75,7 @@ def test_restore_configuration(etcd: EtcdMember, former: FormerHost) -> None:
         hand.make(operations.masters.put_back(etcd.surveyed))
         hand.make(operations.flannel.put_back(etcd.surveyed))
         hand.make(operations.certificates.put_back(etcd.surveyed))
-        hand.make(operations.probe.give_back(etcd.surveyed))
+        hand.make(operations.probe.give_back_parked(etcd.surveyed))
         hand.make(operations.etcd.boot_as_found(etcd.surveyed))
     with postcondition("etcd.conf is what the recovery found"):
         assert etcd.conf.sha256 == former.found.conf
@@ -88,7 +91,16 @@ def test_start_survivor(etcd: EtcdMember, former: FormerHost) -> None:
         assert not former.found.starts or eventually(lambda: len(etcd.listeners()), within=60) == 1
 
 
-@step(96, "Move the data back", on="set aside", when=ABORT, parallel=True)
+@step(96, "Return the liveness probe of a pod that runs", on="signed", when=ABORT)
+def test_return_probe_of_living(etcd: EtcdMember) -> None:
+    """Undoes step 37. One pod after the other, since each restarts: beside the others a quorum goes on."""
+    with action("put the manifest back as it was found, where the node service runs it") as hand:
+        hand.make(operations.probe.give_back(etcd.now("unit", "process")))
+    with postcondition("it answers a linearizable read, if it did when this abort began"):
+        assert not etcd.surveyed.api.answers or eventually(etcd.answers, within=60) == True  # noqa: E712 (read again)
+
+
+@step(97, "Move the data back", on="set aside", when=ABORT, parallel=True)
 def test_move_data_back(etcd: EtcdMember, former: FormerHost) -> None:
     """Undoes step 50, which comes before the point of no return only where a quorum answers and nobody was removed."""
     with action("move back what was moved aside") as hand:
@@ -97,7 +109,7 @@ def test_move_data_back(etcd: EtcdMember, former: FormerHost) -> None:
         assert etcd.now("machine").has_data == former.found.data
 
 
-@step(97, "Lift the fence", on="set aside", when=ABORT, parallel=True)
+@step(98, "Lift the fence", on="set aside", when=ABORT, parallel=True)
 def test_lift_fence(etcd: EtcdMember) -> None:
     """Undoes step 30."""
     with action("lift the fence; start etcd, if it ran when the recovery came and has its data") as hand:
@@ -105,21 +117,21 @@ def test_lift_fence(etcd: EtcdMember) -> None:
         hand.make(operations.etcd.start_as_found(etcd.surveyed))
 
 
-@step(98, "Prove that the host is as it was found", on="signed", when=ABORT, parallel=True)
+@step(99, "Prove that the host is as it was found", on="signed", when=ABORT, parallel=True)
 def test_as_found(former: FormerHost) -> None:
     """Against what the first survey of the recovery saw, as its mark has it."""
     with postcondition("the configuration, the unit, the data and etcd itself are as they were found"):
         assert eventually(former.differences, within=30) == []
 
 
-@step(99, "Put the Ansible inventory back", on="ansible", when=ABORT)
+@step(100, "Put the Ansible inventory back", on="ansible", when=ABORT)
 def test_restore_group(ansible: AnsibleGroup) -> None:
     """Undoes step 34, before the marks go: an abort that is cut off here is carried on."""
     with action("put the group [etcd] back as it was found") as hand:
         hand.make(ansible.undo())
 
 
-@step(100, "Put masters and Flannel back beside the cluster", on="beside", when=ABORT)
+@step(101, "Put masters and Flannel back beside the cluster", on="beside", when=ABORT)
 def test_restore_beside(client: Client, former_clients: FormerClients) -> None:
     """Undoes steps 33 and 35 there, and 48 and 49 with a quorum, before the marks go."""
     with action("restore master-config.yaml and Flannel's configuration, where they were edited") as hand:
@@ -130,7 +142,7 @@ def test_restore_beside(client: Client, former_clients: FormerClients) -> None:
         assert former_clients.differences(client) == []
 
 
-@step(101, "Strike the mark", on="signed", when=ABORT, parallel=True)
+@step(102, "Strike the mark", on="signed", when=ABORT, parallel=True)
 def test_strike_after_abort(etcd: EtcdMember) -> None:
     """Undoes step 20: the recovery is over. The backups stay."""
     with action("remove the mark of the recovery") as hand:

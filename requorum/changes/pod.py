@@ -18,6 +18,9 @@ from requorum.facts.runtime import ASIDE, LOG, MANIFEST, PARKED
 GONE_SECONDS = 120
 """The node service looks at its folder every 20 s at the latest, and gives a container 30 s to end."""
 
+STAYS_SECONDS = 60
+"""The same 20 s and 30 s, and some more."""
+
 _MOVE = f"""
 move_manifest() {{  # to $1, by one rename, from wherever it lies; never over another one
   local from
@@ -177,12 +180,13 @@ class EditManifest(EditFile):
 class AwaitPod(Change):
     """Wait until a process (its number, and its start in clock ticks) is gone, and another lives, after an edit.
 
-    The node service restarts the container of a manifest that changes. An edit that came to nothing new restarts nothing:
-    then the same process is right.
+    The node service restarts the container of a manifest that changes. With `may_stay` the edit may have brought back what
+    that last saw, and then it restarts nothing: a process that is still the same STAYS_SECONDS after it is right.
     """
 
     pid: int
     started: int
+    may_stay: bool = False
 
     def shown(self) -> str:
         return f"wait until process {self.pid} has given way to one of the new manifest"
@@ -190,7 +194,12 @@ class AwaitPod(Change):
     def test(self) -> str:
         return f"""{LIVES}
 old() {{ read -r stat 2>/dev/null < /proc/{self.pid}/stat && set -- ${{stat##*) }} && [ "${{20}}" = {self.started} ]; }}
-! old && etcd_lives"""
+if old; then {self._stays}; else etcd_lives; fi"""
+
+    @property
+    def _stays(self) -> str:
+        since = f"$(($(date +%s) - $(stat -c %Y {MANIFEST} || date +%s)))"
+        return f"[ {since} -ge {STAYS_SECONDS} ]" if self.may_stay else "false"
 
     def act(self) -> str:
         return "true"

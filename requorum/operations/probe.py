@@ -58,7 +58,13 @@ def give_back(facts: HostFacts) -> list[Change]:
         raise MissingFact(facts.name, f"{at} as it was found ({KEPT}), without its probe", "a file that others edited")
     if text == pod.manifest.text:
         return [forget]
-    return [EditManifest(facts.name, at, text, pod.manifest.text), *_awaited(facts), forget]
+    # The edit before it, if a run was killed behind it, may have come to nothing: then the node service restarts nothing.
+    return [EditManifest(facts.name, at, text, pod.manifest.text), *_awaited(facts, may_stay=True), forget]
+
+
+def give_back_parked(facts: HostFacts) -> list[Change]:
+    """The same where nobody runs the manifest: one that is run restarts its pod, and not all of them may at once."""
+    return give_back(facts) if facts.unit.runtime.manifest != MANIFEST else []
 
 
 def with_probe(facts: HostFacts) -> str | None:
@@ -71,8 +77,8 @@ def with_probe(facts: HostFacts) -> str | None:
     return merged(pod.kept.without_probe, pod.kept.text, pod.manifest.text)
 
 
-def _awaited(facts: HostFacts) -> list[Change]:
+def _awaited(facts: HostFacts, *, may_stay: bool = False) -> list[Change]:
     """Of a pod that runs on data: an emptied one comes and goes, and is fenced soon."""
     if facts.unit.runtime.manifest != MANIFEST or not facts.has_data:
         return []
-    return [AwaitPod(facts.name, one.pid, one.started) for one in facts.processes[:1]]
+    return [AwaitPod(facts.name, one.pid, one.started, may_stay) for one in facts.processes[:1]]

@@ -73,7 +73,7 @@ def _recovery(run: Run) -> list[str]:
         lines.append(
             f"Made:      certificates ({', '.join(one.kinds)}) for {one.host}, signed on {one.authority}; old ones are kept."
         )
-    living = run.hosts("probed")
+    living = [name for name in run.hosts("probed") if run.reached[name].unit.probed]
     if pods := [n for n in run.hosts("pods") if run.reached[n].unit.probed and n not in living]:
         what = "etcd's liveness probe leaves the manifest while etcd is stopped; its return at the end restarts the pod"
         lines.append(f"Pods:      {', '.join(pods)}: {what}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -204,6 +205,19 @@ def test_the_restart_of_an_edited_pod_is_awaited(host: Rooted) -> None:
         assert (host.run(f"holds() {{\n{change.test()}\n}}\nholds", seconds=10).exit == 0) == holds
 
 
+@pytest.mark.parametrize(("may_stay", "age", "holds"), [(True, 90, True), (True, 5, False), (False, 90, False)])
+def test_an_edit_that_brought_back_what_the_node_service_last_saw(
+    host: Rooted, may_stay: bool, age: int, holds: bool
+) -> None:
+    """A run was killed between an edit and its end; an abort put the manifest back, and waited in vain for a restart."""
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    edited = time.time() - age
+    os.utime(host.put(MANIFEST, "pod"), (edited, edited))
+    host.put("lives")
+    change = AwaitPod(HOST, os.getpid(), ticks, may_stay)
+    assert (host.run(f"holds() {{\n{change.test()}\n}}\nholds", seconds=10).exit == 0) == holds
+
+
 def test_a_pod_in_back_off_is_started_by_its_node_service(host: Rooted) -> None:
     host.put(PARKED, "pod")
     host.put("serves")
@@ -288,6 +302,29 @@ def test_tools_of_the_host_do_only_where_those_of_the_image_cannot_be_had(host: 
         "expected etcd and etcdctl beside a living etcd, in the image IMAGE, or on the host; found neither"
         in said.stderr
     )
+
+
+def test_a_docker_that_hangs_does_not_keep_the_host_s_own_from_being_tried(host: Rooted) -> None:
+    for name_ in ("etcd", "etcdctl"):
+        stand_in(host.root / "bin", name_, "echo the host's own")
+    stand_in(host.root / "bin", "docker", f'echo "$*" > {host.root}/ran; exec /bin/sleep 60')
+    script = kept_tools()
+    assert "timeout -k 5 240 docker " in script
+    said = host.run(script.replace("-k 5 240", "-k 1 1"), seconds=20)
+    assert (said.exit, said.stdout) == (0, "requorum: done\n"), said.stderr
+    assert (host.root / "ran").read_text().startswith("run --rm --user=0 ")
+
+
+def test_without_docker_a_container_that_crashes_is_met(host: Rooted) -> None:
+    """On CRI-O nothing can run the image; its container lives for a moment, now and then."""
+    host.put(MANIFEST, "pod")
+    for name_ in ("etcd", "etcdctl"):
+        stand_in(host.root / "image", name_, "echo of the image")
+    beside = f'beside_etcd() {{ [ -e {host.root}/met ] && echo "{host.root}/image/$1"; }}\nmkdir -p -m 0755'
+    stand_in(host.root / "bin", "sleep", f"touch {host.root}/met; exec /bin/sleep 0.01")
+    script = kept_tools().replace("mkdir -p -m 0755", beside, 1).replace("type -P docker", "false")
+    said = host.run(script, seconds=20)
+    assert (said.exit, host.there(f"{TOOLS}/etcd", f"{TOOLS}/etcdctl")) == (0, [True, True]), said.stderr
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def aborting(folder: Path, host: HostFacts) -> Run:
 
 
 def differences(folder: Path, surveyed: HostFacts, now: HostFacts) -> list[str]:
-    """What step 98 says of host 0, which its abort surveyed so, and which is so now."""
+    """What step 99 says of host 0, which its abort surveyed so, and which is so now."""
     run = aborting(folder, surveyed)
     run.model = Model({**run.reached, name(0): now})
     return FormerHost(run, name(0)).differences()

@@ -12,6 +12,8 @@ from pods import BARE, POD, pod_unit
 from requorum.diagnosis import Verdict, diagnose
 from requorum.facts.host import HostFacts, Silent
 from requorum.facts.pod import Pod
+from requorum.facts.runtime import PARKED
+from requorum.operations.probe import give_back, give_back_parked, take_out_of_living
 from requorum.run import Run
 from requorum.stages.confirmation import asked
 
@@ -38,7 +40,7 @@ GONE = replace(emptied(2), unit=pod_unit())
     [
         ((answering(0), answering(1), GONE), (), Verdict.DEGRADED, (0, 1)),
         ((answering(0), answering(1, CONTENT), GONE), (), Verdict.DEGRADED, (0,)),
-        ((answering(0), answering(1, BARE), GONE), (), Verdict.DEGRADED, (0,)),
+        ((answering(0), answering(1, BARE), GONE), (), Verdict.DEGRADED, (0, 1)),
         ((healthy(0), healthy(1), emptied(2)), (), Verdict.DEGRADED, ()),
         ((answering(0), answering(1), silent(2)), (2,), Verdict.DEGRADED, ()),
         ((answering(0), answering(1, BARE), answering(2)), (), Verdict.UNFINISHED, ()),
@@ -64,8 +66,15 @@ def test_whose_probe_is_taken_out(
 def test_a_run_that_is_carried_on_gives_every_probe_back(tmp_path: Path) -> None:
     hosts = [replace(answering(0, BARE), mark=mark()), replace(answering(1, BARE), mark=mark()), GONE]
     run = run_on(tmp_path, *hosts)
-    assert run.hosts("probed") == ()
     assert {name(0), name(1)} <= set(run.hosts("whole pods"))
+
+
+def test_a_member_whose_probe_is_out_is_proven_before_the_next_is_edited(tmp_path: Path) -> None:
+    """A run that was killed behind the edit has not seen it restart; nothing is edited there again, nor said to be."""
+    run = run_on(tmp_path, answering(0, BARE), answering(1), GONE)
+    assert run.hosts("probed") == (name(0), name(1))
+    assert take_out_of_living(run.reached[name(0)]) == []
+    assert f"Pods:      {name(1)}: etcd's liveness probe wants every member" in asked(run)
 
 
 def test_what_the_operator_agrees_to(tmp_path: Path) -> None:
@@ -74,3 +83,10 @@ def test_what_the_operator_agrees_to(tmp_path: Path) -> None:
     assert f"Pods:      {name(0)}: etcd's liveness probe wants every member" in said
     assert f"{name(1)}: etcd's liveness probe" not in said
     assert f"Pods:      {name(2)}: etcd's liveness probe leaves the manifest while etcd is stopped" in said
+
+
+def test_before_an_abort_starts_etcd_no_manifest_that_is_run_is_edited() -> None:
+    """All at once all members would restart; step 96 gives those back, one after the other."""
+    assert give_back_parked(healthy(0, unit=pod_unit(pod=BARE))) == []
+    parked = healthy(0, unit=pod_unit(PARKED, pod=BARE))
+    assert give_back_parked(parked) == give_back(parked) != []

@@ -160,7 +160,7 @@ def test_the_probe_returns_byte_for_byte() -> None:
     living = facts(0, unit=pod_unit(pod=BARE), processes=(process(started=77),))
     assert operations.probe.give_back(living) == [
         EditManifest(ONE, MANIFEST, POD.manifest.text, BARE.manifest.text),
-        AwaitPod(ONE, 100, 77),
+        AwaitPod(ONE, 100, 77, may_stay=True),
         RemoveFile(ONE, KEPT),
     ]
     assert operations.probe.give_back(POD_HOST) == []
