@@ -10,16 +10,18 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
 
-from requorum.facts import wal_files
+from requorum.facts import snap_file, wal_files
 from requorum.facts.bolt import Db
 from requorum.facts.data_dir import DataDir, judge
 from requorum.facts.data_error import DataError
 from requorum.facts.host import HostFacts
 from requorum.facts.prediction import Proof, predict
+from requorum.facts.snap_file import ConfState
 from requorum.facts.wal import read_entries
 from requorum.facts.wal_layout import Content
 from requorum.remote import Remote, RemoteError
@@ -42,9 +44,17 @@ def read_data(remote: Remote, facts: HostFacts, db: Db | DataError) -> DataDir:
         with _fetched_log(remote, facts.conf.wal_dir, newest) as segments:
             data = judge(segments, db)
             whole = len(segments) < newest or sum(len(content) for _, content in segments) >= LIMIT
-        if whole or data.log is None or not (data.log.needs_more or data.unseen):
+        if data.log is not None and data.db is not None and not data.begins_at_founders:
+            data = replace(data, raft=_raft_list(remote, facts, data.settled))
+        if whole or data.log is None or not (data.log.needs_more or data.unseen or data.lacks_changes):
             return data
         newest *= 2
+
+
+def _raft_list(remote: Remote, facts: HostFacts, settled: int) -> ConfState | None:
+    """Raft's own member list in its newest snapshot; None where there is none. Raises RemoteError."""
+    answer = remote.run(snap_file.command(facts.conf.data_dir), seconds=60, clients_data=True)
+    return snap_file.newest(answer.stdout, settled)
 
 
 def prove(remote: Remote, facts: HostFacts, data: DataDir, commit: int) -> Proof:

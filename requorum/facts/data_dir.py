@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from requorum.facts.bolt import Db, DbMember
 from requorum.facts.data_error import DataError
 from requorum.facts.founding import Witness
-from requorum.facts.membership import membership
+from requorum.facts.membership import founders_of, membership, rejected
+from requorum.facts.snap_file import ConfState
 from requorum.facts.tail import Tail, read_tail
 from requorum.facts.wal import Log, read_entries
+from requorum.facts.wal_changes import ConfChange
 from requorum.facts.wal_layout import Content
 
 
@@ -23,7 +25,8 @@ class DataDir:
     under the IDs that it had before; so it is worth nothing where another member holds more. `samples`: term and
     checksum of some entries, by index: the same in every log of one cluster, as far as they are committed. `tail` is
     None where log or database could not be read; `leader_lost` is when the member lost its leader, in seconds since
-    1970, None where that is not known.
+    1970, None where that is not known. `raft` is Raft's own member list in its newest snapshot, read where the log does not
+    begin with the cluster's founders.
     """
 
     log: Log | None
@@ -34,6 +37,7 @@ class DataDir:
     tail: Tail | None = None
     leader_lost: float | None = None
     unread: bool = False
+    raft: ConfState | None = None
 
     @property
     def has_wal(self) -> bool:
@@ -116,7 +120,7 @@ class DataDir:
         A change that etcd rejected when it applied it does not count (see `membership`). While `unseen` is not 0, a
         change may be missing. Names and client URLs are only as good as the database's (see `Db`).
         """
-        found = membership(self.db, self.log.conf_changes if self.log else (), self.settled)
+        found = membership(self.db, self._changes, self.settled, self._base)
         return tuple(sorted(found.values(), key=lambda member: member.name))
 
     @property
@@ -125,6 +129,51 @@ class DataDir:
         if self.log is None:
             return self.members
         return replace(self, log=replace(self.log, commit=max(self.log.commit, self.log.last_index))).members
+
+    @property
+    def rejected(self) -> frozenset[int]:
+        """The members whose addition the log holds, and that etcd rejects: none of `members_to_be`, and never removed."""
+        return rejected(self.db, self._changes, self._base)
+
+    @property
+    def begins_at_founders(self) -> bool:
+        """The log holds every change of the membership that there ever was in it."""
+        return bool(founders_of(self._changes))
+
+    @property
+    def lacks_changes(self) -> bool:
+        """Changes may be missing between Raft's own list and the log as it was read, and the database differs from both."""
+        if self.raft is None or self.db is None or self._base is not None:
+            return False
+        return {m.id for m in self.db.members} != self.raft.ids
+
+    @property
+    def doubtful(self) -> str:
+        """Why it is not known who is a member, for a reader; empty where it is.
+
+        `etcdctl snapshot restore` up to 3.4 leaves the old cluster's members in the database. The log from its beginning
+        tells them from today's, or Raft's own list; without both nothing does, and the list contradicts itself.
+        """
+        if self.db is None or self._base is not None or self.begins_at_founders:
+            return ""
+        listed = self.db.members
+        urls = [url for m in listed for url in set(m.peer_urls)]
+        if twice := sorted({url for url in urls if urls.count(url) > 1}):
+            return f"lists several members at {', '.join(twice)}"
+        both = sorted(f"{m.id:x}" for m in listed if m.id in self.db.removed)
+        return f"lists {', '.join(both)} as a member, and as removed" if both else ""
+
+    @property
+    def _changes(self) -> tuple[ConfChange, ...]:
+        return self.log.conf_changes if self.log else ()
+
+    @property
+    def _base(self) -> ConfState | None:
+        """Raft's own list, where the log was read from there on."""
+        if self.raft is None or self.log is None or self.begins_at_founders:
+            return None
+        first = self.log.last_index + 1 if self.log.first_index is None else self.log.first_index
+        return self.raft if first <= self.raft.index + 1 else None
 
     @property
     def half_removed(self) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from requorum.facts.bolt import Db, DbMember
+from requorum.facts.snap_file import ConfState
 from requorum.facts.wal_changes import ConfChange
 
 MAX_LEARNERS = 1
@@ -19,25 +20,39 @@ MAX_LEARNERS = 1
 _ADDS = ("add", "add-learner")
 
 
-def membership(db: Db | None, changes: Sequence[ConfChange], committed: int) -> dict[int, DbMember]:
+def membership(
+    db: Db | None, changes: Sequence[ConfChange], committed: int, raft: ConfState | None = None
+) -> dict[int, DbMember]:
     """The members by ID: the database's, and the changes in the log up to the entry `committed` laid over it.
 
     A change may be in both. An addition that the database has applied, and does not hold, was rejected; above that,
     etcd's rules decide. Promotions and updates are laid over the database anyway: with 3.5.16 they did not reach it
-    (see `Db`).
+    (see `Db`). `raft` is Raft's own list at some entry above which no change is missing here.
+
+    Where Raft's list is known, from the log's first entry on or from `raft`, nobody else is a member: of a database that
+    `etcdctl snapshot restore` up to 3.4 made, the old cluster's members and removals are never taken out (saveDB empties
+    the key space `members`, not the bucket; seen with 3.3.25 and 3.4.23).
     """
+    founders = frozenset() if raft else founders_of(changes)
+    later = [change for change in changes if raft is None or change.index > raft.index]
     found = _listed(db)
-    removed = set(db.removed) if db else set()
-    decided = _decided(db, changes)
-    founders = _founders(changes)
-    for change in changes:
+    removed = _gone(db)
+    decided = _decided(db, later)
+    if raft or founders:
+        known = {change.node_id for change in later if change.kind in _ADDS} | (raft.ids if raft else set())
+        found = {id_: member for id_, member in found.items() if id_ in known}
+        removed &= {change.node_id for change in later if change.kind == "remove"}
+    if raft:
+        found |= {id_: _of_raft(id_, found.get(id_), raft) for id_ in raft.ids - removed}
+    for change in later:
         if change.index > committed:
             break
         if change.node_id in removed:  # ErrIDRemoved, or the database is ahead
             continue
-        if change.kind in _ADDS:
-            # etcdctl before 3.5 restores a snapshot to a database that lists nobody, until each one has published itself.
-            if change.index in founders or (change.index > decided and _may_be_added(found, change)):
+        if change.index in founders:
+            found[change.node_id] = _founder(change, found.get(change.node_id), later)
+        elif change.kind in _ADDS:
+            if change.index > decided and _may_be_added(found, change):
                 found.setdefault(change.node_id, _added(change))
         elif change.node_id not in found:  # ErrIDNotFound
             continue
@@ -49,6 +64,36 @@ def membership(db: Db | None, changes: Sequence[ConfChange], committed: int) -> 
         elif _urls_are_free(found, change):
             found[change.node_id] = replace(found[change.node_id], peer_urls=change.peer_urls)
     return found
+
+
+def rejected(db: Db | None, changes: Sequence[ConfChange], raft: ConfState | None = None) -> frozenset[int]:
+    """The members whose addition is in the log, and that are none all the same, though nobody has removed them."""
+    added = {change.node_id for change in changes if change.kind in _ADDS}
+    removed = {change.node_id for change in changes if change.kind == "remove"}
+    last = max((change.index for change in changes), default=0)
+    return frozenset(added - removed - membership(db, changes, last, raft).keys())
+
+
+def _gone(db: Db | None) -> set[int]:
+    """The removed members. One that is listed, too, was removed in an earlier life of the cluster.
+
+    A founder's ID is a hash of its URLs and the cluster's token, and a restore under the same ones gives it again.
+    """
+    return set(db.removed) - {m.id for m in db.members} if db else set()
+
+
+def _of_raft(id_: int, listed: DbMember | None, raft: ConfState) -> DbMember:
+    """A member that Raft has. The database of a restored cluster may lack one that has never run since."""
+    return replace(listed or DbMember(id_, f"{id_:x}", (), (), False), is_learner=id_ in raft.learners)
+
+
+def _founder(change: ConfChange, listed: DbMember | None, changes: Iterable[ConfChange]) -> DbMember:
+    """A member with which the cluster began. What the database has under its ID counts if the log gave it those URLs.
+
+    Otherwise it is of an earlier life. A database can be ahead of the commit index on disk, so an update counts anywhere.
+    """
+    given = [set(other.peer_urls) for other in changes if other.node_id == change.node_id]
+    return replace(listed, is_learner=False) if listed and set(listed.peer_urls) in given else _added(change)
 
 
 def _listed(db: Db | None) -> dict[int, DbMember]:
@@ -66,7 +111,7 @@ def _decided(db: Db | None, changes: Iterable[ConfChange]) -> int:
     """
     if db is None:
         return 0
-    gone = set(db.removed)
+    gone = _gone(db)
     known = gone | {m.id for m in db.members}
     first: dict[tuple[bool, int], int] = {}  # one that comes again is rejected, and shows nothing
     for change in changes:
@@ -76,10 +121,11 @@ def _decided(db: Db | None, changes: Iterable[ConfChange]) -> int:
     return max(db.consistent_index or 0, *first.values(), 0)
 
 
-def _founders(changes: Iterable[ConfChange]) -> frozenset[int]:
+def founders_of(changes: Iterable[ConfChange]) -> frozenset[int]:
     """The entries with which a cluster begins (raft's StartNode, `etcdctl snapshot restore`): they are always valid.
 
-    A leader's own empty entry follows them, so no later addition is among them.
+    A leader's own empty entry follows them, so no later addition is among them. None where the log does not begin with
+    them: then changes are missing before it.
     """
     last = 0
     for change in changes:

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from requorum.facts.bolt import Db, DbMember
-from requorum.facts.membership import membership
+from requorum.facts.membership import membership, rejected
+from requorum.facts.snap_file import ConfState
 from requorum.facts.wal_changes import ConfChange, Kind
 
 
@@ -98,12 +99,45 @@ def test_a_promotion_and_an_update_that_did_not_reach_the_database() -> None:
     assert found(THREE, change(9, "update", 3, at=5))[3] == (*url(5), False)
 
 
-def test_a_restored_snapshot_lists_nobody_until_its_members_have_published_themselves() -> None:
-    """etcdctl 3.3 and 3.4 empty the database's list (clientv3/snapshot, saveDB); the log begins with the founders."""
+def test_where_the_log_begins_with_its_founders_nobody_else_is_a_member() -> None:
+    """Up to 3.4 a restored database lists the old members, and who was removed then; test_restored.py has real ones."""
     founders = (change(1, "add", 1), change(2, "add", 2), change(3, "add", 3))
     later = change(9, "add", 4, at=3)
     assert set(found(database(), *founders)) == {1, 2, 3}
     assert set(found(database(member(1)), *founders, later)) == {1, 2, 3}
     assert set(found(None, *founders, later, change(11, "add", 5))) == {1, 2, 3, 5}
+    old = database(member(1), member(7, at=1), member(8, at=4), removed=(2, 9))
+    assert set(found(old, *founders)) == {1, 2, 3}
+    # A phantom takes no URL away, and one that was removed in an earlier life can be removed again.
+    assert set(found(old, *founders, change(20, "add", 4))) == {1, 2, 3, 4}
+    again = database(member(1), member(2), member(7, at=1), removed=(2, 9))
+    assert set(found(again, *founders, change(20, "remove", 2))) == {1, 3}
+    assert set(found(again, *founders, change(20, "remove", 2), committed=19)) == {1, 2, 3}
+    # What the database says of a founder's URLs may be from before, too.
+    assert found(database(member(1, at=5)), *founders)[1] == (*url(1), False)
     # Without them a log does not begin: it was decided.
     assert set(found(database(), change(2, "add", 2))) == set()
+
+
+RAFT = ConfState(50, frozenset({1, 2}), frozenset({3}))
+
+
+def test_behind_a_snapshot_raft_s_own_list_says_who_is_a_member() -> None:
+    db = database(member(1), member(2), member(7, at=2), removed=(2, 9), applied=90)
+
+    def those(*changes: ConfChange, db: Db = db) -> dict[int, bool]:
+        return {m.id: m.is_learner for m in membership(db, changes, 99, RAFT).values()}
+
+    assert those() == {1: False, 2: False, 3: True}
+    assert those(change(50, "add", 4), change(49, "remove", 1)) == {1: False, 2: False, 3: True}
+    assert those(change(60, "promote", 3), change(95, "add", 4, at=7)) == {1: False, 2: False, 3: False, 4: False}
+    assert those(change(60, "add", 4, at=7)) == {1: False, 2: False, 3: True}  # the database has rejected it
+    gone = replace(db, members=(member(1),), removed=(2, 3))
+    assert those(change(60, "remove", 2), change(61, "remove", 3), db=gone) == {1: False}
+    # Half removed by a forced start that did not elect.
+    assert those(change(100, "remove", 2), change(101, "remove", 3), db=gone) == {1: False}
+
+
+def test_an_addition_that_is_rejected() -> None:
+    assert rejected(THREE, [change(20, "add", 4, at=2), change(21, "add", 5)]) == {4}
+    assert rejected(THREE, [change(20, "add", 4), change(21, "remove", 4)]) == frozenset()
