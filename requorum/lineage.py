@@ -184,13 +184,18 @@ def _removed(heir: HostFacts, old: HostFacts) -> bool:
 
 
 def removals(facts: HostFacts) -> frozenset[int]:
-    """The IDs of the members that were removed for good, as this host's data says. An ID is never given again."""
+    """The IDs of the members that were removed for good, as this host's data says.
+
+    An ID is given again only by a restore: a founder's is a hash of its URLs and the token. A host whose own data lists a
+    member has not removed it, whatever is left in its database of an earlier life.
+    """
     data = facts.data
     if data is None or data.log is None or half_forced(facts):
         return frozenset()
     end = settled(facts, data)
     removed = {c.node_id for c in data.log.conf_changes if c.kind == "remove" and c.index <= end}
-    return frozenset(removed | set(data.db.removed if data.db is not None else ()))
+    removed |= set(data.db.removed if data.db is not None else ())
+    return frozenset(removed - {m.id for m in data.members})
 
 
 def settled(facts: HostFacts, data: DataDir) -> int:

@@ -93,11 +93,16 @@ def _removed_by(current: Sequence[HostFacts], anchor: HostFacts, listed: MemberL
 
 
 def _removed_from_the_newest(held: Sequence[tuple[HostFacts, DataDir]]) -> tuple[list[str], list[str]]:
-    """The same where no member answers. In one history the newest log holds every removal that is settled anywhere."""
+    """The same where no member answers. In one history the newest log holds every removal that is settled anywhere.
+
+    Not where its own list is of before a snapshot that it was sent, or of before entries that were not read.
+    """
     counting = [(f, data) for f, data in held if data.last and not data.unwritten and not half_forced(f)]
     if not counting:
         return [], []
     newest, log = max(counting, key=lambda one: one[1].last or (0, 0))
+    if log.list_is_old:
+        return [], []
     members = {m.id: m.name or f"{m.id:x}" for m in log.members_to_be}
     apart = [(f, _names(members, f)) for f, _ in counting if f is not newest and removals(f) & members.keys()]
     return [
@@ -105,6 +110,24 @@ def _removed_from_the_newest(held: Sequence[tuple[HostFacts, DataDir]]) -> tuple
         f"{newest.name} (revision {log.revision}), lists them: one history was forced apart from the other"
         for f, names in apart
     ], _choose([f for f, _ in apart], newest.name) if apart else []
+
+
+def _of_an_earlier_life(held: Sequence[tuple[HostFacts, DataDir]]) -> tuple[list[str], list[str]]:
+    """Data that does not say who is a member: a restored database lists the old members, too (`DataDir.doubtful`)."""
+    proof = [f"the database of {f.name} {words}" for f, data in held if (words := data.doubtful)]
+    if not proof:
+        return [], []
+    return [
+        "who is a member is not known: a database that `etcdctl snapshot restore` made lists the old members, too, and "
+        "neither the log, which no longer reaches back to its beginning, nor a snapshot of Raft tells them from today's",
+        *proof,
+    ], [
+        "never force on this list: it may count members that are none",
+        "see to it that member/snap/*.snap can be read on these hosts, and run the same command again",
+        "or keep etcd stopped on every host whose data is gone, and start it on those that have theirs: if they elect a "
+        "leader, nothing was lost, and the same command takes the others in; if they do not, restore from a snapshot, or "
+        "ask for help",
+    ]
 
 
 def _names(members: dict[int, str], facts: HostFacts) -> str:
@@ -160,9 +183,9 @@ def on_disk(reached: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
     if len({data.cluster_id for _, data in held}) > 1:
         said = [f"{f.name} holds data of cluster {data.cluster_id:x}" for f, data in held]
         return ["the hosts hold data of different clusters", *said], ["give each cluster its own inventory"]
-    forked, cure = _removed_from_the_newest(held)
-    if forked:
-        return forked, cure
+    for found, cure in (_of_an_earlier_life(held), _removed_from_the_newest(held)):
+        if found:
+            return found, cure
     proof = [
         f"{one[0].name} and {other[0].name} hold different entries under the number {index}, and each holds its own as "
         "committed"

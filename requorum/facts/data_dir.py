@@ -132,7 +132,7 @@ class DataDir:
 
     @property
     def rejected(self) -> frozenset[int]:
-        """The members whose addition the log holds, and that etcd rejects: none of `members_to_be`, and never removed."""
+        """Who is listed, or added in the log, and is none of `members_to_be`, though nobody has removed it: see `rejected`."""
         return rejected(self.db, self._changes, self._base)
 
     @property
@@ -146,6 +146,13 @@ class DataDir:
         if self.raft is None or self.db is None or self._base is not None:
             return False
         return {m.id for m in self.db.members} != self.raft.ids
+
+    @property
+    def list_is_old(self) -> bool:
+        """The database is of before a snapshot that a leader sent, or of before entries that were not read."""
+        if self._base is not None or self.log is None or self.begins_at_founders:
+            return False
+        return self.unseen > 0 or self.log.snapshot_index > (self.consistent_index or 0)
 
     @property
     def doubtful(self) -> str:
@@ -191,7 +198,8 @@ class DataDir:
                 listed.add(change.node_id)
             elif removes:
                 listed.discard(change.node_id)
-        return tuple(sorted(listed & set(self.db.removed)))
+        # One that the database lists, too, was removed in an earlier life (see `membership`).
+        return tuple(sorted(listed & set(self.db.removed) - {m.id for m in self.db.members}))
 
     @property
     def unseen(self) -> int:

@@ -26,7 +26,7 @@ class LocalShell:
     alone: bool = False
     asked: list[str] = field(default_factory=list)
 
-    def run(self, script: str, *, seconds: float, change: bool = False) -> Said:
+    def run(self, script: str, *, seconds: float, change: bool = False, clients_data: bool = False) -> Said:
         self.asked.append(script)
         path = "/usr/sbin:/usr/bin:/sbin:/bin"
         if self.stands_in is not None:

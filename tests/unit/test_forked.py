@@ -18,9 +18,11 @@ from builders import (
     inventory,
     machine,
     mark,
+    member,
     members,
     name,
     node,
+    peer,
     silent,
     stopped,
     survey,
@@ -163,3 +165,56 @@ def test_and_where_emptied_hosts_have_founded_a_cluster() -> None:
     other = replace(two[0], conf=conf(0, ETCD_DATA_DIR="/srv/etcd"))
     said = "\n".join(diagnose(inventory(), survey(other, two[1], silent(2))).advice)
     assert f"on {name(0)}: mv /srv/etcd/member to another place)" in said
+
+
+# A restore under the same URLs and token gives the founders their old IDs again
+
+FOUNDERS = tuple(ConfChange(n + 1, "add", node(n), f"m{n}", (peer(n),)) for n in THREE)
+RESTORED = [data(n, removed=OLD, changes=FOUNDERS) for n in THREE]
+
+
+def test_who_was_removed_before_a_restore_is_no_second_history() -> None:
+    found = diagnose(inventory(), survey(*(stopped(n, RESTORED[n]) for n in THREE)))
+    assert found.verdict is Verdict.RESTARTABLE
+    assert "3 voting members" in found.proof[0]
+    answering = [healthy(n, leader=0) for n in (0, 1)]
+    found = diagnose(inventory(), survey(*answering, stopped(2, RESTORED[2])))
+    assert "forced apart" not in "\n".join(found.proof)
+    assert found.verdict is Verdict.DEGRADED
+
+
+def test_a_restored_cluster_that_was_forced_apart_is_told_all_the_same() -> None:
+    removals = tuple(ConfChange(101 + n, "remove", node(n), "", ()) for n in (1, 2))
+    apart = data(0, members(0), last=(3, 103), commit=103, changes=(*FOUNDERS, *removals), removed=OLD)
+    later = [stopped(n, replace(RESTORED[n], log=data(n, last=(9, 140), changes=FOUNDERS).log)) for n in (1, 2)]
+    refused(diagnose(inventory(), survey(stopped(0, apart), *later)), f"on {name(1)} (revision 50)")
+
+
+def test_the_old_members_in_the_database_of_a_restored_cluster_count_for_nothing() -> None:
+    """Three of six would be no quorum, and a quorum has its data."""
+    old = tuple(replace(member(n), id=node(n) + 0x100) for n in THREE)
+    held = [data(n, (*members(*THREE), *old), changes=FOUNDERS) for n in THREE]
+    for up in (THREE, (0, 1)):
+        hosts = survey(*(stopped(n, held[n]) if n in up else emptied(n) for n in THREE))
+        found = diagnose(inventory(), hosts)
+        assert (found.verdict, found.acts) == (Verdict.RESTARTABLE, False)
+        assert "3 voting members" in found.proof[0]
+
+
+def test_where_nothing_tells_the_old_members_from_today_s_the_run_stops() -> None:
+    old = tuple(replace(member(n), id=node(n) + 0x100) for n in THREE)
+    held = [data(n, (*members(*THREE), *old)) for n in THREE]
+    found = diagnose(inventory(), survey(*(stopped(n, held[n]) for n in (0, 1)), emptied(2)))
+    assert (found.verdict, found.path, found.acts) == (Verdict.UNPROVEN, False, False)
+    assert f"the database of {name(0)} lists several members at {peer(0)}, {peer(1)}, {peer(2)}" in found.proof
+    assert any("never force on this list" in line for line in found.advice)
+
+
+def test_a_newest_log_whose_list_is_of_before_a_snapshot_judges_nobody() -> None:
+    """A leader sent it the snapshot; its database, which etcd has not put in yet, lists who was removed since."""
+    sent = data(0, last=(3, 120), commit=120, consistent=80)
+    assert sent.log is not None
+    sent = replace(sent, log=replace(sent.log, snapshot_index=120, snapshot_term=3, first_index=None))
+    knows = data(1, members(0, 1), last=(3, 110), removed=(node(2),))
+    found = diagnose(inventory(), survey(stopped(0, sent), stopped(1, knows), emptied(2)))
+    assert "forced apart" not in "\n".join(found.proof)

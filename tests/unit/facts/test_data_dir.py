@@ -11,6 +11,7 @@ from wal_writer import FIRST, Writer
 from requorum.facts.bolt import Db, DbMember, read_image
 from requorum.facts.data_dir import DataDir, judge, unreadable
 from requorum.facts.data_error import DataError
+from requorum.facts.snap_file import ConfState
 from requorum.facts.wal import Log, LogEnd
 from requorum.facts.wal_changes import ConfChange, Kind
 
@@ -74,6 +75,7 @@ def test_a_removal_is_half_done_until_the_log_holds_it(changes: list[tuple[Kind,
     log = replace(LOG, conf_changes=tuple(ConfChange(index, kind, 2, "two", ()) for kind, index in changes))
     assert DataDir(log, REMOVED, "").half_removed == half
     assert DataDir(log, DB, "").half_removed == ()
+    assert DataDir(log, replace(DB, removed=(2,)), "").half_removed == ()  # removed before a restore
 
 
 def changed(*changes: ConfChange, db: Db = DB) -> dict[int, DbMember]:
@@ -175,3 +177,37 @@ def test_a_log_that_nothing_was_ever_written_to() -> None:
     later = Writer()
     later.entry(9, 1)
     assert not judge([("0000000000000001-0000000000000009.wal", later.content)], nothing).unwritten
+
+
+PHANTOM = DbMember(7, "two", ("http://two:2380",), (), False)
+BEHIND = replace(LOG, first_index=11, snapshot_index=10, snapshot_term=2)
+RAFT = ConfState(10, frozenset({1, 2}), frozenset())
+
+
+def test_a_list_that_contradicts_itself_is_doubtful_where_nothing_tells() -> None:
+    twice, both = replace(DB, members=(ONE, TWO, PHANTOM)), replace(DB, removed=(2,))
+    assert DataDir(BEHIND, twice, "").doubtful == "lists several members at http://two:2380"
+    assert DataDir(BEHIND, both, "").doubtful == "lists 2 as a member, and as removed"
+    assert DataDir(BEHIND, DB, "").doubtful == ""
+    for db in (twice, both):
+        told = DataDir(BEHIND, db, "", raft=RAFT)
+        assert (told.doubtful, [m.id for m in told.members]) == ("", [1, 2])
+        founders = replace(LOG, conf_changes=tuple(ConfChange(n, "add", n, "", (f"http://{n}",)) for n in (1, 2)))
+        assert DataDir(founders, db, "").doubtful == ""
+        # Entries between Raft's list and the log were not read.
+        assert DataDir(replace(BEHIND, first_index=12), db, "", raft=RAFT).doubtful != ""
+
+
+def test_raft_s_list_and_the_log_lack_changes_where_the_database_differs() -> None:
+    gap = replace(BEHIND, first_index=15)
+    assert not DataDir(gap, DB, "", raft=RAFT).lacks_changes
+    assert DataDir(gap, replace(DB, members=(ONE, TWO, PHANTOM)), "", raft=RAFT).lacks_changes
+    assert not DataDir(BEHIND, replace(DB, members=(ONE, TWO, PHANTOM)), "", raft=RAFT).lacks_changes
+
+
+def test_a_list_is_old_behind_a_snapshot_that_a_leader_sent() -> None:
+    sent = replace(LOG, first_index=None, snapshot_index=25)
+    assert DataDir(sent, DB, "").list_is_old
+    assert not DataDir(sent, DB, "", raft=replace(RAFT, index=25)).list_is_old
+    assert not DataDir(BEHIND, DB, "").list_is_old
+    assert DataDir(replace(BEHIND, first_index=15), DB, "").list_is_old
