@@ -205,10 +205,11 @@ def _passed(mark: Mark, survey: Mapping[str, HostFacts | Silent]) -> tuple[list[
         what = f"the member list of {speaker.name} ({why})" if not now else "the member list that the recovery found"
         said = f"{what} is not known, nor then whether the point of no return has passed"
         return [said], ["mend what keeps it from being read, and abort again; or " + FINISH]
-    if now == mark.members:
+    before = _without_rejected(mark, speaker)
+    gone = [line for line in before if line not in now]
+    new = [line for line in now if line not in before]
+    if not (gone or new):
         return [], []
-    gone = [line for line in mark.members if line not in now]
-    new = [line for line in now if line not in mark.members]
     told = [f"{what}: {', '.join(lines)}" for what, lines in (("no longer in it", gone), ("new in it", new)) if lines]
     return (
         [
@@ -217,6 +218,12 @@ def _passed(mark: Mark, survey: Mapping[str, HostFacts | Silent]) -> tuple[list[
         ],
         [FINISH],
     )
+
+
+def _without_rejected(mark: Mark, speaker: HostFacts) -> tuple[str, ...]:
+    """The member list that the recovery found; an earlier version wrote down what etcd had rejected, too."""
+    rejected: frozenset[int] = frozenset() if speaker.data is None else speaker.data.rejected
+    return tuple(line for line in mark.members if int(line.partition(" ")[0], 16) not in rejected)
 
 
 def _unlisted(

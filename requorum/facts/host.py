@@ -141,7 +141,8 @@ class HostFacts:
         """
         if self.data is None or self.mark is None or self.mark.recovery not in self.machine.ran_logs:
             return False
-        found = {int(line.partition(" ")[0], 16) for line in self.mark.members}
+        # An earlier version listed in its mark what etcd had rejected, too.
+        found = {int(line.partition(" ")[0], 16) for line in self.mark.members} - self.data.rejected
         return len(found) > 1 and found <= {member.id for member in self.data.members}
 
     @property

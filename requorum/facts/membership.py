@@ -67,8 +67,8 @@ def membership(
 
 
 def rejected(db: Db | None, changes: Sequence[ConfChange], raft: ConfState | None = None) -> frozenset[int]:
-    """The members whose addition is in the log, and that are none all the same, though nobody has removed them."""
-    added = {change.node_id for change in changes if change.kind in _ADDS}
+    """Who is none of the members, though nobody has removed it: etcd rejected its addition, or it is of an earlier life."""
+    added = {change.node_id for change in changes if change.kind in _ADDS} | {m.id for m in (db.members if db else ())}
     removed = {change.node_id for change in changes if change.kind == "remove"}
     last = max((change.index for change in changes), default=0)
     return frozenset(added - removed - membership(db, changes, last, raft).keys())

@@ -122,6 +122,18 @@ def test_a_member_list_that_the_force_changed(commit: int) -> None:
     assert undoing.advice == ("finish the recovery: the same command without --abort",)
 
 
+def test_a_mark_of_an_earlier_version_lists_what_etcd_had_rejected() -> None:
+    """An addition at the URL of a member, in the log; and the old members in the database of a restored cluster."""
+    rejected = (ConfChange(50, "add", 0xA7, "", (peer(1),)),)
+    sign = replace(BEGUN, members=(*BEGUN.members, f"a7 {peer(1)}"))
+    here = stopped(0, data(0, changes=rejected))
+    hosts = [bears(here, deaf(0), sign), *(replace(f, mark=signed(emptied(1), sign)) for f in OTHERS)]
+    assert found(*hosts).problems == ()
+    assert found(*hosts).acts
+    ran = replace(hosts[0], machine=machine(0, ran_logs=(sign.recovery,)))
+    assert ran.ran_committed
+
+
 def test_a_quorum_that_answers_says_who_is_listed() -> None:
     """The survivor was forced, and others have joined it since: its own old data does not count."""
     joined = [bears(healthy(n, members(0, 1)), deaf(n)) for n in (0, 1)]

@@ -304,6 +304,7 @@ SIGNED = Mark("r1", "prod", "etcd-0", "ada@desk", "2026-11-05T03:00:00Z")
 
 def test_mark() -> None:
     assert mark.parse(SIGNED.text()) == SIGNED
+    assert mark.parse(replace(SIGNED, earlier=SIGNED).text()) == replace(SIGNED, earlier=SIGNED)
     assert mark.parse_both(printed("healthy", "mark")) == (None, None)
 
 

@@ -141,3 +141,6 @@ def test_behind_a_snapshot_raft_s_own_list_says_who_is_a_member() -> None:
 def test_an_addition_that_is_rejected() -> None:
     assert rejected(THREE, [change(20, "add", 4, at=2), change(21, "add", 5)]) == {4}
     assert rejected(THREE, [change(20, "add", 4), change(21, "remove", 4)]) == frozenset()
+    founders = (change(1, "add", 1), change(2, "add", 2))
+    assert rejected(database(member(1), member(2), member(7, at=1)), founders) == {7}
+    assert rejected(database(member(1), member(2)), [*founders, change(20, "remove", 2)]) == frozenset()
