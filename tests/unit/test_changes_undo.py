@@ -138,7 +138,7 @@ esac""",
     )
     shell = LocalShell(tmp_path / "bin")
     change = RunEtcd(HOST)
-    script = change.script().replace("[0-9]*/comm", "self/comm").replace("!= etcd", "= etcd")
+    script = change.script().replace("[0-9]*/comm", "self/comm").replace('"$name" = etcd', '"$name" != etcd')
     assert 'echo "' not in change.act()
     first = shell.run(script, seconds=10)
     assert first.stdout.endswith("requorum: done\n"), first.stderr
