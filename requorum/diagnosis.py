@@ -89,8 +89,8 @@ def diagnose(inventory: Inventory, survey: Survey) -> Diagnosis:
     current = [facts for facts in reached if facts.name not in old]
     standing = contradictions(reached, inventory.etcd.runtime), obstacles(reached, inventory), twins(current)
     fenced = removed_elsewhere(inventory, survey, left_fenced(current))
-    gone = gone_since_forced(reached, current)
-    for proof, advice in (*standing, not_read(reached), fenced, not_given_up(gone, inventory)):
+    gone = gone_since_forced(inventory, survey, current)
+    for proof, advice in (*standing, not_read(reached), fenced, not_given_up(gone, inventory, survey)):
         if proof:
             return _unproven(tuple(proof), tuple(advice))
     answering = [facts for facts in current if facts.api.answers]
@@ -149,9 +149,10 @@ def _with_quorum(
                 f"if the cluster that answers is yours, write `survivor: auto`; if {named} holds your data, stop the others",
             ),
         )
-    doubted, cure = beside_a_quorum(anchor, listed, reached, old)
-    if doubted:
-        return _unproven((*proof, *doubted), tuple(cure))
+    elsewhere = other_recovery(inventory, survey, members={name for name in places.values() if name})
+    for doubted, cure in (beside_a_quorum(anchor, listed, reached, old), elsewhere):
+        if doubted:
+            return _unproven((*proof, *doubted), tuple(cure))
     proof += tuple(f"{f.name}: {words}" for f in answering for words in f.v2.unlike(f.api.members))
     written = anchor.api.status is None or anchor.api.status.revision > 1
     if not written:
@@ -202,7 +203,7 @@ def _with_quorum(
         proof=proof + tuple(owed),
         advice=tuple(advice),
         survivor=anchor.name,
-        loss=loss_beside_a_quorum(listed, reached),
+        loss=loss_beside_a_quorum(listed, reached, unwritten=not written and any(not m.is_learner for m in removals)),
         members=_ordered(inventory, healthy),
         others=_ordered(inventory, absent),
         joiners=_ordered(inventory, joining),
@@ -309,10 +310,11 @@ def _without_quorum(inventory: Inventory, survey: Survey, reached: list[HostFact
 def _enough_data(
     inventory: Inventory, survey: Survey, newest: Candidate, intact: set[str], quorum: int, proof: list[str]
 ) -> Diagnosis:
-    facts = survey[newest.name]
-    if isinstance(facts, HostFacts) and intact == {newest.name} and (forced := forced_here(facts, survey)):
-        proof.append(f"{newest.name} was forced by recovery {forced} and is to be started again")
-        return _roles(inventory, survey, Verdict.UNFINISHED, newest.name, SINCE_FORCED, proof)
+    only = next(iter(intact))  # a learner may have the newest log, too
+    facts = survey[only]
+    if isinstance(facts, HostFacts) and len(intact) == 1 and (forced := forced_here(facts, survey)):
+        proof.append(f"{only} was forced by recovery {forced} and is to be started again")
+        return _roles(inventory, survey, Verdict.UNFINISHED, only, SINCE_FORCED, proof)
     have = "1 member has its" if len(intact) == 1 else f"{len(intact)} members have their"
     proof.append(f"{have} data, enough for a quorum once they run; never force")
     found = [f for name in _ordered(inventory, intact) if isinstance(f := survey[name], HostFacts)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from requorum.facts import etcd_conf, mark
 from requorum.facts.beside import AnyFacts
@@ -93,13 +93,18 @@ def _elsewhere(facts: HostFacts, instead: Sequence[Process]) -> list[str]:
     ]
 
 
-def other_recovery(inventory: Inventory, survey: Survey) -> tuple[list[str], list[str]]:
+def other_recovery(inventory: Inventory, survey: Survey, members: Collection[str] = ()) -> tuple[list[str], list[str]]:
     """Why what an unfinished recovery has done cannot be known, and what to do about it; empty where it can.
 
-    Asked where no quorum answers. The survivor that a mark names may have been forced, and have taken writes since:
-    unless its data says what it is, no other data may be started or forced.
+    The survivor that a mark names may have been forced, and have taken writes since: unless its data says what it is, no
+    other data may be started or forced, nor another quorum gone on with. `members`: the hosts of the quorum that answers;
+    of a survivor that it lists it is judged as of any member.
     """
-    marks = [(facts.name, facts.mark) for facts in survey.values() if isinstance(facts, HostFacts) and facts.mark]
+    marks = [
+        (facts.name, facts.mark)
+        for facts in survey.values()
+        if isinstance(facts, HostFacts) and facts.mark and facts.mark.survivor not in members
+    ]
     if len({found.survivor for _, found in marks}) > 1 and len({found.recovery for _, found in marks}) > 1:
         said = [
             f"{name} bears the mark of recovery {found.recovery} by {found.operator}, survivor {found.survivor}"
@@ -117,7 +122,7 @@ def other_recovery(inventory: Inventory, survey: Survey) -> tuple[list[str], lis
                 f"recovery {found.recovery} by {found.operator} is unfinished, and may have forced its survivor "
                 f"{survivor}, which {why}"
             )
-            advice.append(_find(survivor, inventory, survey))
+            advice.append(bring_up(survivor, inventory, survey))
     return proof, advice
 
 
@@ -134,7 +139,7 @@ def removed_elsewhere(inventory: Inventory, survey: Survey, fenced: Sequence[Hos
     for host in inventory.etcd.hosts:
         if why := _unread(host.name, inventory, survey):
             found.append(f"{host.name}, which {why}")
-            advice.append(_find(host.name, inventory, survey))
+            advice.append(bring_up(host.name, inventory, survey))
     for member in {m.id: m for f in fenced if f.data for m in f.data.members if m.id not in here}.values():
         if not any(host_of(url) in known for url in member.peer_urls):
             found.append(
@@ -150,7 +155,7 @@ def removed_elsewhere(inventory: Inventory, survey: Survey, fenced: Sequence[Hos
     return [f"{said} {place}" for place in found], [*advice, f"do not start etcd on {names}: that is the old cluster"]
 
 
-def _find(survivor: str, inventory: Inventory, survey: Survey) -> str:
+def bring_up(survivor: str, inventory: Inventory, survey: Survey) -> str:
     """What to do about a host that may have been forced, and whose data is not known."""
     if survivor in survey and _heard(survivor, inventory, survey):
         return f"mend SSH on {survivor}, or take the host's power, and run the same command again"
@@ -169,7 +174,7 @@ def _unread(name: str, inventory: Inventory, survey: Survey) -> str:
         heard = _heard(name, inventory, survey)
         alive = f", and whose etcd lives: {heard}" if heard else ""
         return "" if given_up(name, inventory, survey) else f"is silent ({facts.reason}){alive}"
-    if facts.data is not None and facts.data.error:
+    if facts.data is not None and facts.data.error and not inventory.host(name).lost:
         return f"has data that cannot be read ({facts.data.error})"
     return ""
 

@@ -122,6 +122,72 @@ def test_what_was_not_forced_has_lost_nothing() -> None:
         )  # fmt: skip
 
 
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_survivor_that_is_silent_and_given_up_may_have_taken_writes_as_the_marks_of_others_say(answer: bool) -> None:
+    marked = [replace(host, mark=SIGN) for host in old(answer)]
+    found = diagnose(inventory(lost=[0]), survey(silent(0), *marked))
+    assert found.verdict is (Verdict.DEGRADED if answer else Verdict.RESTARTABLE)
+    assert f"given up: {LOST} (if it came to that: the host is silent" in "\n".join(found.proof)
+    alone = diagnose(inventory(lost=[0, 2]), survey(silent(0), stopped(1, fenced=True, mark=SIGN), silent(2)))
+    assert alone.verdict is Verdict.LOST
+    assert alone.loss.startswith(LOST)
+
+
+def test_a_survivor_whose_data_is_damaged_can_be_given_up() -> None:
+    """The marks of others name it, too; what was asked for is said, and the others may be started."""
+    damaged = replace(stopped(0), data=data(0, error="a checksum"), forced_by=SIGN)
+    hosts = survey(damaged, *(stopped(n, mark=SIGN) for n in (1, 2)))
+    assert diagnose(inventory(), hosts).verdict is Verdict.UNPROVEN
+    given_up = diagnose(inventory(lost=[0]), hosts)
+    assert given_up.verdict is Verdict.RESTARTABLE
+    assert f"given up: {LOST}" in "\n".join(given_up.proof)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_another_has_forced_is_not_gone_on_with_while_the_survivor_of_a_recovery_is_silent(lost: bool) -> None:
+    """Host 2 was forced by hand; the mark on host 1 names host 0, which is no member there and may take writes."""
+    hosts = survey(silent(0), emptied(1, mark=SIGN), healthy(2, members(2)))
+    found = diagnose(inventory(lost=[0] * lost), hosts)
+    assert (found.verdict, found.acts) == ((Verdict.UNFINISHED, True) if lost else (Verdict.UNPROVEN, False))
+    assert lost or f"may have forced its survivor {name(0)}, which is silent" in "\n".join(found.proof)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_survivor_is_started_again_although_a_learner_has_the_same_log(first: int) -> None:
+    """Whichever the inventory names first; the learner has no vote, and cannot serve."""
+    listed = members(0, 7, learners=[7])
+    removed = (node(1), node(2))
+    survivor = replace(stopped(first, data(0, listed, removed=removed), mark=mark(first)), forced_by=mark(first))
+    learner = stopped(1 - first, data(7, listed, removed=removed), mark=mark(first))
+    hosts = survey(*((learner, survivor) if first else (survivor, learner)), silent(2))
+    found = diagnose(inventory(), hosts)
+    assert (found.verdict, found.survivor, found.joiners) == (Verdict.UNFINISHED, name(first), names(1 - first))
+
+
+def test_where_a_cluster_that_holds_nothing_answers_the_loss_of_a_member_is_not_none() -> None:
+    """Both may have been emptied, and have founded it: what the third held nobody knows."""
+    new = [healthy(n) for n in (1, 2)]
+    new = [replace(h, api=replace(h.api, status=replace(h.api.status, revision=1))) for h in new]  # type: ignore[type-var]
+    found = diagnose(inventory(lost=[0]), survey(silent(0), *new))
+    assert (found.verdict, found.acts) == (Verdict.DEGRADED, True)
+    assert found.loss.startswith("unknown: nothing was ever written")
+
+
+def test_a_silent_host_may_have_been_taken_in_by_a_survivor_that_is_given_up() -> None:
+    """Hosts 0 and 1 may be the cluster: two of five, as member 3 lists them, never were one."""
+    sign = replace(SIGN, members=tuple(f"{node(n):x} {peer(n)}" for n in FIVE))
+    old_peer = stopped(3, data(3, members(*FIVE)), fenced=True, mark=sign)
+    hosts = survey(silent(0), silent(1), emptied(2), old_peer, silent(4))
+    found = diagnose(inventory(5, lost=[0, 4]), hosts)
+    assert (found.verdict, found.path) == (Verdict.UNPROVEN, False)
+    assert f"{name(1)} is silent, and may hold every write since the forced start of {name(0)}" in "\n".join(
+        found.proof
+    )
+    given_up = diagnose(inventory(5, lost=[0, 1, 4]), hosts)
+    assert (given_up.verdict, given_up.survivor) == (Verdict.LOST, name(3))
+    assert given_up.loss.startswith(LOST)
+
+
 # -- a recovery that did not force
 
 WITH_A_QUORUM = replace(mark(), forces=False, members=tuple(f"{node(n):x} {peer(n)}" for n in FIVE))
