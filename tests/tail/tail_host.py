@@ -42,7 +42,7 @@ class LocalHost:
     def __init__(self, etcd: Etcd, around: tuple[str, ...] = ()) -> None:
         self._path, self._around = etcd.path, around
 
-    def run(self, script: str, *, seconds: float, change: bool = False) -> Said:
+    def run(self, script: str, *, seconds: float, change: bool = False, clients_data: bool = False) -> Said:
         alone = ("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
         no_unit = "systemctl() { :; }\n"  # of this machine's own etcd, if it has one
         words = [*self._around, *alone, "bash", "-c", no_unit + script]
