@@ -103,6 +103,12 @@ def _how_to_start_pod(facts: HostFacts, first: list[str], why: list[str]) -> str
     return f"{runtime.log_words} (it is {unit.state}{probe}; its log says why)"
 
 
+def is_worthless(facts: HostFacts) -> bool:
+    """Nothing that a member has acknowledged can be read here: the data is gone, damaged, or an emptied host's own."""
+    data = facts.data
+    return data is None or data.empty or data.unwritten or bool(data.error)
+
+
 def worth_of(facts: HostFacts) -> str:
     """Why what lies in a reached host's data directory is no member's data that counts."""
     if facts.data is None or facts.data.empty:

@@ -10,6 +10,7 @@ from requorum.causes import cannot_start, masked, taken_ports
 from requorum.facts import etcd_conf
 from requorum.facts.certificates import distrust
 from requorum.facts.host import HostFacts
+from requorum.facts.machine import release_of
 from requorum.facts.members import Member
 from requorum.facts.process import Process
 from requorum.runtimes import unworkable
@@ -81,9 +82,9 @@ def programs(facts: HostFacts) -> list[str]:
     if not machine.etcd_version:
         cure = "install etcd-server" if service else f"see that docker runs the image {facts.image}"
         found.append(f"etcd is not installed, or does not run: {cure}")
-    elif _release(machine.etcd_version) < (3, 3):
+    elif release_of(machine.etcd_version) < (3, 3):
         only = "; it has the v2 API alone, whose member commands Requorum does not use" * (
-            _release(machine.etcd_version) < (3, 0)
+            release_of(machine.etcd_version) < (3, 0)
         )
         found.append(f"etcd is {machine.etcd_version}; this version of Requorum knows 3.3 and later{only}")
     elif facts.enables_v2 and facts.v2.there and not facts.v2.speaks:
@@ -282,7 +283,7 @@ def cannot_join(
 def _other_release(joiner: HostFacts, survivor: HostFacts) -> list[str]:
     """That a joiner's etcd is not of the survivor's release; nothing while one of them is not known (see `unread_notes`)."""
     here, there = joiner.machine.etcd_version, survivor.machine.etcd_version
-    if joiner.version_unread or survivor.version_unread or _release(here) == _release(there):
+    if joiner.version_unread or survivor.version_unread or release_of(here) == release_of(there):
         return []
     return [f"etcd {here} here, {there} on {survivor.name}"]
 
@@ -295,7 +296,3 @@ def is_added(joiner: HostFacts, survivor: HostFacts, removals: Collection[Member
     listed = survivor.api.members.members if survivor.api.members else survivor.data.members if survivor.data else ()
     stays = {url for m in listed if m.id not in {r.id for r in removals} for url in m.peer_urls}
     return bool(stays & set(joiner.conf.peer_urls))
-
-
-def _release(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from requorum.causes import worth_of
+from requorum.causes import is_worthless, worth_of
 from requorum.facts.host import HostFacts
 from requorum.facts.mark import FORCED_PATH, Mark
 from requorum.facts.members import MemberList
@@ -42,7 +42,7 @@ def gone_since_forced(inventory: Inventory, survey: Survey, current: Sequence[Ho
     listed, found = _listed(current), dict[str, str]()
     for name, facts in survey.items():
         if isinstance(facts, HostFacts):
-            sign = None if facts.api.answers or not _worthless(facts) else _forced(facts, reached)
+            sign = None if facts.api.answers or not is_worthless(facts) else _forced(facts, reached)
             why = worth_of(facts)
         else:
             sign = _named(name, reached) if given_up(name, inventory, survey) else None
@@ -83,7 +83,7 @@ def _taken_in_since(
 
 def _from_before(sign: Mark, listed: set[int], *, unknown: bool) -> bool:
     """These members are those from before a forced start, which leaves one; `unknown`: the answer where no mark tells."""
-    before = {int(line.partition(" ")[0], 16) for line in sign.members}
+    before = sign.member_ids
     return unknown if len(before) < 2 else len(before & listed) > 1
 
 
@@ -103,11 +103,6 @@ def _named(survivor: str, reached: Sequence[HostFacts]) -> Mark | None:
     """What the marks of others say of a survivor that was to be forced: whether it came to that they do not."""
     marks = (f.mark for f in reached if f.mark is not None)
     return next((mark for mark in marks if mark.forces and mark.survivor == survivor), None)
-
-
-def _worthless(facts: HostFacts) -> bool:
-    data = facts.data
-    return data is None or data.empty or data.unwritten or bool(data.error)
 
 
 def _listed(current: Sequence[HostFacts]) -> set[int]:

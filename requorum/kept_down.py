@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from requorum.causes import GONE, worth_of
+from requorum.causes import is_worthless, worth_of
 from requorum.facts.host import HostFacts
 from requorum.facts.runtime import ASIDE
 
@@ -55,16 +55,12 @@ def without_memory(voters: Iterable[HostFacts]) -> tuple[str, ...]:
     Such a voter does not know what it has acknowledged. It votes for whoever starts first, also for one that lacks what
     it once held together with another; their quorum then overwrites that.
     """
-    lines = []
-    for facts in voters:
-        lost = facts.data is None or facts.data.empty or facts.data.unwritten or bool(facts.data.error)
-        if lost and not stays_down(facts):
-            worth = worth_of(facts) if facts.data is not None else GONE
-            lines.append(
-                f"{facts.name}: {keep_down(facts)} ({worth}: its member votes for whoever starts first, and what only the "
-                "others hold is overwritten then)"
-            )
-    return tuple(lines)
+    return tuple(
+        f"{facts.name}: {keep_down(facts)} ({worth_of(facts)}: its member votes for whoever starts first, and what only the "
+        "others hold is overwritten then)"
+        for facts in voters
+        if is_worthless(facts) and not stays_down(facts)
+    )
 
 
 def old_peers_first(old: Iterable[HostFacts]) -> tuple[str, ...]:

@@ -167,17 +167,12 @@ class Masters:
             if listed.get(name) != held.get(name)
         )
 
-    def by_oc(self, name: str) -> bool:
-        """The chapter backs this host's etcd up through oc: it is a static pod of a master."""
-        facts = Client(self._run, name).surveyed
-        return isinstance(facts, HostFacts) and facts.unit.pod is not None and facts.master is not None
-
-    def saved_without_oc(self, name: str, folder: PurePosixPath) -> str:
+    def saved_without_oc(self, facts: HostFacts, folder: PurePosixPath) -> str:
         """Why the snapshot in a folder was saved on the host, where oc was to do it; empty where oc did, or was not to."""
-        if not self.by_oc(name):
+        if not facts.by_oc:
             return ""
         script = f"cat {shlex.quote(str(folder / FALLBACK))} 2>/dev/null || true"
-        return self._run.remotes[name].run(script, seconds=30).stdout.strip()
+        return self._run.remotes[facts.name].run(script, seconds=30).stdout.strip()
 
     def left_to_do(self) -> list[str]:
         """What is left to an administrator, in words: who may have missed events, and what else names members."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from requorum.facts import etcd_conf
 from requorum.facts.host import HostFacts
+from requorum.facts.machine import release_of
 from requorum.facts.manifest import ManifestError
 from requorum.facts.runtime import MANIFEST, PARKED, PODS
 
@@ -80,8 +81,7 @@ def wants_every_member(facts: HostFacts) -> bool:
     pod = facts.unit.pod
     if pod is None or not pod.manifest.of_cluster:
         return False
-    release = (pod.probing or facts.machine.etcd_version).split(".")[:2]
-    return [int(part) for part in release if part.isdigit()] >= [3, 3]
+    return release_of(pod.probing or facts.machine.etcd_version) >= (3, 3)
 
 
 def unworkable(facts: HostFacts) -> list[str]:

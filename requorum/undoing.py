@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from requorum.facts.beside import AnyFacts, BesideFacts
 from requorum.facts.host import HostFacts, Silent
-from requorum.facts.mark import Mark
+from requorum.facts.mark import Mark, id_of
 from requorum.facts.master_config import host_of
 from requorum.facts.runtime import ASIDE, PARKED
 from requorum.inventory import Inventory
@@ -79,13 +79,11 @@ def undoing_of(
     left += [words for f in reached for words in (*_stays_fenced(f), *_stays_forced(f))]
     if not marks:
         return Undoing(left=tuple(left))
-    problems, advice = (
-        found + more for found, more in zip(obstacles(reached, inventory), doubles(reached), strict=True)
-    )
     apart = [facts for facts in beside.values() if isinstance(facts, BesideFacts)]
-    exchanged, correction = mistaken(apart, reached, inventory.all_names)
-    problems += exchanged
-    advice += correction
+    problems, advice = obstacles(reached, inventory)
+    for problem, next_ in (doubles(reached), mistaken(apart, reached, inventory.all_names)):
+        problems += problem
+        advice += next_
     for found in sorted({replace(mark, found=None) for mark in marks.values()}, key=lambda m: m.recovery):
         for problem, next_ in (_passed(found, survey), _unlisted(found, inventory, survey)):
             problems += problem
@@ -223,7 +221,7 @@ def _passed(mark: Mark, survey: Mapping[str, HostFacts | Silent]) -> tuple[list[
 def _without_rejected(mark: Mark, speaker: HostFacts) -> tuple[str, ...]:
     """The member list that the recovery found; an earlier version wrote down what etcd had rejected, too."""
     rejected: frozenset[int] = frozenset() if speaker.data is None else speaker.data.rejected
-    return tuple(line for line in mark.members if int(line.partition(" ")[0], 16) not in rejected)
+    return tuple(line for line in mark.members if id_of(line) not in rejected)
 
 
 def _unlisted(

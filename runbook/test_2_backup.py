@@ -65,9 +65,9 @@ def test_back_up_configuration(etcd: EtcdMember, cluster: Cluster) -> None:
 
 
 @step(22, "Back up the data", on="touched", when=LOST, parallel=True)
-def test_back_up_data(etcd: EtcdMember, cluster: Cluster, masters: Masters) -> None:
+def test_back_up_data(etcd: EtcdMember, cluster: Cluster) -> None:
     """38.1.1.2: database and write-ahead log of every member that has any, and a copy away from the host."""
-    if masters.by_oc(etcd.name) and etcd.surveyed.has_data:
+    if etcd.surveyed.by_oc and etcd.surveyed.has_data:
         note(NO_OC)
     with action("copy the data directory, where it holds any, and fetch the copy") as hand:
         hand.make(operations.backup.keep_data(etcd.surveyed, cluster.backup))
@@ -93,7 +93,7 @@ def test_save_snapshot(etcd: EtcdMember, cluster: Cluster, masters: Masters) -> 
         revision = cluster.snapshot_revision(etcd, "before")
         copy = cluster.backup.fetched_copy(etcd.name, "snapshot-before")
         proven(cluster.backup.snapshot("before", etcd.surveyed), copy, f"revision {revision}")
-        if fallback := masters.saved_without_oc(etcd.name, cluster.backup.snapshot("before", etcd.surveyed)):
+        if fallback := masters.saved_without_oc(etcd.surveyed, cluster.backup.snapshot("before", etcd.surveyed)):
             note(fallback)
 
 

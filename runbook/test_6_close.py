@@ -73,7 +73,7 @@ def test_fresh_snapshot(etcd: EtcdMember, cluster: Cluster, masters: Masters) ->
         revision = cluster.snapshot_revision(etcd, "after")
         copy = cluster.backup.fetched_copy(etcd.name, "snapshot-after")
         proven(cluster.backup.snapshot("after", etcd.surveyed), copy, f"revision {revision}")
-        if fallback := masters.saved_without_oc(etcd.name, cluster.backup.snapshot("after", etcd.surveyed)):
+        if fallback := masters.saved_without_oc(etcd.surveyed, cluster.backup.snapshot("after", etcd.surveyed)):
             note(fallback)
 
 

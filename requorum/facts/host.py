@@ -109,6 +109,11 @@ class HostFacts:
         return self.unit.pod.manifest.image if self.unit.pod else self.unit.runtime.image
 
     @property
+    def by_oc(self) -> bool:
+        """The chapter backs etcd up through oc here: it is a static pod of a master."""
+        return self.unit.pod is not None and self.master is not None
+
+    @property
     def enables_v2(self) -> bool:
         """etcd is to serve the v2 API here, whether it runs or not."""
         return v2.enables(self.conf, self.unit, self.processes, self.machine.etcd_version)
@@ -142,7 +147,7 @@ class HostFacts:
         if self.data is None or self.mark is None or self.mark.recovery not in self.machine.ran_logs:
             return False
         # An earlier version listed in its mark what etcd had rejected, too.
-        found = {int(line.partition(" ")[0], 16) for line in self.mark.members} - self.data.rejected
+        found = self.mark.member_ids - self.data.rejected
         return len(found) > 1 and found <= {member.id for member in self.data.members}
 
     @property

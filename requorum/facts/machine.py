@@ -59,6 +59,11 @@ VERSIONS_COMMAND = (
 """What `parse_versions` reads."""
 
 
+def release_of(version: str) -> tuple[int, ...]:
+    """Major and minor number of a version; empty where it is not known."""
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+
+
 def command(backup_directory: str, *, versions: bool = True) -> str:
     """The command that `parse` reads; `backup_directory` is looked at for room, or its nearest parent that is there.
 

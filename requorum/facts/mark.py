@@ -69,6 +69,11 @@ class Mark:
     earlier: Mark | None = None
     forces: bool = True
 
+    @property
+    def member_ids(self) -> frozenset[int]:
+        """The IDs in `members`."""
+        return frozenset(map(id_of, self.members))
+
     def text(self) -> str:
         """The file's content, without what is as usual: an older version refuses a key that it does not know."""
         return json.dumps(self._said(), indent=2) + "\n"
@@ -81,6 +86,11 @@ class Mark:
         if self.earlier is not None:
             said["earlier"] = self.earlier._said()
         return said
+
+
+def id_of(line: str) -> int:
+    """The ID in a line of `Mark.members`."""
+    return int(line.partition(" ")[0], 16)
 
 
 def parse(output: str) -> Mark | None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from requorum.facts.etcd_conf import EtcdConf
+from requorum.facts.machine import release_of
 from requorum.facts.members import MemberList
 from requorum.facts.process import LIVES, Process
 from requorum.facts.runtime import FIND
@@ -132,7 +133,7 @@ def enables(conf: EtcdConf, unit: Unit, processes: tuple[Process, ...], version:
 
     A living process counts before what files say.
     """
-    release = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    release = release_of(version)
     if not release or release >= (3, 6):
         return False
     for process in processes:

@@ -114,7 +114,7 @@ def save_snapshot(facts: HostFacts, place: BackupPlace, when: str) -> list[Chang
     """38.1.1.2: a snapshot by etcd itself; of a static pod on a master, through the API, into what the pod can write to."""
     folder = place.snapshot(when, facts)
     saved = SaveSnapshot(facts.name, str(folder))
-    if facts.unit.pod is not None and facts.master is not None:
+    if facts.by_oc:
         saved = SaveSnapshotByOc(facts.name, str(folder), master_api.server_of(facts), facts.conf.data_dir)
     return [saved, *_fetched(facts, folder, f"snapshot-{when}", place)]
 

@@ -29,7 +29,7 @@ def signed(facts: HostFacts, sign: Mark, *, removed: bool = False) -> Mark:
 
 def sign(facts: HostFacts, sign: Mark, *, removed: bool = False) -> list[Change]:
     """Say on the host which recovery is under way, and what it found; `removed` as for `signed`."""
-    return [WriteFile(facts.name, mark.PATH, signed(facts, sign, removed=removed).text(), mode="0600")]
+    return [_write(facts, mark.PATH, signed(facts, sign, removed=removed))]
 
 
 def remember_force(facts: HostFacts, sign: Mark) -> list[Change]:
@@ -40,7 +40,7 @@ def remember_force(facts: HostFacts, sign: Mark) -> list[Change]:
     before = facts.forced_by
     if before is not None:
         before = before.earlier if before.recovery == sign.recovery else replace(before, earlier=None)
-    return [WriteFile(facts.name, mark.FORCED_PATH, replace(sign, earlier=before).text(), mode="0600")]
+    return [_write(facts, mark.FORCED_PATH, replace(sign, earlier=before))]
 
 
 def forget_force(facts: HostFacts, through: HostFacts) -> list[Change]:
@@ -54,13 +54,13 @@ def forget_force(facts: HostFacts, through: HostFacts) -> list[Change]:
     if forced is None or own in {member.id for member in through.members}:
         return []
     if forced.unseen:
-        return [WriteFile(facts.name, mark.FORCED_PATH, replace(forced, forces=False).text(), mode="0600")]
+        return [_write(facts, mark.FORCED_PATH, replace(forced, forces=False))]
     return [RemoveFile(facts.name, mark.FORCED_PATH)]
 
 
 def take_way_back(facts: HostFacts, sign: Mark, dropped: Member) -> list[Change]:
     """Say on the survivor that it is forced once more, and whom it drops: never twice in one recovery."""
-    return [WriteFile(facts.name, mark.PATH, signed(facts, replace(sign, way_back=dropped.hex_id)).text(), mode="0600")]
+    return [_write(facts, mark.PATH, signed(facts, replace(sign, way_back=dropped.hex_id)))]
 
 
 def strike_undone(facts: HostFacts) -> list[Change]:
@@ -69,11 +69,7 @@ def strike_undone(facts: HostFacts) -> list[Change]:
     forced: list[Change] = []
     if facts.mark and noted and noted.recovery == facts.mark.recovery:
         earlier = noted.earlier
-        forced = [
-            WriteFile(facts.name, mark.FORCED_PATH, earlier.text(), mode="0600")
-            if earlier
-            else RemoveFile(facts.name, mark.FORCED_PATH)
-        ]
+        forced = [_write(facts, mark.FORCED_PATH, earlier) if earlier else RemoveFile(facts.name, mark.FORCED_PATH)]
     return [RemoveUnfinished(facts.name), *forced, RemoveFile(facts.name, mark.PATH)]
 
 
@@ -95,5 +91,8 @@ def strike(facts: HostFacts, *, whole: bool, reached: Collection[str]) -> list[C
     left = tuple(name for name in forced.unseen if name not in reached)
     if whole and not left:
         return [*struck, RemoveFile(facts.name, mark.FORCED_PATH)]
-    text = replace(forced, unseen=left).text()
-    return struck + ([WriteFile(facts.name, mark.FORCED_PATH, text, mode="0600")] if left != forced.unseen else [])
+    return struck + ([_write(facts, mark.FORCED_PATH, replace(forced, unseen=left))] if left != forced.unseen else [])
+
+
+def _write(facts: HostFacts, path: str, sign: Mark) -> WriteFile:
+    return WriteFile(facts.name, path, sign.text(), mode="0600")
