@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shlex
 import shutil
@@ -210,6 +211,32 @@ class Lab:
             wait.until(lambda: self.healthy(host), f"etcd on {host.name} answers a linearizable read", within)
 
         in_parallel(one, wanted)
+
+    def leader(self) -> Host:
+        """The host of the leader, which speaks for the cluster.
+
+        Raises:
+            LabError: no member says that it leads.
+        """
+        for host in self.hosts:
+            own, led_by = self._ids(host)
+            if own and own == led_by:
+                return host
+        raise LabError("no member says that it leads")
+
+    def lead(self, host: str | Host) -> None:
+        """Make a host's member the leader."""
+        before, where = self.leader(), self.host(host)
+        if before != where:
+            self.etcdctl(before, "move-leader", f"{self._ids(where)[0]:x}")
+
+    def _ids(self, host: Host) -> tuple[int, int]:
+        """The ID of a host's member and that of its leader; 0 for what it does not say."""
+        done = self.etcdctl(host, "endpoint", "status", "-w", "json", check=False)
+        if done.returncode:
+            return 0, 0
+        said = json.loads(done.stdout)[0]["Status"]
+        return said["header"]["member_id"], said["leader"]
 
     # -- power -------------------------------------------------------------------------------------------------------
 

@@ -80,7 +80,7 @@ def files() -> Iterable[File | Link]:
     yield Link(f"etc/systemd/system/multi-user.target.wants/{UNIT}", f"/etc/systemd/system/{UNIT}")
     for image, repositories in images.REFERENCES.items():
         yield File(f"{images.PLACE}/{image}/references", "\n".join(repositories) + "\n", 0o644)
-    yield File(f"{images.PLACE}/etcd/usr/local/bin/etcdctl", standins.text("image-etcdctl"), 0o755)
+    yield File(f"{images.FIRST_IN_PATH}/etcdctl", standins.text("image-etcdctl"), 0o755)
 
 
 def etcd_files() -> Iterable[File | Link]:

@@ -21,6 +21,9 @@ REFERENCES = {
 }
 """Image → the repositories that it is found under, without a tag."""
 
+FIRST_IN_PATH = f"{PLACE}/etcd/usr/local/bin"
+"""On a host: a program that is put there comes before the one of the image `etcd`."""
+
 ETCDCTL = "usr/bin/etcdctl"
 """Where the image `etcd` keeps the real one; before it in PATH, below /usr/local, comes a stand-in for that of 3.2."""
 

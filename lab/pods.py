@@ -214,7 +214,7 @@ spec:
         path: healthz
       initialDelaySeconds: 45
       timeoutSeconds: 10
-  volumes:
+{readiness}  volumes:
   - name: master-config
     hostPath:
       path: /etc/origin/master/
@@ -226,6 +226,17 @@ spec:
       path: /var/lib/origin
 """
 
+# Of the API alone. It restarts nothing: no stand-in asks for it.
+_READINESS = """\
+    readinessProbe:
+      httpGet:
+        scheme: HTTPS
+        port: 8443
+        path: healthz/ready
+      initialDelaySeconds: 10
+      timeoutSeconds: 10
+"""
+
 
 def etcd_manifest(host: Host) -> str:
     """etcd.yaml of one host; the first one's as the installer has it, the others' as yedit writes it."""
@@ -234,7 +245,8 @@ def etcd_manifest(host: Host) -> str:
 
 def master_manifest(component: str, port: int, listen: str = "") -> str:
     """The manifest of the API, or of the controllers."""
-    return _MASTER.format(component=component, port=port, listen=listen)
+    readiness = _READINESS if component == "api" else ""
+    return _MASTER.format(component=component, port=port, listen=listen, readiness=readiness)
 
 
 def files(host: Host, secrets: Path) -> Iterable[File | Link]:

@@ -116,11 +116,12 @@ class Authority:
         words = f"-connect {shlex.quote(place)} -verify_{what} {shlex.quote(name)} -verify_return_error -verify 8"
         cert, key, trusted = paths
         # s_client does not always end with its connection: it is read until the answer is there, then ended. `2>&1` is
-        # for the whole substitution: a standard error left open would keep SSH waiting for the end of s_client.
+        # for the whole substitution: a standard error left open would keep SSH waiting for the end of s_client. `timeout`
+        # leads a group of its own, which is ended: by itself it leaves s_client behind where it has just begun it.
         script = (
             f"exec 3< <(exec 2>&1; exec timeout {_SECONDS} openssl s_client {words} -partial_chain -cert {cert} "
             f"-key {key} -CAfile {trusted} -quiet < <(printf 'GET /version HTTP/1.0\\r\\n\\r\\n'))\n"
-            f"IFS= read -r -d '}}' -t {_SECONDS + 1} said <&3; kill $! 2>/dev/null; exec 3<&-\n"
+            f"IFS= read -r -d '}}' -t {_SECONDS + 1} said <&3; kill -- -$! 2>/dev/null; exec 3<&-\n"
             "[[ $said == *etcdserver* ]] || printf '%s\\n' \"${said:-no answer}\" | tail -n 4"
         )
         return self._run.remotes[etcd.name].run(script, seconds=_SECONDS + 10).stdout.strip()

@@ -14,7 +14,7 @@ from requorum.facts.manifest import PROBE
 from requorum.facts.runtime import MANIFEST
 from requorum.facts.unit import FORCE, FORCE_ENVIRONMENT
 from requorum.inventory import Inventory
-from requorum.runtimes import quoted, wants_every_member
+from requorum.runtimes import not_bare, wants_every_member
 
 GONE = "its data is gone"
 FULL = 1 << 20
@@ -112,7 +112,8 @@ def is_worthless(facts: HostFacts) -> bool:
 def worth_of(facts: HostFacts) -> str:
     """Why what lies in a reached host's data directory is no member's data that counts."""
     if facts.data is None or facts.data.empty:
-        return GONE
+        logless = "member" in facts.machine.data_entries
+        return f"its data is without a log ({facts.conf.wal_dir}), and so worth nothing" if logless else GONE
     if facts.data.unwritten:
         return "nothing was ever written to the log there: an emptied host makes such a log when it starts"
     return facts.data.error or "it holds another member's data"
@@ -177,7 +178,7 @@ def why_down(facts: HostFacts) -> list[str]:
             f"{name}: the file system of {conf.data_dir} has {machine.data_free} bytes free: make room, without touching "
             "what etcd wrote there"
         )
-    here = (*_foreign(facts), *quoted(facts), *taken_ports(facts), *_untrusted(facts))
+    here = (*_foreign(facts), *not_bare(facts), *taken_ports(facts), *_untrusted(facts))
     found += [f"{name}: {problem}" for problem in here]
     return found + _peer_url_problems(facts)
 

@@ -30,7 +30,7 @@ from requorum.naming import owed_where_named
 from requorum.obstacles import answered_by_v2, obstacles, other_recovery, removed_elsewhere
 from requorum.other_clusters import beside_a_quorum, on_disk
 from requorum.owed import owed_on_hosts
-from requorum.ranking import Candidate, best, candidates, lacks, loss_of, tail_of
+from requorum.ranking import Candidate, best, candidates, lacks, loss_of, tail_of, ways_out
 from requorum.records import NEVER_WRITTEN
 from requorum.runtimes import contradictions, probes_to_return
 from requorum.silence import Survey, declare, given_up, listening, lives, not_read, places_of, reasons, sought_at
@@ -134,7 +134,7 @@ def _with_quorum(
             ("the members that answer do not agree on who is in the cluster", *said),
             ("do not go on by hand either: find out which of them your clients write to, and stop the others",),
         )
-    survivors = [f for f in answering if f.mark and f.mark.survivor == f.name] or [f for f in answering if f.forced_by]
+    survivors = [f for f in answering if f.own_mark] or [f for f in answering if f.forced_by]
     anchor = next(iter(survivors), None) or _leader(answering)
     listed = views[anchor.name]
     places = {m.id: host_of(m, inventory, survey) for m in listed.members}
@@ -333,29 +333,24 @@ def _lost(
     if not able:
         advice = "no member can be forced safely; restore from a snapshot, or ask for help"
         return _unproven((*proof, *refused), (advice,))
-    top = best(able)
-    chosen = top
-    if inventory.etcd.survivor is not None:
-        named = [c for c in able if c.name == inventory.etcd.survivor]
-        if not named:
+    chosen, most = best(able), best(ranked)
+    named = inventory.etcd.survivor
+    if named is not None:
+        found = [c for c in able if c.name == named]
+        if not found:
+            why = f"etcd.survivor names {named}, which is no candidate"
             names = ", ".join(c.name for c in able)
-            why = f"etcd.survivor names {inventory.etcd.survivor}, which is no candidate"
             return _unproven((*proof, *refused), (f"{why}; write `survivor: auto` or one of: {names}",))
-        chosen = named[0]
+        chosen = found[0]
     loss, why = loss_of(chosen), "no candidate holds more"
-    if chosen.rank < top.rank:
-        less = lacks(chosen, top)
+    if chosen.end < most.end:
+        less = lacks(chosen, most)
         if not inventory.etcd.accept_loss:
-            return _unproven(
-                (
-                    *proof,
-                    f"etcd.survivor names {chosen.name}, but {top.name} holds more: {less}; {top.words}; {chosen.words}",
-                ),
-                (
-                    f"write `survivor: auto` (or {top.name}): nothing is lost against it; or, if {chosen.name} is to be "
-                    "taken all the same, add `accept_loss: true` below `survivor:` in the inventory",
-                ),
-            )
+            who = f"etcd.survivor names {chosen.name}" if named else f"{chosen.name} is the best that can be forced"
+            more = f"{who}, but {most.name} holds more: {less}; {most.words}; {chosen.words}"
+            lost = inventory.host(chosen.name).lost
+            ways = ways_out(chosen, able, ranked, named=named is not None, given_up=lost)
+            return _unproven((*proof, *refused, more), ways)
         loss, why = f"{less} (accepted: accept_loss); {loss}", f"the inventory names it and accepts that {less}"
     proof += [f"candidate {c.words}" for c in able] + refused
     proof.append(f"the survivor is {chosen.name}: {why}")

@@ -2,19 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from requorum.causes import is_worthless, worth_of
 from requorum.facts.host import HostFacts
-from requorum.facts.mark import FORCED_PATH, Mark
+from requorum.facts.mark import FORCED_PATH, Mark, id_of, is_learner, urls_of
+from requorum.facts.master_config import host_of
 from requorum.facts.members import MemberList
 from requorum.inventory import Inventory
-from requorum.lineage import half_forced
+from requorum.lineage import half_forced, removals
 from requorum.obstacles import bring_up
-from requorum.silence import Survey, given_up
+from requorum.silence import Survey, given_up, places_of_host
 
 UNKNOWN = "what only lost members held stays unknown"
 SINCE_FORCED = f"none since the forced start; {UNKNOWN}"
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """The members that count, by ID. `removed`: whom they have seen removed; None where only their etcd was asked."""
+
+    ids: frozenset[int]
+    removed: frozenset[int] | None = None
+
+    def before(self, sign: Mark, places: Collection[str], *, unknown: bool) -> bool:
+        """These are members from before a forced start; `unknown`: the answer where its mark does not tell.
+
+        It left one, at these `places`, and an ID is never given again: who is listed and was to be removed is from before,
+        and so is who does not know all that were removed. A learner may have outlived it.
+        """
+        if self.before_way_back(sign):
+            return True
+        voters = {id_of(line) for line in sign.members if not is_learner(line)}
+        if len(voters) < 2:
+            return unknown
+        own = {id_of(line) for line in sign.members if any(host_of(url) in places for url in urls_of(line))}
+        if len(self.ids & voters - own) > (0 if own else 1):
+            return True
+        return self.removed is not None and not voters - self.ids <= self.removed
+
+    def before_way_back(self, sign: Mark) -> bool:
+        """They list the voter that the survivor has left behind when it was forced once more."""
+        return sign.way_back in {f"{id_:x}" for id_ in self.ids}
 
 
 def loss_beside_a_quorum(listed: MemberList, reached: Sequence[HostFacts], *, unwritten: bool) -> str:
@@ -24,9 +54,11 @@ def loss_beside_a_quorum(listed: MemberList, reached: Sequence[HostFacts], *, un
     """
     if unwritten:
         return "unknown: nothing was ever written by the v3 API to the cluster that answers, and members of it are to be removed"
-    ids = {m.id for m in listed.members}
+    members = _Listed(frozenset(m.id for m in listed.members))
     since = any(
-        not _from_before(f.forced_by, ids, unknown=False) for f in reached if f.forced_by and not half_forced(f)
+        not members.before(f.forced_by, _own_places(f), unknown=False)
+        for f in reached
+        if f.forced_by and not half_forced(f)
     )
     return SINCE_FORCED if since else "none: a quorum answers"
 
@@ -47,8 +79,11 @@ def gone_since_forced(inventory: Inventory, survey: Survey, current: Sequence[Ho
         else:
             sign = _named(name, reached) if given_up(name, inventory, survey) else None
             why = "if it came to that: the host is silent, and declared lost"
-        if sign is not None and listed and _from_before(sign, listed, unknown=True):
-            found[name] = f"every write since the forced start of {name} by recovery {sign.recovery} ({why})"
+        places = places_of_host(name, inventory, survey)
+        places |= _own_places(facts) if isinstance(facts, HostFacts) else set()
+        if sign is not None and listed.ids and listed.before(sign, places, unknown=True):
+            again = "second " * listed.before_way_back(sign)
+            found[name] = f"every write since the {again}forced start of {name} by recovery {sign.recovery} ({why})"
     return found
 
 
@@ -81,10 +116,9 @@ def _taken_in_since(
     ), tuple(bring_up(name, inventory, survey) for name in quiet)
 
 
-def _from_before(sign: Mark, listed: set[int], *, unknown: bool) -> bool:
-    """These members are those from before a forced start, which leaves one; `unknown`: the answer where no mark tells."""
-    before = sign.member_ids
-    return unknown if len(before) < 2 else len(before & listed) > 1
+def _own_places(facts: HostFacts) -> set[str]:
+    """Where the others look for the member of a host, as its etcd.conf says."""
+    return {host_of(url) for url in facts.conf.peer_urls}
 
 
 def _forced(facts: HostFacts, reached: Sequence[HostFacts]) -> Mark | None:
@@ -94,9 +128,13 @@ def _forced(facts: HostFacts, reached: Sequence[HostFacts]) -> Mark | None:
     made anew, with all that was on it, only the marks of others are left. A recovery beside a quorum leaves marks as well,
     and forces nobody.
     """
-    if facts.forced_by is not None or facts.mark is not None:
-        return facts.forced_by if facts.forced_by is not None and facts.forced_by.forces else None
-    return _named(facts.name, reached)
+    forced, marked = facts.forced_by, facts.mark
+    if forced is None and marked is None:
+        return _named(facts.name, reached)
+    if forced is None or not forced.forces:
+        return None
+    # Until the recovery ends, its mark alone says that it has forced this host twice.
+    return replace(forced, way_back=marked.way_back) if marked and marked.recovery == forced.recovery else forced
 
 
 def _named(survivor: str, reached: Sequence[HostFacts]) -> Mark | None:
@@ -105,15 +143,18 @@ def _named(survivor: str, reached: Sequence[HostFacts]) -> Mark | None:
     return next((mark for mark in marks if mark.forces and mark.survivor == survivor), None)
 
 
-def _listed(current: Sequence[HostFacts]) -> set[int]:
-    """The IDs of the members: as those that answer list them, else as the newest log that can be read does."""
+def _listed(current: Sequence[HostFacts]) -> _Listed:
+    """The members, as those that answer list them, else as the newest log that can be read does."""
     said = [f.api.members for f in current if f.api.answers and f.api.members is not None]
     if said:
-        return {m.id for members in said for m in members.members}
+        return _Listed(frozenset(m.id for members in said for m in members.members))
     read = [
-        f.data
+        (f, f.data)
         for f in current
         if f.data is not None and not f.data.error and not f.data.unwritten and not half_forced(f)
     ]
-    newest = max(read, key=lambda data: data.last or (0, 0), default=None)
-    return {m.id for m in newest.members} if newest is not None else set()
+    newest = max(read, key=lambda one: one[1].last or (0, 0), default=None)
+    if newest is None:
+        return _Listed(frozenset())
+    facts, data = newest
+    return _Listed(frozenset(m.id for m in data.members), removals(facts))

@@ -89,9 +89,10 @@ class FormerHost:
         pairs = [
             (etcd_conf.PATH, was.conf, now.conf.sha256),
             ("etcd at boot", self._at_boot(now), now.unit.file_state),
-            ("a fence", was.fenced, now.unit.fenced),
+            ("a fence", self._fence_is_to_be(now), now.unit.fenced),
             ("a force on the start path", False, now.unit.forced),
             ("data of a member", was.data, now.has_data),
+            ("data that was moved aside", False, now.moved_aside),
         ]
         pairs.append(("a manifest without its liveness probe", False, now.unit.probe_is_out))
         if was.starts:
@@ -105,6 +106,10 @@ class FormerHost:
         """As it was found; but the pod of a host whose data was gone, once fenced, is left where nobody runs it."""
         as_found = self.found.starts or now.unit.pod is None or now.unit.runtime.runs_at_boot
         return self.found.enabled if as_found else "disabled"
+
+    def _fence_is_to_be(self, now: HostFacts) -> bool:
+        """As it was found; one that was lifted stays so beside a member that lives (see `lower_fence`)."""
+        return self.found.fenced and (now.unit.fenced or now.fence_lifted)
 
     def _log_is_committed(self, now: HostFacts) -> bool:
         """Where its original was kept; a record that was appended before says what the database holds anyway."""

@@ -23,23 +23,28 @@ ONE_OF_TWO = "none: every write that two of two voters acknowledged is in the lo
 def outlived(reached: Sequence[HostFacts]) -> dict[str, str]:
     """The hosts of old peers, each with a host whose member has removed its member.
 
-    Two that have removed each other are left out: their data does not say which of them is the cluster.
+    Two that have removed each other, or one the other's fellow member, are left out: their data does not say which of them
+    is the cluster.
     """
-    found = {
-        old.name: heir.name
+    found = [
+        (old.name, heir.name)
         for heir in reached
         for old in reached
-        if _removed(heir, old) and not _removed(old, heir) and _rightly(heir, old)
-    }
+        if _removed(heir, old) and not _apart(old, heir) and _rightly(heir, old)
+    ]
+    removed = {old for old, _ in found}
     # Whoever was removed by an old peer alone may well be a member.
-    return {old: heir for old, heir in found.items() if heir not in found}
+    return {old: heir for old, heir in found if heir not in removed}
+
+
+def is_survivor(facts: HostFacts) -> bool:
+    """A recovery has forced the member here, or is to: its own word, on this host. One beside a quorum forces nobody."""
+    return any(sign is not None and sign.forces for sign in (facts.forced_by, facts.own_mark))
 
 
 def _rightly(heir: HostFacts, old: HostFacts) -> bool:
     """A living cluster decides for itself who is in it; against another that lives, only a recovery's own word counts."""
-    if heir.forced_by is not None or (heir.mark is not None and heir.mark.survivor == heir.name):
-        return True
-    return heir.api.answers and not old.api.answers
+    return is_survivor(heir) or (heir.api.answers and not old.api.answers)
 
 
 def left_fenced(current: Sequence[HostFacts]) -> list[HostFacts]:
@@ -109,8 +114,8 @@ def forced_here(facts: HostFacts, survey: Survey) -> str:
 
     Once that recovery has ended, only while old peers are about: otherwise it is a cluster like any other.
     """
-    if facts.mark is not None and facts.mark.survivor == facts.name:
-        return facts.mark.recovery
+    if facts.own_mark is not None and facts.own_mark.forces:
+        return facts.own_mark.recovery
     old = outlived([f for f in survey.values() if isinstance(f, HostFacts)])
     return facts.forced_by.recovery if facts.forced_by is not None and facts.name in old.values() else ""
 
@@ -181,6 +186,13 @@ def _removed(heir: HostFacts, old: HostFacts) -> bool:
     if heir.api.answers and heir.api.members is not None:
         return id_ not in {m.id for m in heir.api.members.members}
     return id_ in removals(heir)
+
+
+def _apart(old: HostFacts, heir: HostFacts) -> bool:
+    """`old` has removed the member of `heir`, or another one that it lists: who joined after a force, another one never knew."""
+    listed = {m.id for m in heir.api.members.members} if heir.api.answers and heir.api.members is not None else set()
+    listed |= {m.id for m in heir.data.members} if heir.data is not None else set()
+    return _removed(old, heir) or bool(removals(old) & listed)
 
 
 def removals(facts: HostFacts) -> frozenset[int]:

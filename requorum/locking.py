@@ -31,8 +31,17 @@ class Lock:
         """Become the one run; the lock lives as long as the returned file, and workers may then share it.
 
         A living owner is refused at once. Where only its workers are left, they are waited for, at most `seconds`.
-        Raises Locked.
+        Raises Locked, also where the file cannot be written.
         """
+        try:
+            return self._taken(owner, seconds)
+        except OSError as error:
+            raise Locked(
+                f"the lock {self.path} cannot be written: {error.strerror or error}",
+                "make room on the disk (df, df -i), or see to it that the file may be written by you",
+            ) from None
+
+    def _taken(self, owner: str, seconds: float) -> IO[str]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = self.path.open("a+", encoding="utf-8")
         end = time.monotonic() + seconds

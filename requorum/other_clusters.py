@@ -9,7 +9,7 @@ from requorum.facts.data_dir import DataDir
 from requorum.facts.etcd_conf import EtcdConf
 from requorum.facts.host import HostFacts
 from requorum.facts.members import MemberList
-from requorum.lineage import half_forced, removals, settled
+from requorum.lineage import half_forced, is_survivor, own_id, removals, settled
 
 
 def beside_a_quorum(
@@ -17,13 +17,13 @@ def beside_a_quorum(
 ) -> tuple[list[str], list[str]]:
     """What speaks against the quorum that `anchor` answers for, and what to do about it; empty where nothing does.
 
-    `old`: the hosts of old peers (`lineage.outlived`), which this quorum has rightly left behind.
+    `old`: the hosts of old peers (`lineage.outlived`), which this quorum has left behind.
     """
     current = [f for f in reached if f.name not in old]
     for proof, advice in (
         _another_cluster(listed, reached),
         _removed_by(current, anchor, listed),
-        _knows_less(anchor, listed, reached),
+        _knows_less(anchor, listed, reached, old),
     ):
         if proof:
             return proof, advice
@@ -42,37 +42,50 @@ def _another_cluster(listed: MemberList, reached: Sequence[HostFacts]) -> tuple[
     ]
 
 
-def _knows_less(anchor: HostFacts, listed: MemberList, reached: Sequence[HostFacts]) -> tuple[list[str], list[str]]:
+def _knows_less(
+    anchor: HostFacts, listed: MemberList, reached: Sequence[HostFacts], old: Collection[str]
+) -> tuple[list[str], list[str]]:
     """Data that is ahead of a quorum was never written by it: emptied hosts have founded a cluster under the old IDs.
 
-    A survivor that was forced may know less than those that it left behind: they are no members any more. Nor is a
-    learner compared that a recovery takes in, and that follows while clients write: it was read later than the leader.
+    Nor does a quorum know less than whom it has removed: its survivor was forced, apart from them. Where a recovery did
+    that, they are rightly left behind. A learner that a recovery takes in, and that follows while clients write, is not
+    compared: it was read later than the leader.
     """
-    takes_in = anchor.mark is not None and anchor.mark.survivor == anchor.name
-    following = {f.name for f in reached if f.processes} if takes_in else set()
+    following = {f.name for f in reached if f.processes} if anchor.own_mark else set()
     members = {m.id: m for m in listed.members}
     status = anchor.api.status
     revision, index = (status.revision, status.raft_index) if status is not None else (0, 0)
     ahead = [
-        f"{f.name} holds revision {f.data.revision} (committed up to entry {settled(f, f.data)}), and the members that answer "
-        f"are at revision {revision} (entry {index})"
+        (f, f.data)
         for f in reached
-        if f.data is not None
-        and not f.data.error
-        and f.data.node_id in members
-        and not (f.name in following and members[f.data.node_id].is_learner)
-        and ((f.data.revision or 0) > revision or settled(f, f.data) > index)
+        if f.data is not None and not f.data.error and ((f.data.revision or 0) > revision or settled(f, f.data) > index)
     ]
-    if not ahead:
-        return [], []
-    names = ", ".join(line.partition(" ")[0] for line in ahead)
-    return (
-        ["a quorum answers, and it knows less than a member that does not answer", *ahead],
-        [
-            f"do not start etcd on {names}: emptied hosts may have founded a cluster of their own under the old IDs",
-            _find_out(reached),
-        ],
-    )
+    told = {
+        f.name: f"{f.name} holds revision {data.revision} (committed up to entry {settled(f, data)}), and the members that "
+        f"answer are at revision {revision} (entry {index})"
+        for f, data in ahead
+    }
+    own = [
+        f.name
+        for f, data in ahead
+        if data.node_id in members and not (f.name in following and members[data.node_id].is_learner)
+    ]
+    if own:
+        return (
+            ["a quorum answers, and it knows less than a member that does not answer", *(told[name] for name in own)],
+            [
+                f"do not start etcd on {', '.join(own)}: emptied hosts may have founded a cluster of their own under the old "
+                "IDs",
+                _find_out(reached),
+            ],
+        )
+    forced = any(is_survivor(f) and not half_forced(f) for f in reached if own_id(f) in members)
+    left = [f for f, _ in ahead if f.name in old and not forced]
+    return [
+        f"{told[f.name]}: its member was removed, and by no quorum that knew all of that, nor by a recovery: one history was "
+        "forced apart from the other"
+        for f in left
+    ], _choose(left, "the members that answer") if left else []
 
 
 def _removed_by(current: Sequence[HostFacts], anchor: HostFacts, listed: MemberList) -> tuple[list[str], list[str]]:

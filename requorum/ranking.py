@@ -17,7 +17,7 @@ from requorum.lineage import half_forced
 
 @dataclass(frozen=True)
 class Candidate:
-    """A member whose data could become the new cluster. `refusal` says why it must not; empty where it may.
+    """A member whose data could become the new cluster.
 
     `settled` is the last log entry that is known to be committed, `kept` the last one that a forced start is to keep.
     `half_forced`: a forced start was begun on it and did not elect; what that has appended counts in none of them.
@@ -35,19 +35,36 @@ class Candidate:
     kept: int
     keep_tail: bool
     half_forced: bool
+    stale: bool
     tail: Tail | None
     leader_lost: float | None
-    refusal: str
+
+    @property
+    def refusal(self) -> str:
+        """Why it must not be the survivor; empty where it may."""
+        mine = next((m for m in self.members if m.id == self.node_id), None)
+        if mine is None:
+            return "it is not in its own member list (it was removed); etcd would panic"
+        if mine.is_learner:
+            return "it is a learner; etcd would panic"
+        if self.stale:
+            return "its log holds stale entries above a received snapshot"
+        if self.keep_tail and self.tail is not None and self.tail.unread:
+            return f"its tail cannot be read ({self.tail.unread}); `keep_tail: false` discards it"
+        return ""
+
+    @property
+    def end(self) -> tuple[int, ...]:
+        """Whose is greater holds what the other lacks; with equals neither does: up to one entry all logs are the same.
+
+        Term and index of the last entry, as in Raft. Without its tail a log is worth what is known to be committed.
+        """
+        return self.last if self.keep_tail else (self.settled,)
 
     @property
     def rank(self) -> tuple[int, ...]:
-        """Raft's rule (term and index of the last entry), then what is known to be committed, then the revision.
-
-        Greater is better. Without its tail a log is worth what is known to be committed.
-        """
-        if self.keep_tail:
-            return (*self.last, self.settled, self.revision)
-        return (self.settled, *self.last, self.revision)
+        """Who holds the most, then Raft's rule, then what is known to be committed, then the revision. Greater is better."""
+        return (*self.end, *self.last, self.settled, self.revision)
 
     @property
     def words(self) -> str:
@@ -82,11 +99,11 @@ def candidates(reached: Sequence[HostFacts], *, keep_tail: bool) -> list[Candida
             kept=last[1] if begun else data.end_of_tail if keep_tail else data.settled,
             keep_tail=keep_tail,
             half_forced=begun,
+            stale=data.log.stale,
             tail=data.tail,
             leader_lost=data.leader_lost,
-            refusal="",
         )
-        found.append(_refused(candidate, data.log.stale))
+        found.append(candidate)
     return sorted(found, key=lambda c: c.rank, reverse=True)
 
 
@@ -111,8 +128,45 @@ def loss_of(survivor: Candidate) -> str:
 
 def lacks(chosen: Candidate, top: Candidate) -> str:
     """What is lost with one candidate against the best one, in words. Revisions are those of the databases on disk."""
-    revisions, entries = top.revision - chosen.revision, top.last[1] - chosen.last[1]
-    return f"it lacks {max(0, revisions)} revisions and {max(0, entries)} log entries of {top.name}"
+    revisions, entries = top.revision - chosen.revision, top.end[-1] - chosen.end[-1]
+    older = f", and its log ends in term {chosen.last[0]}, the other in term {top.last[0]}"
+    return (
+        f"it lacks {max(0, revisions)} revisions and {max(0, entries)} log entries of {top.name}"
+        f"{older if chosen.last[0] < top.last[0] else ''}"
+    )
+
+
+def ways_out(
+    chosen: Candidate, able: Sequence[Candidate], ranked: Sequence[Candidate], *, named: bool, given_up: bool
+) -> tuple[str, ...]:
+    """What the operator can do where one of `ranked` holds more than the one of `able` that would survive.
+
+    `able`: those that may. `named`: the inventory names `chosen`; `given_up`: it says `lost: true` of its host.
+    """
+    top, most = best(able), best(ranked)
+    cut = best([replace(c, keep_tail=False) for c in ranked])
+    ways = []
+    if most.refusal and cut.name == most.name and not cut.refusal:
+        auto = " and `survivor: auto`" * named
+        ways.append(
+            f"write `keep_tail: false`{auto} below `etcd:` in the inventory: {most.name} is the survivor then, and what "
+            f"its log holds above entry {most.settled} is lost"
+        )
+    if chosen.end < top.end:
+        worth = "it holds the most of those that can be forced" if top.end < most.end else "nothing is lost against it"
+        ways.append(f"write `survivor: auto` (or {top.name}): {worth}")
+    if most.refusal and chosen.revision < most.revision:
+        ways.append(
+            f"to keep what {most.name} holds, leave its data as it is, and restore the cluster by hand from its "
+            f"member/snap/db (revision {most.revision}; etcdctl snapshot restore --skip-hash-check), or ask for help"
+        )
+    words = "" if named else f"`survivor: {chosen.name}` and "
+    back = f", and remove `lost: true` of {chosen.name}" * given_up
+    ways.append(
+        f"if {chosen.name} is to be taken all the same, write {words}`accept_loss: true` below `etcd:` in the inventory"
+        f"{back}: what it lacks is lost then; the data of the others is moved aside, and kept"
+    )
+    return tuple(ways)
 
 
 def _contact(survivor: Candidate) -> str:
@@ -136,17 +190,3 @@ def tail_of(survivor: Candidate) -> tuple[str, ...]:
     if survivor.keep_tail and survivor.kept > survivor.commit:
         lines.append("writes that clients saw time out, or that a lost majority overwrote, may appear")
     return tuple(lines)
-
-
-def _refused(candidate: Candidate, stale: bool) -> Candidate:
-    mine = next((m for m in candidate.members if m.id == candidate.node_id), None)
-    if mine is None:
-        return replace(candidate, refusal="it is not in its own member list (it was removed); etcd would panic")
-    if mine.is_learner:
-        return replace(candidate, refusal="it is a learner; etcd would panic")
-    if stale:
-        return replace(candidate, refusal="its log holds stale entries above a received snapshot")
-    if candidate.keep_tail and candidate.tail is not None and candidate.tail.unread:
-        why = f"its tail cannot be read ({candidate.tail.unread}); `keep_tail: false` discards it"
-        return replace(candidate, refusal=why)
-    return candidate

@@ -103,7 +103,7 @@ def unworkable(facts: HostFacts) -> list[str]:
         found.append(
             f"{etcd_conf.PATH} sets ETCD_FORCE_NEW_CLUSTER: take the line away; that is how etcd is to be forced"
         )
-    return found + quoted(facts)
+    return found + not_bare(facts)
 
 
 def _kept_probe(facts: HostFacts) -> list[str]:
@@ -118,13 +118,13 @@ def _kept_probe(facts: HostFacts) -> list[str]:
     return []
 
 
-def quoted(facts: HostFacts) -> list[str]:
-    """The variables whose quotes docker hands to etcd as they are; empty where nobody reads them so."""
-    keys = facts.conf.quoted if facts.unit.runtime.kind == "container" else ()
-    if not keys:
+def not_bare(facts: HostFacts) -> list[str]:
+    """The values whose quotes and blanks docker hands to etcd as they are; empty where nobody reads them so."""
+    if facts.unit.runtime.kind != "container":
         return []
     return [
-        f"{etcd_conf.PATH} has quotes, and docker keeps them as part of the value: {', '.join(keys)}: write them bare"
+        f"{etcd_conf.PATH}, line {line}: expected a bare value, for docker takes quotes and blanks as part of it; found {said!r}"
+        for line, said in facts.conf.not_bare
     ]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from requorum.facts.beside import AnyFacts, BesideFacts
 from requorum.facts.host import HostFacts, Silent
-from requorum.facts.mark import Mark, id_of
+from requorum.facts.mark import Mark, id_of, line_of, urls_of
 from requorum.facts.master_config import host_of
 from requorum.facts.runtime import ASIDE, PARKED
 from requorum.inventory import Inventory
@@ -54,15 +54,11 @@ def listed(facts: HostFacts) -> tuple[str, ...]:
     writes the removals down before anybody commits them.
     """
     if facts.api.answers and facts.api.members is not None:
-        return tuple(sorted(_line(m.id, m.peer_urls, m.is_learner) for m in facts.api.members.members))
+        return tuple(sorted(line_of(m.id, m.peer_urls, learner=m.is_learner) for m in facts.api.members.members))
     data = facts.data
     if data is None or data.error or data.log is None:
         return ()
-    return tuple(sorted(_line(m.id, m.peer_urls, m.is_learner) for m in data.members_to_be))
-
-
-def _line(number: int, peer_urls: tuple[str, ...], learner: bool) -> str:
-    return f"{number:x} {','.join(sorted(peer_urls))}{' learner' if learner else ''}"
+    return tuple(sorted(line_of(m.id, m.peer_urls, learner=m.is_learner) for m in data.members_to_be))
 
 
 def undoing_of(
@@ -122,9 +118,14 @@ def undoing_of(
 
 
 def _stays_fenced(facts: HostFacts) -> list[str]:
-    """A fence that is none of this recovery's own, or that it raised at first contact, on an old peer."""
+    """A fence that is none of this recovery's own, or that it raised at first contact, on an old peer; or was left by one."""
     found = facts.mark.found if facts.mark else None
-    if not facts.unit.fenced or (facts.mark and not (found and found.fenced)):
+    if found and found.fenced and not (facts.unit.fenced or facts.fence_lifted):
+        return [
+            f"{facts.name}: the fence that was found there stays lifted: etcd ran beside it, or its member answers by now, "
+            "and would not start the next time"
+        ]
+    if not (facts.unit.fenced or facts.fence_lifted) or (facts.mark and not (found and found.fenced)):
         return []
     why = "its member was removed, or is not to rejoin"
     return [
@@ -148,7 +149,7 @@ def _stays_forced(facts: HostFacts) -> list[str]:
 
 def to_undo(facts: HostFacts) -> list[str]:
     """What is undone on a host that bears a mark, in this order."""
-    found = facts.mark.found if facts.mark else None
+    found, recovery = (facts.mark.found, facts.mark.recovery) if facts.mark else (None, "")
     if found is None:
         return []
     words = []
@@ -166,8 +167,12 @@ def to_undo(facts: HostFacts) -> list[str]:
             "certificates that were made for it go, and those in whose place they came return; the CA's database "
             "keeps what it has issued"
         )
-    if found.data and not facts.has_data:
-        words.append("its data is moved back")
+    if facts.moved_aside:
+        words.append("its data is moved back" if found.data else "what was moved aside is moved back")
+        if facts.has_data:
+            words[-1] += f", and what a join has left there into openshift-backup-requorum-{recovery}-after"
+    if facts.fence_lifted:
+        words.append("the fence that was found is raised again")
     if facts.unit.fenced and not found.fenced:
         words.append("the fence is lifted")
     if found.runs and not facts.processes:
@@ -236,12 +241,11 @@ def _unlisted(
     here = {own_id(facts) for facts in survey.values() if isinstance(facts, HostFacts)}
     problems, advice = [], []
     for line in mark.members:
-        number, _, rest = line.partition(" ")
-        urls = rest.removesuffix(" learner").split(",")
-        if int(number, 16) in here or any(host_of(url) in known for url in urls):
+        number, urls = id_of(line), urls_of(line)
+        if number in here or any(host_of(url) in known for url in urls):
             continue
         problems.append(
-            f"no host of the inventory has the member {number} ({', '.join(urls)}) that recovery {mark.recovery} found: it "
+            f"no host of the inventory has the member {number:x} ({', '.join(urls)}) that recovery {mark.recovery} found: it "
             "may be fenced by this recovery"
         )
         advice.append(
@@ -259,7 +263,8 @@ def _unknown(facts: HostFacts) -> tuple[list[str], list[str]]:
     if found is None:
         said = f"the mark on {facts.name} does not say what was found there: it is of an older version"
         return [said], [f"{FINISH}; or undo by hand, with the backups of recovery {facts.mark.recovery}"]
-    if ASIDE in facts.unit.runtime.further and facts.unit.fenced and not (found.fenced or found.starts):
+    parked = facts.unit.fenced or facts.moved_aside
+    if ASIDE in facts.unit.runtime.further and parked and not (found.fenced or found.starts):
         said = (
             f"{facts.name}: the manifest of a pod that is not to run again would be moved to {ASIDE}, and one is there"
         )

@@ -102,18 +102,25 @@ def test_return_probe_of_living(etcd: EtcdMember) -> None:
 
 @step(97, "Move the data back", on="set aside", when=ABORT, parallel=True)
 def test_move_data_back(etcd: EtcdMember, former: FormerHost) -> None:
-    """Undoes step 50, which comes before the point of no return only where a quorum answers and nobody was removed."""
-    with action("move back what was moved aside") as hand:
-        hand.make(operations.etcd.move_data_back(etcd.surveyed))
+    """Undoes step 50, which comes before the point of no return only where a quorum answers and nobody was removed.
+
+    A join that was taken back (step 51) has left data of its own there, which is kept, too.
+    """
+    with action(
+        "move back what was moved aside, fenced meanwhile; what a join has left there is kept beside it"
+    ) as hand:
+        hand.make(operations.etcd.move_data_back(etcd.now("unit", "process")))
     with postcondition("the data directory holds what it held"):
-        assert etcd.now("machine").has_data == former.found.data
+        now = etcd.now("machine")
+        assert now.has_data == former.found.data
+        assert not now.moved_aside
 
 
 @step(98, "Lift the fence", on="set aside", when=ABORT, parallel=True)
 def test_lift_fence(etcd: EtcdMember) -> None:
-    """Undoes step 30."""
-    with action("lift the fence; start etcd, if it ran when the recovery came and has its data") as hand:
-        hand.make(operations.fence.lower_fence(etcd.surveyed))
+    """Undoes step 30; and step 51, where that has lifted a fence that the recovery found: it is raised again."""
+    with action("lift the fence, or raise the one that was found; start etcd, if it ran then and has its data") as hand:
+        hand.make(operations.fence.lower_fence(etcd.now("unit")))
         hand.make(operations.etcd.start_as_found(etcd.surveyed))
 
 

@@ -1,5 +1,6 @@
 """The kinds of change. The only things that are ever done to a host."""
 
+from requorum.changes.aside import MoveAside, MoveBack
 from requorum.changes.backup import CopyTree, FetchTree, SaveSnapshot
 from requorum.changes.certificates import (
     ForgetCertificates,
@@ -9,7 +10,7 @@ from requorum.changes.certificates import (
     TakeCertificatesBack,
 )
 from requorum.changes.change import Change, ChangeFailed, ClientChange, Shell
-from requorum.changes.files import EditFile, MoveAside, RemoveFile, RemoveUnfinished, WriteFile
+from requorum.changes.files import EditFile, RemoveFile, RemoveUnfinished, WriteFile
 from requorum.changes.flannel import RestartFlannel
 from requorum.changes.force import SetForce
 from requorum.changes.here import CopyHere, EditHere
@@ -21,7 +22,7 @@ from requorum.changes.pod import AwaitPod, EditManifest, KeepManifest, ParkManif
 from requorum.changes.service import DisableEtcd, EnableEtcd, ReloadUnits, RunEtcd, StartEtcd, StopEtcd
 from requorum.changes.together import Together
 from requorum.changes.tools import KeepTools, RemoveTools
-from requorum.changes.undo import MoveBack, PutLogBack, RestoreFile
+from requorum.changes.undo import PutLogBack, RestoreFile
 from requorum.changes.v2 import BackUpV2
 
 __all__ = [

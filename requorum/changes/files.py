@@ -8,11 +8,10 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from requorum.changes.change import LABELLED, UNFINISHED, Change, ClientChange, new_file, quote
+from requorum.changes.change import LABELLED, UNFINISHED, ClientChange, new_file, quote
 from requorum.facts import etcd_conf, flannel, manifest, mark, master, master_config, unit
 from requorum.facts.beside import Facts
 from requorum.facts.host import HostFacts
-from requorum.facts.shell import NEEDED
 
 
 def replaced(written: str, *, mode: str = "0644", beside: str = '"$path"') -> str:
@@ -164,46 +163,6 @@ class RemoveUnfinished(ClientChange):
 
     def after(self, facts: Facts) -> Facts:
         return facts
-
-
-@dataclass(frozen=True)
-class MoveAside(Change):
-    """Move the contents of a data directory into a folder beside them; nothing is deleted.
-
-    What a file system keeps at its root stays (`lost+found`). A folder that the system needs is refused, whatever was
-    surveyed. A directory that is not `needed` may be missing. One of the log's own may lie on another file system than `to`.
-    """
-
-    data_dir: str
-    to: str
-    needed: bool = True
-
-    def shown(self) -> str:
-        return f"mv {quote(self.data_dir)}/* {quote(self.to)}/    (all but openshift-backup*, lost+found)"
-
-    def test(self) -> str:
-        emptied = f'left=$({self._left()}) && [ -z "$left" ]'
-        return emptied if self.needed else f"[ ! -e {quote(self.data_dir)} ] || {{ {emptied}; }}"
-
-    def _left(self) -> str:
-        return f"find -H {quote(self.data_dir)} -mindepth 1 -maxdepth 1 ! -name 'openshift-backup*' ! -name lost+found"
-
-    def act(self) -> str:
-        data_dir, to = quote(self.data_dir), quote(self.to)
-        return f"""[ -d {data_dir} ] || {{ echo {data_dir}" is not there" >&2; return 1; }}
-{NEEDED}
-needed=$(needed_in {data_dir})
-[ -z "$needed" ] || {{ echo {data_dir}" is, or holds, what the system needs:" $needed >&2; return 1; }}
-mkdir -p {to} && chown --reference={data_dir} {to} && chmod --reference={data_dir} {to} || return 1
-# A second start of a new member may have left files again: each pass gets a folder of its own.
-pass={to}/$(($(ls {to} | wc -l) + 1))
-mkdir "$pass" && chown --reference={data_dir} "$pass" && chmod --reference={data_dir} "$pass" || return 1
-{LABELLED} && chcon --reference={data_dir} {to} "$pass"
-{self._left()} -print0 | xargs -0 -r mv -n -t "$pass" && sync {data_dir}"""
-
-    def after(self, facts: HostFacts) -> HostFacts:
-        machine = replace(facts.machine, data_entries=(), data_has_wal=False, data_used=0)
-        return replace(facts, machine=machine, data=None)
 
 
 def _alike(one: bytes, other: bytes) -> int:

@@ -143,22 +143,29 @@ done"""
 
 @dataclass(frozen=True)
 class KeepManifest(Change):
-    """Keep the manifest as it was found, owner and mode too, until its liveness probe is back."""
+    """Keep the manifest as it was found, owner and mode too, until its liveness probe is back.
+
+    `sha256` is that of the manifest as it was read, and no other is kept: one that an earlier recovery has left there is
+    not what was found, and one without its probe is not to take its place.
+    """
 
     at: str
+    sha256: str
 
     def shown(self) -> str:
         return f"cp -a {quote(self.at)} {KEPT}"
 
     def test(self) -> str:
-        return f"[ -f {KEPT} ]"
+        return f'[ "$(sha256sum 2>/dev/null < {KEPT})" = {quote(self.sha256 + "  -")} ]'
 
     def act(self) -> str:
-        return kept_copy(quote(self.at), KEPT)
+        return f"""[ "$(sha256sum < {quote(self.at)})" = {quote(self.sha256 + "  -")} ] || {{
+  echo {quote(self.at)}" is not what it was when it was read: somebody else edits it" >&2; return 1; }}
+{kept_copy(quote(self.at), KEPT)}"""
 
     def after(self, facts: HostFacts) -> HostFacts:
         pod = facts.unit.pod
-        if pod is None or pod.kept:
+        if pod is None:
             return facts
         return replace(facts, unit=replace(facts.unit, pod=replace(pod, kept=pod.manifest)))
 
@@ -181,7 +188,7 @@ class AwaitPod(Change):
     """Wait until a process (its number, and its start in clock ticks) is gone, and another lives, after an edit.
 
     The node service restarts the container of a manifest that changes. With `may_stay` the edit may have brought back what
-    that last saw, and then it restarts nothing: a process that is still the same STAYS_SECONDS after it is right.
+    that last saw, or be long ago. So a process is right, too, that began after the edit, or is the same STAYS_SECONDS after it.
     """
 
     pid: int
@@ -194,12 +201,13 @@ class AwaitPod(Change):
     def test(self) -> str:
         return f"""{LIVES}
 old() {{ read -r stat 2>/dev/null < /proc/{self.pid}/stat && set -- ${{stat##*) }} && [ "${{20}}" = {self.started} ]; }}
-if old; then {self._stays}; else etcd_lives; fi"""
-
-    @property
-    def _stays(self) -> str:
-        since = f"$(($(date +%s) - $(stat -c %Y {MANIFEST} || date +%s)))"
-        return f"[ {since} -ge {STAYS_SECONDS} ]" if self.may_stay else "false"
+right() {{  # the old process, by its age and the manifest's, in milliseconds
+  local up now edited
+  read -r up _ < /proc/uptime && now=$(date +%s%3N) && edited=$(stat -c %.3Y {MANIFEST}) || return 1
+  edited=$((now - ${{edited/[.,]/}}))
+  [ $((10#${{up/./}} * 10 - {self.started} * 1000 / $(getconf CLK_TCK))) -lt $edited ] || [ $edited -ge {STAYS_SECONDS}000 ]
+}}
+if old; then {"right" if self.may_stay else "false"}; else etcd_lives; fi"""
 
     def act(self) -> str:
         return "true"

@@ -107,31 +107,3 @@ is "$path" {self.instead} || is "$path" {self.sha256} || {{
 
     def after(self, facts: HostFacts) -> HostFacts:
         return facts
-
-
-@dataclass(frozen=True)
-class MoveBack(Change):
-    """Move what `MoveAside` took out of a data directory back into it, where nothing else is there by now."""
-
-    data_dir: str
-    aside: str
-
-    def shown(self) -> str:
-        return f"mv {quote(self.aside)}/[0-9]*/* {quote(self.data_dir)}/"
-
-    def test(self) -> str:
-        return f"[ ! -e {quote(self.aside)} ]"
-
-    def act(self) -> str:
-        data_dir, aside = quote(self.data_dir), quote(self.aside)
-        return f"""for pass in {aside}/[0-9]*/; do
-  find "$pass" -mindepth 1 -maxdepth 1 -print0 | while IFS= read -r -d '' one; do
-    [ ! -e {data_dir}/"${{one##*/}}" ] || {{ echo {data_dir}"/${{one##*/}} is there by now" >&2; exit 1; }}
-    mv -nT "$one" {data_dir}/"${{one##*/}}" || exit 1
-  done || return 1
-  rmdir "$pass" || return 1
-done
-rmdir {aside} && sync {data_dir}"""
-
-    def after(self, facts: HostFacts) -> HostFacts:
-        return facts

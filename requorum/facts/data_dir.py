@@ -142,10 +142,13 @@ class DataDir:
 
     @property
     def lacks_changes(self) -> bool:
-        """Changes may be missing between Raft's own list and the log as it was read, and the database differs from both."""
+        """Changes may be missing between Raft's own list and the log as it was read, and the database cannot stand in for them.
+
+        It differs from Raft's list, or contradicts itself.
+        """
         if self.raft is None or self.db is None or self._base is not None:
             return False
-        return {m.id for m in self.db.members} != self.raft.ids
+        return {m.id for m in self.db.members} != self.raft.ids or bool(self.doubtful)
 
     @property
     def list_is_old(self) -> bool:

@@ -93,10 +93,11 @@ class EtcdConf:
         return frozenset((self.name, url) for url in self.peer_urls)
 
     @property
-    def quoted(self) -> tuple[str, ...]:
-        """The variables whose last value stands in quotes, in the file's order."""
-        raw = {m[1]: m[2].strip() for line in self.text.splitlines() if (m := _ASSIGNMENT.match(line))}
-        return tuple(key for key, value in raw.items() if value[:1] in ("'", '"'))
+    def not_bare(self) -> tuple[tuple[int, str], ...]:
+        """The assignments that count and have quotes, or blanks around their value: each with its line (from 1)."""
+        lines = enumerate(self.text.splitlines(), start=1)
+        last = {m[1]: (number, m[2]) for number, line in lines if (m := _ASSIGNMENT.match(line))}
+        return tuple((at, f"{key}={value}") for key, (at, value) in last.items() if value != self.values[key])
 
     def edited(self, changes: Mapping[str, str]) -> str:
         """The text with these variables set to bare values.

@@ -94,6 +94,11 @@ class HostFacts:
     v2: V2 = UNASKED
 
     @property
+    def own_mark(self) -> Mark | None:
+        """The mark of a recovery whose survivor this host is."""
+        return self.mark if self.mark is not None and self.mark.survivor == self.name else None
+
+    @property
     def version_unread(self) -> bool:
         """Which etcd is started here nobody can tell yet: it is in an image alone, and no container or log of it is left."""
         return self.unit.runtime.kind != "service" and not self.machine.etcd_version
@@ -137,6 +142,21 @@ class HostFacts:
     def fenced(self) -> bool:
         """Stopped, and no reboot starts it."""
         return self.unit.fence_holds and not self.processes
+
+    @property
+    def fence_lifted(self) -> bool:
+        """The recovery under way has lifted a fence that it found, and etcd is to be down: it was, and no member answers.
+
+        What ran beside a fence that was left there is a member, and that fence had no effect before its next start.
+        """
+        found = self.mark.found if self.mark else None
+        return bool(found and found.fenced and not found.runs) and not (self.unit.fenced or self.api.answers)
+
+    @property
+    def moved_aside(self) -> bool:
+        """What the recovery under way found in the data directory, or a log elsewhere, was moved aside, and not yet back."""
+        recovery = self.mark.recovery if self.mark else ""
+        return not self.machine.data_aside.isdisjoint({recovery, f"{recovery}/log"})
 
     @property
     def ran_committed(self) -> bool:

@@ -134,12 +134,16 @@ echo "wal_needed=${wal_needed//$'\n'///}"
 echo "data_used=$used"
 [ -d "${data:-$root}" ] && echo data_there=yes || echo data_there=
 shopt -s nullglob dotglob
-entries= wal_entries= segments=("$wal"/*wal)
+entries= aside= wal_entries= segments=("$wal"/*wal)
 [ -z "$data" ] || for path in "$data"/*; do entries+=${path##*/}/; done
+[ -z "$data" ] || for path in "$data"/openshift-backup-requorum-*/{,log/}[0-9]*; do
+  path=${path#"$data"/openshift-backup-requorum-}; aside+=${path%/*}//
+done
 [[ $wal/ == "$data"/* ]] || for path in "$wal"/*; do wal_entries+=${path##*/}/; done
 shopt -u nullglob dotglob
 echo "data_entries=$entries"
 echo "wal_entries=$wal_entries"
+echo "data_aside=$aside"
 echo "data_wal=${#segments[@]}"
 # A unit that is masked, or not there, says nothing of its user: whose the data should be is not known.
 # What a cut-off change of ours left beside the log (requorum.tmp) is no file of etcd's.
@@ -197,6 +201,8 @@ class Machine:
     `data_foreign`: a path in the data directory that etcd's user does not own, or may not read and write; else empty.
     `backup_inside`: the folder of etcd's, links followed, in which the directory for backups lies; else empty.
     `data_needed`: folders of the system that the data directory is, or holds, links followed; `data_used` is 0 then.
+    `data_aside`: the recoveries that have moved what was in it aside, where that lies there still; `…/log`: in a directory of
+    the log's own.
     `etcd_of_host`: its version is that of the host's own etcd, since the one of the image could not be had.
     `wal_needed`, `wal_entries`: the same, and the names in it, of a directory of the log outside of the data directory.
     """
@@ -226,6 +232,7 @@ class Machine:
     data_needed: tuple[str, ...] = ()
     wal_needed: tuple[str, ...] = ()
     wal_entries: tuple[str, ...] = ()
+    data_aside: frozenset[str] = frozenset()
     etcd_of_host: bool = False
 
     @property
@@ -282,6 +289,7 @@ def parse(output: str, known: Machine | None = None) -> Machine:
             data_needed=_split(values.get("data_needed", ""), "//"),
             wal_needed=_split(values.get("wal_needed", ""), "//"),
             wal_entries=_split(values.get("wal_entries", ""), "/"),
+            data_aside=frozenset(_split(values.get("data_aside", ""), "//")),
             etcd_of_host=values.get("etcd_from") == "host",
         )
     except (KeyError, ValueError) as error:

@@ -6,6 +6,7 @@ Source: OpenShift 3.11, roles/etcd/files/etcd.yaml.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import yaml
@@ -31,6 +32,11 @@ class Manifest:
     probed: bool
     image: str
     of_cluster: bool = False
+
+    @property
+    def sha256(self) -> str:
+        """That of the file."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
 
     @property
     def without_probe(self) -> str:

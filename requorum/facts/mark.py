@@ -8,12 +8,14 @@ its old data.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 PATH = "/var/lib/requorum/recovery.json"
 FORCED_PATH = "/var/lib/requorum/forced.json"
 COMMAND = f"cat {PATH} 2>/dev/null || true"
+_LEARNER = " learner"
 _BETWEEN = "\n--- forced ---\n"
 BOTH_COMMAND = f"{COMMAND}; printf '\\n%s\\n' '{_BETWEEN.strip()}'; cat {FORCED_PATH} 2>/dev/null || true"
 
@@ -50,8 +52,10 @@ class Mark:
     """Which recovery is under way here, whose data it keeps, who began it and when (UTC), and what it found.
 
     `members` is the member list when it began, a line for each: what no abort brings back once it has changed.
+    In forced.json also whom earlier forces of the same data removed, and who had joined since.
     `way_back`: the ID of the member that was dropped when the recovery took the way back (docs/old-peers.md); a recovery
-    does so once. `unseen`: the hosts beside the cluster that were silent; what runs there is restarted when they are back.
+    does so once. In forced.json it stands once the recovery has ended.
+    `unseen`: the hosts beside the cluster that were silent; what runs there is restarted when they are back.
     `earlier`: in forced.json, that of the recovery before, which an abort of this one gives back. `forces`: it forces its
     survivor, or may have (an older version does not say); not so one beside a quorum, whose survivor is merely a member.
     In forced.json, False once the data of that force is given up, and its host is another member.
@@ -91,6 +95,21 @@ class Mark:
 def id_of(line: str) -> int:
     """The ID in a line of `Mark.members`."""
     return int(line.partition(" ")[0], 16)
+
+
+def urls_of(line: str) -> tuple[str, ...]:
+    """The peer URLs in a line of `Mark.members`."""
+    return tuple(line.partition(" ")[2].removesuffix(_LEARNER).split(","))
+
+
+def is_learner(line: str) -> bool:
+    """Whether a line of `Mark.members` is a learner's."""
+    return line.endswith(_LEARNER)
+
+
+def line_of(number: int, peer_urls: Iterable[str], *, learner: bool) -> str:
+    """A line of `Mark.members`."""
+    return f"{number:x} {','.join(sorted(peer_urls))}{_LEARNER * learner}"
 
 
 def parse(output: str) -> Mark | None:

@@ -174,16 +174,23 @@ def put_log_back_to_meet(facts: HostFacts) -> list[Change]:
 
 def kept_aside(facts: HostFacts) -> str:
     """Where the segments lie that a recovery replaced; empty where it can have replaced none."""
-    if facts.mark is None or not facts.has_data or aside(facts.mark.recovery) not in facts.machine.data_entries:
+    if facts.mark is None or aside(facts.mark.recovery) not in facts.machine.data_entries:
+        return ""
+    if not facts.has_data or facts.moved_aside:  # what lies there now is not the log that they are of
         return ""
     return f"{facts.conf.data_dir}/{aside(facts.mark.recovery)}/wal"
 
 
 def move_data_back(facts: HostFacts) -> list[Change]:
-    """Undo `move_data_aside`, where it was done."""
-    if facts.mark is None or facts.has_data or aside(facts.mark.recovery) not in facts.machine.data_entries:
+    """Undo `move_data_aside`, where it was done: fenced, for a removed learner's etcd may run on what lies there now."""
+    if facts.mark is None or not facts.moved_aside:
         return []
-    return [MoveBack(facts.name, facts.conf.data_dir, f"{facts.conf.data_dir}/{aside(facts.mark.recovery)}")]
+    recovery = facts.mark.recovery
+    kept = [to for _, to in _moved(facts, f"{recovery}-after")]
+    back = [
+        MoveBack(facts.name, place, to, after) for (place, to), after in zip(_moved(facts, recovery), kept, strict=True)
+    ]
+    return [*([] if facts.fenced else way_of(facts).fence(facts)), *back]
 
 
 def move_data_aside(facts: HostFacts, recovery: str) -> list[Change]:
@@ -191,10 +198,15 @@ def move_data_aside(facts: HostFacts, recovery: str) -> list[Change]:
 
     A log with a directory of its own goes there too: etcd removes that directory, with all in it, when it makes a log.
     """
-    to = f"{facts.conf.data_dir}/{aside(recovery)}"
-    own = facts.conf.own_wal_dir
-    log = [MoveAside(facts.name, own, to, needed=False)] if own else []
-    return [MoveAside(facts.name, facts.conf.data_dir, to), *log]
+    return [
+        MoveAside(facts.name, place, to, needed=place == facts.conf.data_dir) for place, to in _moved(facts, recovery)
+    ]
+
+
+def _moved(facts: HostFacts, recovery: str) -> list[tuple[str, str]]:
+    """The directories whose contents are moved aside, and where to."""
+    to, own = f"{facts.conf.data_dir}/{aside(recovery)}", facts.conf.own_wal_dir
+    return [(facts.conf.data_dir, to), *([(own, f"{to}/log")] if own else [])]
 
 
 def aside(recovery: str) -> str:

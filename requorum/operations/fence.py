@@ -18,8 +18,13 @@ def lift_fence(facts: HostFacts) -> list[Change]:
 
 
 def lower_fence(facts: HostFacts) -> list[Change]:
-    """Undo `raise_fence`; a fence that the recovery found already stays."""
+    """Undo `raise_fence` and `lift_fence`: a fence that the recovery found stays, or is raised again where etcd is down.
+
+    Not beside a member that lives: what was left there had no effect before its next start, and would have then.
+    """
     found = facts.mark.found if facts.mark else None
-    if found is None or found.fenced:
+    if found is None:
         return []
+    if found.fenced:
+        return way_of(facts).fence(facts) if facts.fence_lifted else []
     return way_of(facts).unfence(facts) if found.starts else way_of(facts).unfence_only(facts)

@@ -11,6 +11,7 @@ from requorum.facts.beside import AnyFacts
 from requorum.facts.host import HostFacts
 from requorum.facts.mark import Found, Mark
 from requorum.facts.members import Member
+from requorum.undoing import listed
 
 
 def signed(facts: HostFacts, sign: Mark, *, removed: bool = False) -> Mark:
@@ -35,12 +36,15 @@ def sign(facts: HostFacts, sign: Mark, *, removed: bool = False) -> list[Change]
 def remember_force(facts: HostFacts, sign: Mark) -> list[Change]:
     """Say on the survivor that it is forced, for as long as those that it removes may come back.
 
-    What an earlier recovery said there is kept within: this one may be undone before it has forced.
+    What an earlier recovery said there is kept within: this one may be undone before it has forced. Whom that one removed
+    is among the members here, too, and who has joined since: each of them may come back with old data.
     """
     before = facts.forced_by
+    removed = before.members if before is not None and before.forces else ()
+    members = tuple(sorted({*sign.members, *removed, *listed(facts)}))
     if before is not None:
         before = before.earlier if before.recovery == sign.recovery else replace(before, earlier=None)
-    return [_write(facts, mark.FORCED_PATH, replace(sign, earlier=before))]
+    return [_write(facts, mark.FORCED_PATH, replace(sign, members=members, earlier=before))]
 
 
 def forget_force(facts: HostFacts, through: HostFacts) -> list[Change]:
@@ -83,15 +87,19 @@ def strike(facts: HostFacts, *, whole: bool, reached: Collection[str]) -> list[C
 
     `whole`: nobody is missing who could come back with old data. `reached`: the hosts that this run
     has reached. One that was silent at the force is forgotten only when it was: what watches etcd there was restarted then.
+    While somebody is missing, whom the way back has dropped is kept with the force.
     """
-    struck: list[Change] = [RemoveFile(facts.name, mark.PATH)]
-    forced = facts.forced_by
+    struck, forced, marked = RemoveFile(facts.name, mark.PATH), facts.forced_by, facts.mark
     if forced is None:
-        return struck
+        return [struck]
     left = tuple(name for name in forced.unseen if name not in reached)
     if whole and not left:
-        return [*struck, RemoveFile(facts.name, mark.FORCED_PATH)]
-    return struck + ([_write(facts, mark.FORCED_PATH, replace(forced, unseen=left))] if left != forced.unseen else [])
+        return [struck, RemoveFile(facts.name, mark.FORCED_PATH)]
+    kept = replace(forced, unseen=left)
+    if marked is not None and marked.recovery == forced.recovery:
+        kept = replace(kept, way_back=marked.way_back)
+    # First: the mark alone says whom the way back has dropped.
+    return [*([_write(facts, mark.FORCED_PATH, kept)] if kept != forced else []), struck]
 
 
 def _write(facts: HostFacts, path: str, sign: Mark) -> WriteFile:

@@ -28,7 +28,10 @@ def take_out_of_living(facts: HostFacts) -> list[Change]:
     """The same of a pod that runs, which restarts it: only where a quorum answers, and every emptied peer is fenced.
 
     Nothing where the probe is content with one healthy member. Raises MissingFact as `take_out` does.
+    Where it is out already, a run may have been killed behind the edit: its restart is awaited, for the next pod has to wait.
     """
+    if facts.unit.probe_is_out and not facts.unit.probed:
+        return _awaited(facts, may_stay=True)
     made = _without(facts, MANIFEST) if wants_every_member(facts) else []
     return [*made, *(_awaited(facts) if made else [])]
 
@@ -41,7 +44,7 @@ def _without(facts: HostFacts, at: str) -> list[Change]:
         text = pod.manifest.without_probe
     except ManifestError as error:
         raise MissingFact(facts.name, f"a liveness probe that can be taken out of {at}", str(error)) from None
-    return [KeepManifest(facts.name, at), EditManifest(facts.name, at, text, pod.manifest.text)]
+    return [KeepManifest(facts.name, at, pod.manifest.sha256), EditManifest(facts.name, at, text, pod.manifest.text)]
 
 
 def give_back(facts: HostFacts) -> list[Change]:
@@ -56,10 +59,10 @@ def give_back(facts: HostFacts) -> list[Change]:
     text = with_probe(facts)
     if text is None:
         raise MissingFact(facts.name, f"{at} as it was found ({KEPT}), without its probe", "a file that others edited")
-    if text == pod.manifest.text:
-        return [forget]
-    # The edit before it, if a run was killed behind it, may have come to nothing: then the node service restarts nothing.
-    return [EditManifest(facts.name, at, text, pod.manifest.text), *_awaited(facts, may_stay=True), forget]
+    # A run that was killed behind this edit has not seen its restart. The edit before it may have come to nothing, if one was
+    # killed behind that: then the node service restarts nothing.
+    edit = [EditManifest(facts.name, at, text, pod.manifest.text)] if text != pod.manifest.text else []
+    return [*edit, *_awaited(facts, may_stay=True), forget]
 
 
 def give_back_parked(facts: HostFacts) -> list[Change]:

@@ -88,7 +88,7 @@ class Controller(Steps):
             run.begin()
             if acts:
                 run.take_lock(seconds=LOCK_SECONDS)
-                _report_killed_runs(run.folder)
+                self._report_killed_runs()
             breaking = self._config.option.break_lock or ""
             with self._patience():
                 run.look(breaking)
@@ -125,6 +125,19 @@ class Controller(Steps):
             workers = getattr(self._config.option, "dist", "no") != "no"
             self._follower = Follower(run.journal, self._write, self.mode, refusals=workers)
             self._follower.start()
+
+    def _report_killed_runs(self) -> None:
+        """A run that was killed could not make its reports: they are made from its journal now, under the lock.
+
+        Those that still cannot be made are told, and hold nothing up.
+        """
+        own = self.run.folder
+        for folder in sorted(journal.parent for journal in own.parent.glob("*/journal.jsonl")):
+            if folder != own and not (folder / "allure-results").exists():  # the last of them
+                try:
+                    _report(folder)
+                except OSError as error:
+                    self._write(f"report    of run {folder.name}: {_unwritten(folder, error)}", "")
 
     @contextmanager
     def _patience(self) -> Iterator[None]:
@@ -282,7 +295,7 @@ class Controller(Steps):
         try:
             self._report = str(_report(self.run.folder))
         except OSError as error:
-            self._report = f"not written: {error}; python -m requorum.audit {self.run.folder} makes it from the journal"
+            self._report = _unwritten(self.run.folder, error)
         return self._ended_record.exit
 
     def pytest_terminal_summary(self) -> None:
@@ -305,15 +318,12 @@ class Controller(Steps):
         self._write(f"report    {self._report}", "")
 
 
-def _report_killed_runs(folder: Path) -> None:
-    """A run that was killed could not make its report: it is made from its journal now, under the lock."""
-    for journal in folder.parent.glob("*/journal.jsonl"):
-        if journal.parent != folder and not (journal.parent / "report.html").exists():
-            _report(journal.parent)
-
-
 def _report(folder: Path) -> Path:
-    """The reports of a run, from its journal."""
+    """The reports of a run, from its journal. Raises OSError."""
     from requorum.audit import write_all  # here, since a look or an outline has no use for it before its end, or at all
 
     return write_all(folder)
+
+
+def _unwritten(folder: Path, error: OSError) -> str:
+    return f"not written: {error}; python -m requorum.audit {folder} makes it from the journal"

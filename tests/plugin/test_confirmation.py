@@ -27,6 +27,7 @@ def test_the_operator_types_the_cluster_s_name(project: Project, typed: str, exi
     with project.asked() as (started, types):
         for line in (
             "Survivor:  a: its data becomes the cluster.",
+            "Loss:      none.",
             "Fenced:    b, c",
             "Point of no return: step 42",
             "no way back from there",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -351,6 +352,25 @@ def test_a_full_disk_stops_before_the_change(project: Project) -> None:
     assert project.made == ["20 b", "20 c"]
     answer.assert_told(1, "journal.jsonl cannot be written: No space left on device")
     answer.assert_told(1, "next:     make room on the machine that runs this first")
+
+
+@pytest.mark.parametrize("left", ["report.html", ""], ids=["the page was made", "nothing was made"])
+def test_a_report_that_a_killed_run_owes_is_made_or_told(project: Project, left: str) -> None:
+    """The disk was full, or the folder is somebody else's: who recovers a cluster is not held up by it."""
+    project.run()
+    [report] = project.reports.glob("small/*/report.html")
+    shutil.rmtree(report.parent / "allure-results")
+    for name in {"report.html", "summary.json"} - {left}:
+        (report.parent / name).unlink()
+    hindrance = report.parent / "report.html.new"
+    hindrance.mkdir()
+    answer = project.run()
+    answer.assert_told(
+        0, f"report    of run {report.parent.name}: not written: ", f"python -m requorum.audit {report.parent}"
+    )
+    hindrance.rmdir()
+    project.run().assert_told(0)
+    assert {"report.html", "summary.json", "allure-results"} <= {one.name for one in report.parent.iterdir()}
 
 
 def test_no_room_for_reports_is_a_usage_error(project: Project) -> None:

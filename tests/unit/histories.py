@@ -10,7 +10,7 @@ and emptied hosts that take writes by themselves.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import combinations, permutations
 from typing import NamedTuple
@@ -113,11 +113,19 @@ def founding(size: int) -> State:
 
 
 def electable(state: State, leader: int, voting: tuple[int, ...]) -> bool:
-    """These hosts are a quorum that elects this one."""
+    """These hosts are a quorum that elects this one, and that commits what it has.
+
+    A change counts once it is applied (raft, ApplyConfChange; a restart applies what is committed on disk): who leads is
+    elected by the members as it knows them to be committed, and takes writes by those that its whole log makes of them.
+    """
     hosts, top = state.hosts, state.hosts[leader]
-    voters = {id_ for id_, votes in configured(len(hosts), top.log or ()).items() if votes}
-    there = [hosts[n] for n in voting if hosts[n].id in voters]
-    return top.id in voters and len(there) > len(voters) // 2 and all(h.end <= top.end for h in there)
+    log = top.log or ()
+    for known in (log[: top.commit], log):
+        voters = {id_ for id_, votes in configured(len(hosts), known).items() if votes}
+        there = [hosts[n] for n in voting if hosts[n].id in voters]
+        if top.id not in voters or len(there) <= len(voters) // 2 or any(h.end > top.end for h in there):
+            return False
+    return True
 
 
 def quorums(state: State) -> Iterator[tuple[int, tuple[int, ...]]]:
@@ -271,3 +279,43 @@ def walks(size: int, length: int, count: int, chance: random.Random) -> Iterator
             if after := list(events(state)):
                 state = chance.choice(after)
         yield state
+
+
+def recoveries(
+    size: int, count: int, chance: random.Random, forces_rightly: Callable[[State, int, State], bool]
+) -> Iterator[State]:
+    """States at the end of random histories in which recoveries have forced a member twice or more, and nobody else has.
+
+    `forces_rightly`: a recovery would have forced this host of a state, and what that leads to. An emptied host does not
+    boot: it might vote. What follows on a force is chosen more often than not, else few come to the second one.
+    """
+    while count:
+        state, forced = founding(size), 0
+        for _ in range(14):
+            by_kind: dict[str, list[State]] = {"force": [], "join": [], "end": [], "other": []}
+            for after in events(state):
+                if kind := _kind(after.events[-1]):
+                    by_kind[kind].append(after)
+            kinds = [kind for kind, found in by_kind.items() if found]
+            if not kinds:  # every host is emptied
+                break
+            (kind,) = chance.choices(kinds, [{"force": 8, "join": 8, "end": 2, "other": 3}[kind] for kind in kinds])
+            after = chance.choice(by_kind[kind])
+            if kind == "force":
+                if not forces_rightly(state, int(after.events[-1].partition(" ")[0]), after):
+                    continue
+                forced += 1
+            state = after
+        if forced > 1:
+            count -= 1
+            yield state
+
+
+def _kind(event: str) -> str:
+    """What kind of event this is; empty for one that is left out."""
+    if "by hand" in event or "does not elect" in event or "boots" in event:
+        return ""
+    for word, kind in (("is forced", "force"), ("learner", "join"), ("promoted", "join"), ("has ended", "end")):
+        if word in event:
+            return kind
+    return "other"

@@ -154,6 +154,27 @@ def line(text: str, label: str) -> str:
     return next((rest.strip() for one in text.splitlines() if (rest := one.removeprefix(label)) != one), "")
 
 
+KEPT = "nothing that the valid log of etcd-0.example.com holds: every acknowledged write in it is kept"
+CUT = "the tail of etcd-0.example.com, because of `keep_tail: false`: 1 log entries"
+ELSEWHERE = "what only lost members held is unknown (when etcd-0.example.com last heard of its leader is not known)"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "keep_tail", "said"),
+    [
+        (LOST, True, f"{KEPT}; {ELSEWHERE}."),
+        (LOST, False, f"{CUT}; {ELSEWHERE}."),
+        ((healthy(0), healthy(1), emptied(2)), True, "none: a quorum answers."),
+    ],
+    ids=["lost", "lost, and the tail is cut", "a quorum"],
+)
+def test_the_loss_that_is_agreed_to(tmp_path: Path, hosts: tuple[HostFacts, ...], keep_tail: bool, said: str) -> None:
+    """Never *none* where quorum is lost: what is gone with the others nobody can count."""
+    ours = inventory()
+    ours = replace(ours, etcd=replace(ours.etcd, keep_tail=keep_tail))
+    assert line(told(tmp_path, *hosts, ours=ours), "Loss:") == said
+
+
 @pytest.mark.parametrize(
     ("fenced", "said"),
     [((), "etcd-1.example.com, etcd-2.example.com (etcd stopped"), ((1,), "etcd-2.example.com (etcd stopped"),

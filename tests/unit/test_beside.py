@@ -38,7 +38,7 @@ from requorum.run import Run
 from requorum.stages.other_runs import refuse_beside_another
 from requorum.survey import BesideSurveyor
 from requorum.told import told
-from requorum.undoing import undoing_of
+from requorum.undoing import listed, undoing_of
 from requorum.wellness import owed_here
 
 M0, M1, NODE = "master-0.example.com", "master-1.example.com", "node-0.example.com"
@@ -195,14 +195,15 @@ def test_the_survivor_remembers_them_until_each_was_seen() -> None:
         return facts
 
     facts = healthy(0)
-    for change in remember_force(facts, replace(mark(), unseen=(M1, NODE))):
+    sign = replace(mark(), members=listed(facts), unseen=(M1, NODE))
+    for change in remember_force(facts, sign):
         facts = change.after(facts)
-    assert facts.forced_by == replace(mark(), unseen=(M1, NODE))
+    assert facts.forced_by == sign
     assert not facts.remembers_force
     assert left(facts) == facts  # silent, or in the inventory no more: nobody has seen them
-    assert left(facts, M1).forced_by == replace(mark(), unseen=(NODE,))
+    assert left(facts, M1).forced_by == replace(sign, unseen=(NODE,))
     assert left(facts, M1, NODE).forced_by is None
-    assert left(facts, M1, NODE, whole=False).forced_by == mark()
+    assert left(facts, M1, NODE, whole=False).forced_by == replace(sign, unseen=())
 
 
 def test_an_older_mark_knows_of_nobody_unseen() -> None:

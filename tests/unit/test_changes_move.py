@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from builders import facts, name
+from builders import STOPPED, conf, facts, machine, mark, name, unit
 from local_shell import LocalShell, Said
 
+from requorum import operations
 from requorum.changes import ChangeFailed, MoveAside, MoveBack
+from requorum.facts.host import HostFacts
 
 HOST = name(0)
 
@@ -66,6 +70,20 @@ def test_move_aside_goes_on_after_an_interrupted_pass(tmp_path: Path, shell: Loc
     (folder / ".hidden").rename(to / "1" / ".hidden")
     assert MoveAside(HOST, str(folder), str(to)).do(shell)
     assert sorted(p.name for p in to.glob("*/*")) == [".hidden", "member"]
+
+
+def test_move_aside_goes_on_in_the_folder_of_a_pass_that_was_cut(tmp_path: Path, shell: LocalShell) -> None:
+    """The first pass, and it alone, is what was found."""
+    folder = data_dir(tmp_path)
+    to = folder / "openshift-backup-requorum-r1"
+    (to / "1.part").mkdir(parents=True)
+    (folder / ".hidden").rename(to / "1.part" / ".hidden")
+    change = MoveAside(HOST, str(folder), str(to))
+    assert change.do(shell)
+    assert sorted(str(p.relative_to(to)) for p in to.glob("*/*")) == ["1/.hidden", "1/member"]
+    (to / "1").rename(to / "1.part")
+    assert change.do(shell), "all was moved, and that was not written down"
+    assert [p.name for p in to.iterdir()] == ["1"]
 
 
 def test_move_aside_of_an_empty_folder_holds(tmp_path: Path, shell: LocalShell) -> None:
@@ -126,32 +144,188 @@ def test_after_move_aside_there_is_no_data() -> None:
     assert moved.machine.data_entries == ()
 
 
-def test_move_back_undoes_move_aside(tmp_path: Path, shell: LocalShell) -> None:
-    folder = data_dir(tmp_path)
-    before = sorted(folder.rglob("*"))
-    to = folder / "openshift-backup-requorum-r1"
-    MoveAside(HOST, str(folder), str(to)).do(shell)
-    change = MoveBack(HOST, str(folder), str(to))
-    assert change.do(shell)
-    assert sorted(folder.rglob("*")) == before
-    assert not change.do(shell)
+# -- moving back
 
 
-def test_move_back_goes_on_after_an_interrupted_one(tmp_path: Path, shell: LocalShell) -> None:
-    folder = data_dir(tmp_path)
-    before = sorted(folder.rglob("*"))
-    to = folder / "openshift-backup-requorum-r1"
-    MoveAside(HOST, str(folder), str(to)).do(shell)
-    (to / "1" / ".hidden").rename(folder / ".hidden")
-    assert MoveBack(HOST, str(folder), str(to)).do(shell)
-    assert sorted(folder.rglob("*")) == before
+@dataclass
+class Cut(LocalShell):
+    """A host that goes down once so many files and folders were moved; no etcd lives there."""
+
+    moves: int = 0
+
+    def run(self, script: str, *, seconds: float, change: bool = False) -> Said:
+        left = shlex.quote(str(self.left))
+        counted = f"""mv() {{
+  local n; n=$(cat {left})
+  [ "$n" -gt 0 ] || kill -9 $$ $BASHPID
+  echo $((n - 1)) > {left}; command mv "$@"
+}}"""
+        self.left.write_text(str(self.moves))
+        lives = "! etcd_lives ||"
+        return super().run(f"{counted}\n{script.replace(lives, 'true ||')}", seconds=seconds, change=change)
+
+    left: Path = Path()
 
 
-def test_move_back_overwrites_nothing(tmp_path: Path, shell: LocalShell) -> None:
-    folder = data_dir(tmp_path)
-    to = folder / "openshift-backup-requorum-r1"
-    MoveAside(HOST, str(folder), str(to)).do(shell)
-    (folder / "member").mkdir()
+@pytest.fixture
+def alone() -> LocalShell:
+    """Where no etcd lives, whatever this machine runs beside."""
+    return LocalShell(alone=True)
+
+
+class Moved:
+    """A data directory, and a log elsewhere, that one recovery moves aside and back, as its operations say."""
+
+    def __init__(self, folder: Path, alone: LocalShell) -> None:
+        self.data, self.log, self.shell = data_dir(folder), folder / "log", alone
+        self.log.mkdir()
+        (self.log / "5.wal").write_text("log")
+        (self.log / "6.wal").write_text("newer")
+        self.aside = self.data / "openshift-backup-requorum-r1"
+        self.after = self.data / "openshift-backup-requorum-r1-after"
+        self.found = self.tree()
+
+    def tree(self) -> dict[str, str]:
+        """Every path but what a join has left, with its content."""
+        paths = sorted(p for top in (self.data, self.log) for p in top.rglob("*") if self.after not in (p, *p.parents))
+        return {str(path): path.read_text() if path.is_file() else "" for path in paths}
+
+    def join(self) -> None:
+        """A learner has started here, and was removed."""
+        (self.data / "member" / "snap").mkdir(parents=True)
+        (self.data / "member" / "snap" / "db").write_text("the learner's")
+        (self.log / "0.wal").write_text("the learner's")
+        (self.log / "5.wal").write_text("the learner's")
+
+    def host(self) -> HostFacts:
+        """As a survey sees it."""
+        begun = replace(mark(), recovery="r1")
+        there = {path.parent for path in self.aside.rglob("[0-9]*") if path.is_dir()}
+        found = frozenset(str(path).partition("requorum-")[2] for path in there)
+        settings = conf(0, ETCD_DATA_DIR=str(self.data), ETCD_WAL_DIR=str(self.log))
+        here = machine(0, has_wal=any(self.log.glob("*.wal")), data_aside=found)
+        return facts(0, unit=unit(STOPPED, fenced=True), conf=settings, machine=here, mark=begun)
+
+    def out(self, shell: LocalShell | None = None) -> None:
+        """Step 50. Raises ChangeFailed where it is cut."""
+        for change in operations.etcd.move_data_aside(self.host(), "r1"):
+            change.do(shell or self.shell)
+
+    def back(self, shell: LocalShell | None = None) -> None:
+        """Step 97. Raises ChangeFailed where it is cut."""
+        for change in operations.etcd.move_data_back(self.host()):
+            change.do(shell or self.shell)
+
+
+@pytest.fixture
+def moved(tmp_path: Path, alone: LocalShell) -> Moved:
+    return Moved(tmp_path, alone)
+
+
+def test_what_was_moved_aside_is_moved_back_log_and_all(moved: Moved) -> None:
+    """The log went into the data directory, and the host was never as it was found."""
+    moved.out()
+    assert sorted(path.name for path in moved.aside.glob("log/1/*")) == ["5.wal", "6.wal"]
+    moved.log.rmdir()  # as etcd does when it makes a log
+    moved.back()
+    assert moved.tree() == moved.found
+    assert not moved.after.exists()
+    assert operations.etcd.move_data_back(moved.host()) == []
+
+
+@pytest.mark.parametrize("joins", [1, 2])
+def test_what_a_join_has_left_makes_room_for_what_was_found(moved: Moved, joins: int) -> None:
+    """It was taken back, once or twice: nothing was moved back, and the removed learner's data was called as found."""
+    for _ in range(joins):
+        moved.out()
+        moved.join()
+    moved.back()
+    assert moved.tree() == moved.found
+    kept = [path for path in moved.after.rglob("*") if path.is_file()]
+    assert {path.read_text() for path in kept} == {"the learner's"}
+    assert len(kept) == 3 * joins
+    assert operations.etcd.move_data_back(moved.host()) == []
+
+
+@pytest.mark.parametrize("moves", range(7))
+@pytest.mark.parametrize("again", [False, True], ids=["aborted again", "carried on, and aborted again"])
+def test_what_is_cut_in_the_middle_of_moving_back_is_carried_on(
+    moved: Moved, tmp_path: Path, moves: int, again: bool
+) -> None:
+    """A second join was under way; wherever the abort is cut, what was found and what a join left are told apart."""
+    moved.out()
+    moved.join()
+    moved.out()
+    moved.join()
+    with contextlib.suppress(ChangeFailed):
+        moved.back(Cut(moves=moves, left=tmp_path / "left"))
+    if again:
+        moved.out()
+    moved.back()
+    assert moved.tree() == moved.found
+
+
+@pytest.mark.parametrize("moves", range(6))
+@pytest.mark.parametrize("again", [False, True], ids=["aborted", "carried on, and aborted"])
+def test_what_is_cut_in_the_middle_of_moving_aside_is_whole_again(
+    moved: Moved, tmp_path: Path, moves: int, again: bool
+) -> None:
+    with contextlib.suppress(ChangeFailed):
+        moved.out(Cut(moves=moves, left=tmp_path / "left"))
+    if again:
+        moved.out()
+        moved.join()
+    moved.back()
+    assert moved.tree() == moved.found
+
+
+def test_a_copy_from_another_file_system_that_was_cut_is_made_again(tmp_path: Path, alone: LocalShell) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        log, data = Path(elsewhere), tmp_path / "data"
+        if log.stat().st_dev == tmp_path.stat().st_dev:
+            pytest.skip("/dev/shm is no file system of its own")
+        part = data / "openshift-backup-requorum-r1" / "log" / "1.part"
+        part.mkdir(parents=True)
+        for name_, there in (("0.wal", "whole"), ("1.wal", "whole"), ("2.wal", "")):
+            (log / name_).write_text("whole")
+            (part / name_).write_text("whole") if there and name_ == "0.wal" else None
+        (part / "requorum.tmp").write_text("who")
+        aside = MoveAside(HOST, str(log), str(part.parent), needed=False)
+        assert aside.do(alone)
+        assert list(log.iterdir()) == []
+        assert {path.name: path.read_text() for path in (part.parent / "1").glob("*.wal")} == dict.fromkeys(
+            ("0.wal", "1.wal", "2.wal"), "whole"
+        )
+        assert MoveBack(HOST, str(log), str(part.parent), f"{data}/after/log").do(alone)
+        assert {path.name: path.read_text() for path in log.iterdir()} == dict.fromkeys(
+            ("0.wal", "1.wal", "2.wal"), "whole"
+        )
+
+
+def test_move_back_overwrites_nothing(moved: Moved) -> None:
+    """Half of it is back, and somebody has made a file of the same name meanwhile."""
+    moved.out()
+    (moved.aside / "1").rename(moved.aside / "1.part")
+    (moved.data / "member").mkdir()
     with pytest.raises(ChangeFailed, match="member is there by now"):
-        MoveBack(HOST, str(folder), str(to)).do(shell)
-    assert (to / "1" / "member" / "wal" / "0.wal").read_text() == "log"
+        moved.back()
+    assert (moved.aside / "1.part" / "member" / "wal" / "0.wal").read_text() == "log"
+
+
+def test_nothing_is_moved_back_under_a_living_etcd(moved: Moved) -> None:
+    moved.out()
+    living = LocalShell(alone=True)
+    change = operations.etcd.move_data_back(moved.host())[0]
+    script = (
+        f"(exec -a etcd bash -c 'printf etcd > /proc/self/comm; sleep 2; :') &\nsleep 0.2\n{change.script()}\nkill $!"
+    )
+    said = living.run(script, seconds=60)
+    assert "etcd runs: its data is not touched" in said.stderr
+    assert (moved.aside / "1" / "member" / "wal" / "0.wal").exists()
+
+
+def test_a_host_that_is_not_fenced_is_before_its_data_is_moved(moved: Moved) -> None:
+    """A removed learner's etcd may live, or start with the next boot."""
+    moved.out()
+    host = replace(moved.host(), unit=unit(STOPPED))
+    assert operations.etcd.move_data_back(host)[:-2] == operations.fence.raise_fence(host)

@@ -10,14 +10,14 @@ import pytest
 from builders import name
 from local_shell import LocalShell
 
-from requorum.changes import Change, ChangeFailed, MoveAside
+from requorum.changes import Change, ChangeFailed, MoveAside, MoveBack
 from requorum.changes.backup import CopyTree, FetchTree, SaveSnapshot
 from requorum.changes.files import RemoveFile
 from requorum.changes.here import CopyHere
 from requorum.changes.membership import AddMember, UpdatePeerUrls
 from requorum.changes.oc import SaveSnapshotByOc
 from requorum.changes.pod import KeepManifest, ParkManifest
-from requorum.changes.undo import MoveBack, RestoreFile
+from requorum.changes.undo import RestoreFile
 from requorum.changes.v2 import BackUpV2
 
 HOST = name(0)
@@ -36,8 +36,8 @@ def changes(path: str) -> list[Change]:
         AddMember(HOST, path, (path,)),
         UpdatePeerUrls(HOST, "m0", (path,), 7),
         ParkManifest(HOST, "kubelet", path),
-        KeepManifest(HOST, path),
-        MoveBack(HOST, path, path),
+        KeepManifest(HOST, path, "0"),
+        MoveBack(HOST, path, path, path),
         RestoreFile(HOST, path, path, "0", "0"),
         BackUpV2(HOST, path, path, "etcd", path, path, "3.4.23", running=True, serves=True, by_etcdctl=True),
     ]

@@ -151,9 +151,11 @@ def test_a_quorum_that_knows_less_than_a_stopped_member(ahead: dict[str, int]) -
     refused(found, Verdict.UNPROVEN, "it knows less", f"do not start etcd on {name(0)}")
 
 
-def test_a_survivor_may_know_less_than_those_it_left_behind() -> None:
-    """It was forced, with `accept_loss` or without the others: they rejoin, whatever they hold."""
-    alone = survey(healthy(0, members(0)), stopped(1, data(1, revision=90)), emptied(2))
+@pytest.mark.parametrize("sign", ["mark", "forced_by"])
+def test_a_survivor_may_know_less_than_those_it_left_behind(sign: str) -> None:
+    """A recovery has forced it, with `accept_loss` or without the others: they rejoin, whatever they hold."""
+    survivor = replace(healthy(0, members(0)), **{sign: mark()})  # type: ignore[arg-type]
+    alone = survey(survivor, stopped(1, data(1, revision=90)), emptied(2))
     assert diagnose(inventory(), alone).verdict is Verdict.UNFINISHED
 
 

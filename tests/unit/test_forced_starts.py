@@ -84,7 +84,9 @@ def test_a_host_that_was_made_anew_is_told_by_the_marks_of_others() -> None:
 def test_beside_members_that_have_joined_since_a_survivor_is_a_member_like_any_other(answer: bool) -> None:
     listed = members(0, 7, 8)
     joined = [
-        facts(n, api=answers(new, listed, leader=7)) if answer else stopped(n, data(new, listed))
+        facts(n, api=answers(new, listed, leader=7))
+        if answer
+        else stopped(n, data(new, listed, removed=(node(1), node(2))))
         for n, new in ((1, 7), (2, 8))
     ]
     found = diagnose(inventory(), survey(replace(emptied(0), forced_by=SIGN), *joined))
@@ -204,6 +206,15 @@ def test_a_recovery_with_a_quorum_has_forced_nobody() -> None:
     found = beside_a_host_made_anew(WITH_A_QUORUM)
     assert (found.verdict, found.path) == (Verdict.DEGRADED, True)
     assert "forced start of" not in "\n".join((found.loss, *found.proof, *found.advice))
+
+
+def test_whom_a_recovery_with_a_quorum_left_alone_was_not_forced() -> None:
+    """It was cut off when its removals had left one voter, which is stopped since."""
+    alone = data(0, members(0), removed=(node(1), node(2)))
+    stays = diagnose(inventory(), survey(stopped(0, alone, mark=WITH_A_QUORUM), emptied(1), emptied(2)))
+    assert (stays.verdict, stays.acts) == (Verdict.RESTARTABLE, False)
+    assert "was forced" not in "\n".join((stays.loss, *stays.proof))
+    assert f"{name(0)}: systemctl start etcd" in "\n".join(stays.advice)
 
 
 def carried_on(folder: Path, *hosts: HostFacts | Silent) -> tuple[Verdict, bool]:

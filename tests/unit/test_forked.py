@@ -94,6 +94,64 @@ def test_forced_by_hand_and_all_are_stopped() -> None:
     refused(diagnose(inventory(lost=[2]), survey(stopped(0, forced(0, 1, 2)), later[0], silent(2))))
 
 
+# -- forced by hand, and it answers
+
+
+def ahead(n: int) -> HostFacts:
+    return stopped(n, data(n, last=(2, 200), commit=200, consistent=200, revision=150))
+
+
+def test_forced_by_hand_and_alive_while_those_it_has_removed_hold_more() -> None:
+    """Somebody took the chapter's steps on a member that lagged behind, and restarted it plainly: nothing else says so."""
+    found = diagnose(inventory(), survey(healthy(0, members(0)), ahead(1), ahead(2)))
+    refused(
+        found, f"{name(1)} holds revision 150 (committed up to entry 200)", "are at revision 50 (entry 100)",
+        f"if that is the members that answer: {name(1)}: mv /var/lib/etcd/member to another place",
+        f"if that is {name(1)}, {name(2)}: stop and disable etcd on the hosts of the other one",
+    )  # fmt: skip
+    assert found.loss == ""
+    assert found.joiners == ()
+
+
+def test_both_ways_out_of_that_lead_on() -> None:
+    aside = diagnose(inventory(), survey(healthy(0, members(0)), emptied(1), emptied(2)))
+    assert (aside.verdict, aside.acts, aside.survivor) == (Verdict.UNFINISHED, True, name(0))
+    listed = members(*THREE)
+    others = [facts(n, api=answers(n, listed, leader=1)) for n in (1, 2)]
+    back = diagnose(inventory(), survey(emptied(0), *others))
+    assert (back.verdict, back.acts, back.joiners) == (Verdict.DEGRADED, True, (name(0),))
+
+
+def test_some_of_those_it_has_removed_hold_no_more() -> None:
+    """Whoever knows less than it was rightly left behind, as far as anything shows."""
+    found = diagnose(inventory(), survey(healthy(0, members(0)), ahead(1), stopped(2)))
+    refused(found, f"find out which of them your clients have written to last, {name(1)} or the members that answer")
+    assert diagnose(inventory(), survey(healthy(0, members(0)), stopped(1), stopped(2))).acts
+
+
+@pytest.mark.parametrize("how", ["marked", "remembers", "another remembers"])
+def test_whom_a_recovery_has_forced_may_hold_less(how: str) -> None:
+    """Also where the host that was forced does not answer itself, and its new peers do."""
+    if how == "another remembers":
+        listed = members(0, 7, 8)
+        joined = [facts(n, api=answers(k, listed, leader=7)) for n, k in ((1, 7), (2, 8))]
+        survivor = replace(stopped(0, data(0, listed), mark=mark()), forced_by=mark())
+        assert diagnose(inventory(4), survey(survivor, *joined, ahead(3))).acts
+        return
+    survivor = healthy(0, members(0), mark=mark() if how == "marked" else None)
+    survivor = survivor if how == "marked" else replace(survivor, forced_by=mark())
+    assert diagnose(inventory(), survey(survivor, ahead(1), ahead(2))).acts
+
+
+def test_the_mark_of_a_recovery_that_forces_nobody_does_not_settle_it() -> None:
+    """It began beside a member that somebody had forced by hand, while the others were silent; they are back."""
+    survivor = healthy(0, members(0), mark=replace(mark(), forces=False))
+    refused(diagnose(inventory(), survey(survivor, ahead(1), ahead(2))), f"{name(1)} holds revision 150")
+    found = diagnose(inventory(), survey(survivor, *old_quorum(1, 2)))
+    assert (found.verdict, found.path) == (Verdict.UNPROVEN, False)
+    assert "do not agree on who is in the cluster" in found.proof[0]
+
+
 def test_old_peers_that_have_gone_on_with_nothing_are_no_second_history() -> None:
     found = diagnose(inventory(), survey(stopped(0, forced(0, 1, 2)), stopped(1), stopped(2)))
     assert found.verdict is Verdict.RESTARTABLE

@@ -6,7 +6,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders import conf, deaf, emptied, facts, healthy, inventory, mark, members, name, peer, stopped, survey
+from builders import (
+    conf,
+    deaf,
+    emptied,
+    facts,
+    healthy,
+    inventory,
+    machine,
+    mark,
+    members,
+    name,
+    peer,
+    stopped,
+    survey,
+    unit,
+)
 from pods import pod_unit
 from test_flannel_rules import text as endpoints
 from test_master_rules import config
@@ -119,6 +134,29 @@ def test_an_emptied_pod_is_as_it_was_found_fenced_or_not(tmp_path: Path, left: s
     assert differences(tmp_path, surveyed, replace(surveyed, unit=pod_unit(at))) == said
 
 
+def test_data_that_is_not_moved_back_is_told(tmp_path: Path) -> None:
+    """A join has left data there, and the host was called as it was found."""
+    left = replace(UNDONE, machine=machine(0, data_aside=frozenset({mark().recovery})))
+    assert differences(tmp_path, SIGNED, left) == ["data that was moved aside: found False, now True"]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        (stopped(0, fenced=True), stopped(0, fenced=True), []),
+        (stopped(0, fenced=True), stopped(0), ["a fence: found True, now False"]),
+        (replace(healthy(0), unit=unit(fenced=True)), healthy(0), []),
+        (healthy(0), replace(healthy(0), unit=unit(fenced=True)), ["a fence: found False, now True"]),
+    ],
+    ids=["it stays", "it is gone", "it is gone beside a member", "it was not there"],
+)
+def test_a_fence_is_as_it_was_found_or_gone_beside_a_member(
+    tmp_path: Path, before: HostFacts, now: HostFacts, said: list[str]
+) -> None:
+    sign = signed(before, mark())
+    assert differences(tmp_path, replace(before, mark=sign), replace(now, mark=sign)) == said
+
+
 def with_clients(host: HostFacts, *order: int, found: tuple[int, ...] = (), owes: bool = False) -> HostFacts:
     """A host of etcd that is a master and runs Flannel, too."""
     was = master_config.parse(config(*found)) if found else None
@@ -146,9 +184,6 @@ def test_certificates_and_the_log_are_compared(tmp_path: Path) -> None:
     kept = f"/var/lib/etcd/openshift-backup-requorum-{mark().recovery}/wal/0.wal.8"
     issuing = replace(UNDONE, issuing=Issuing(there=True))
     assert differences(tmp_path, SIGNED, issuing) == ["certificates that were made for it: found False, now True"]
-    for machine in (
-        replace(UNDONE.machine, kept_log=kept),
-        replace(UNDONE.machine, ran_logs=(mark().recovery,)),
-    ):
-        [said] = differences(tmp_path, SIGNED, replace(UNDONE, machine=machine))
+    for here in (machine(0, kept_log=kept), machine(0, ran_logs=(mark().recovery,))):
+        [said] = differences(tmp_path, SIGNED, replace(UNDONE, machine=here))
         assert said == "a log that a recovery has committed: found False, now True"

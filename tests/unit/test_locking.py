@@ -123,3 +123,10 @@ def test_a_new_run_waits_longer_than_a_worker_can_start_or_stop_etcd() -> None:
     for change in (StopEtcd("a"), StartEtcd("a")):
         on_the_host = change.seconds + 30 + wire.KILL_SECONDS  # 30: what Change.do adds
         assert on_the_host + wire.LOCK_SECONDS + GRACE_SECONDS <= LOCK_SECONDS
+
+
+def test_a_lock_that_cannot_be_written_is_told(path: Path) -> None:
+    """A full disk, or a file of another operator; here a folder, which root cannot write either."""
+    path.mkdir(parents=True)
+    with pytest.raises(Locked, match=r"prod\.lock cannot be written: Is a directory"):
+        Lock(path).take("ada@desk", seconds=1)

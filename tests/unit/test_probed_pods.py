@@ -9,8 +9,10 @@ import pytest
 from builders import deaf, emptied, healthy, inventory, mark, name, silent, survey
 from pods import BARE, POD, pod_unit
 
+from requorum.changes import AwaitPod, RemoveFile
 from requorum.diagnosis import Verdict, diagnose
 from requorum.facts.host import HostFacts, Silent
+from requorum.facts.manifest import KEPT
 from requorum.facts.pod import Pod
 from requorum.facts.runtime import PARKED
 from requorum.operations.probe import give_back, give_back_parked, take_out_of_living
@@ -73,8 +75,18 @@ def test_a_member_whose_probe_is_out_is_proven_before_the_next_is_edited(tmp_pat
     """A run that was killed behind the edit has not seen it restart; nothing is edited there again, nor said to be."""
     run = run_on(tmp_path, answering(0, BARE), answering(1), GONE)
     assert run.hosts("probed") == (name(0), name(1))
-    assert take_out_of_living(run.reached[name(0)]) == []
+    here = run.reached[name(0)]
+    assert take_out_of_living(here) == [
+        AwaitPod(name(0), here.processes[0].pid, here.processes[0].started, may_stay=True)
+    ]
     assert f"Pods:      {name(1)}: etcd's liveness probe wants every member" in asked(run)
+
+
+def test_a_member_whose_probe_is_back_is_proven_before_it_is_forgotten() -> None:
+    """A run was killed behind the edit: without a look at its restart, the next pod restarted at the same time."""
+    here = answering(0, replace(POD, kept=POD.manifest))
+    awaited = AwaitPod(name(0), here.processes[0].pid, here.processes[0].started, may_stay=True)
+    assert give_back(here) == [awaited, RemoveFile(name(0), KEPT)]
 
 
 def test_what_the_operator_agrees_to(tmp_path: Path) -> None:

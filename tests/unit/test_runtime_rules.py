@@ -142,7 +142,7 @@ def test_a_probe_that_cannot_be_taken_out_is_told_before_any_change() -> None:
 def test_the_probe_is_taken_out_of_a_manifest_that_is_parked() -> None:
     """The survivor is never restarted beside emptied peers."""
     assert operations.probe.take_out(facts(0, unit=pod_unit(), processes=(process(started=77),))) == [
-        KeepManifest(ONE, PARKED),
+        KeepManifest(ONE, PARKED, POD.manifest.sha256),
         EditManifest(ONE, PARKED, POD.manifest.without_probe, POD.manifest.text),
     ]
 
@@ -168,7 +168,7 @@ def test_the_probe_returns_byte_for_byte() -> None:
 
 def test_a_cut_before_the_edit_is_only_forgotten() -> None:
     kept = replace(POD, kept=POD.manifest)
-    assert operations.probe.give_back(facts(0, unit=pod_unit(pod=kept))) == [RemoveFile(ONE, KEPT)]
+    assert operations.probe.give_back(facts(0, unit=pod_unit(PARKED, pod=kept))) == [RemoveFile(ONE, KEPT)]
 
 
 def test_what_others_wrote_into_the_manifest_stays() -> None:
@@ -248,7 +248,7 @@ def test_each_way_is_fit(host: HostFacts) -> None:
         (facts(0, unit=pod_unit(node="inactive")), f"{NODE} is inactive: it alone starts and ends static pods"),
         (facts(0, unit=replace(pod_unit(), exec_start="exec etcd")), f"{MANIFEST} does not read /etc/etcd/etcd.conf (source)"),
         (facts(0, unit=replace(container_unit(), exec_start="docker run I")), "does not read /etc/etcd/etcd.conf (--env-file)"),
-        (facts(0, unit=container_unit(), conf=conf(0, ETCD_DEBUG='"x"')), "has quotes, and docker keeps them"),
+        (facts(0, unit=container_unit(), conf=conf(0, ETCD_DEBUG='"x"')), "line 7: expected a bare value"),
         (facts(0, unit=pod_unit(), conf=conf(0, ETCD_FORCE_NEW_CLUSTER="false")), "sets ETCD_FORCE_NEW_CLUSTER: take"),
     ],
 )  # fmt: skip
@@ -260,7 +260,7 @@ def test_unworkable(host: HostFacts, words: str) -> None:
 def test_quotes_are_nobodys_harm_but_dockers() -> None:
     quoted = conf(0, ETCD_DEBUG='"x"')
     assert unworkable(facts(0, unit=pod_unit(), conf=quoted)) == unworkable(facts(0, conf=quoted)) == []
-    assert any("has quotes" in line for line in why_down(facts(0, unit=container_unit(), conf=quoted)))
+    assert any("expected a bare value" in line for line in why_down(facts(0, unit=container_unit(), conf=quoted)))
 
 
 @pytest.mark.parametrize(
@@ -317,12 +317,12 @@ def test_a_probe_that_wants_every_member(pod: Pod, server: str, wants: bool) -> 
 def test_such_a_probe_leaves_a_living_pod_whose_restart_is_awaited() -> None:
     host = facts(0, unit=pod_unit(), data=data(0), processes=(process(),))
     assert operations.probe.take_out_of_living(host) == [
-        KeepManifest(ONE, MANIFEST),
+        KeepManifest(ONE, MANIFEST, POD.manifest.sha256),
         EditManifest(ONE, MANIFEST, POD.manifest.without_probe, POD.manifest.text),
         AwaitPod(ONE, host.processes[0].pid, host.processes[0].started),
     ]
     content = replace(host, unit=pod_unit(pod=replace(POD, probing="3.2.26")))
-    for other in (content, replace(host, unit=pod_unit(pod=BARE)), facts(0)):
+    for other in (content, facts(0)):
         assert operations.probe.take_out_of_living(other) == []
     braces = (
         "spec: {containers: [{name: etcd, livenessProbe: {exec: {command: [etcdctl, cluster-health]}}, image: x}]}\n"

@@ -10,8 +10,8 @@ from itertools import combinations
 
 import pytest
 from builders import name, silent
-from histories import Entry, configured, states, walks
-from worlds import GIVEN, LOST, RUNS, Led, World, survey, worlds
+from histories import Entry, State, electable, recoveries, states, walks
+from worlds import GIVEN, LOST, RUNS, STOPS, Led, World, survey, world, worlds
 
 from requorum.diagnosis import Diagnosis, Verdict, diagnose
 from requorum.facts.host import HostFacts, Silent
@@ -27,6 +27,8 @@ class Told:
     led: Led
     survey: Surveyed
     found: Diagnosis
+    rightly: bool
+    """Nobody but recoveries has forced anybody, each of which would have, on what it could see."""
 
     @property
     def traced(self) -> set[int]:
@@ -73,9 +75,13 @@ class Told:
         return self.held(self.survivor)
 
     @property
-    def forces(self) -> int:
-        """How often somebody has forced a member, or has begun to: after the second time signs mislead, or are gone."""
-        return sum(" is forced" in event for event in self.world.state.events)
+    def told_apart(self) -> bool:
+        """The signs tell the lineages apart: one force, or recoveries alone have forced, one after the other.
+
+        After a second time by hand, or one that did not elect, signs mislead, or are gone.
+        """
+        forces = [event for event in self.world.state.events if " is forced" in event]
+        return len(forces) < 2 or self.rightly
 
     @property
     def mixed(self) -> bool:
@@ -97,21 +103,17 @@ def number_of(host: str) -> int:
 def never_lost_while_a_quorum_has_its_data(told: Told) -> Iterator[str]:
     if told.found.verdict is not Verdict.LOST or not told.found.acts:
         return
-    hosts, seen = told.world.state.hosts, told.world.seen
-    for line in told.current & told.world.state.current:
-        if line not in told.traced:
-            continue
-        there = [
-            h for h, how in zip(hosts, seen, strict=True) if h.holds and h.line == line and not h.half and how != LOST
-        ]
-        newest = max(there, key=lambda h: h.end, default=None)
-        voters = {id_ for id_, votes in configured(told.world.size, (newest and newest.log) or ()).items() if votes}
-        if newest and len(voters & {h.id for h in there}) > len(voters) // 2:
+    state, seen = told.world.state, told.world.seen
+    for line in told.current & state.current & told.traced:
+        there = tuple(
+            n for n, h in enumerate(state.hosts) if h.holds and h.line == line and not h.half and seen[n] != LOST
+        )
+        if any(electable(state, n, there) for n in there):
             yield f"lost, and {len(there)} hosts have the data of a quorum"
 
 
 def it_goes_on_with_the_cluster(told: Told) -> Iterator[str]:
-    if told.found.acts and told.line not in told.current and told.forces == 1:
+    if told.found.acts and told.line not in told.current and told.told_apart:
         yield f"{told.found.survivor} is of lineage {told.line}, and the cluster is {set(told.current)}"
 
 
@@ -134,7 +136,7 @@ def no_loss_is_called_none_that_is_one(told: Told) -> Iterator[str]:
 def a_lineage_that_is_gone_is_told(told: Told) -> Iterator[str]:
     """Where a sign of it is left on a host that is reached."""
     state = told.world.state
-    if told.found.acts and told.line not in state.current and told.forces == 1 and not told.mixed:
+    if told.found.acts and told.line not in state.current and told.told_apart and not told.mixed:
         for recovery in (state.born[line][1] for line in state.current & told.traced):
             if recovery not in told.found.loss and recovery != state.born[0][1]:
                 yield f"what recovery {recovery} has taken is lost, and the loss is said to be: {told.found.loss}"
@@ -160,18 +162,17 @@ def _served(told: Told, running: set[int]) -> Iterator[str]:
     known = frozenset[Entry]().union(*(told.held(n) for n in told.world.reached))
     for leader in running:
         top = hosts[leader]
-        voters = {id_ for id_, votes in configured(told.world.size, top.log or ()).items() if votes}
-        for_it = [
-            h for h in (hosts[n] for n in running)
-            if h.id in voters and (h.founded or (h.holds and h.line == top.line and h.end <= top.end))
-        ]  # fmt: skip
-        if not top.holds or top.half or top.id not in voters or len(for_it) <= len(voters) // 2:
+        for_it = tuple(
+            n for n in running
+            if hosts[n].founded or (hosts[n].holds and hosts[n].line == top.line and hosts[n].end <= top.end)
+        )  # fmt: skip
+        if not top.holds or top.half or not electable(told.world.state, leader, for_it):
             continue
         serving.add(top.line)
         lacking = (told.world.state.acked[top.line] & known) - told.held(leader)
         if lacking and not (told.mixed and told.led):
             yield f"with {sorted(running)} {leader} leads, and lacks {len(lacking)} acknowledged entries"
-        if top.line not in told.current and told.forces == 1:
+        if top.line not in told.current and told.told_apart:
             yield f"with {sorted(running)} lineage {top.line} serves, and the cluster is {set(told.current)}"
     if len(serving) > 1 and not told.led:
         yield f"with {sorted(running)} two lineages serve"
@@ -196,10 +197,25 @@ def old_peers_are_not_started(told: Told) -> Iterator[str]:
         if (
             host.holds
             and host.line not in told.current
-            and told.forces == 1
+            and told.told_apart
             and any(line.startswith(name(n)) for line in text)
         ):
             yield f"{n} was removed, and is to be started"
+
+
+def whom_the_survivor_has_removed_is_an_old_peer(told: Told) -> Iterator[str]:
+    """Where a recovery has signed it as its survivor: step 11 fences them, and no abort starts them."""
+    if not told.found.acts or told.line not in told.current:
+        return
+    host = told.world.state.hosts[told.survivor]
+    signed = host.forced_by or (host.mark and host.mark.survivor == told.found.survivor)
+    if not signed or host.half:
+        return
+    removed = {entry.who for entry in (host.log or ())[: host.commit] if entry.kind == "remove"}
+    for n in told.world.reached:
+        other = told.world.state.hosts[n]
+        if other.holds and not other.half and other.id in removed and name(n) not in told.found.old_peers:
+            yield f"{n} was removed by {told.found.survivor}, and is no old peer"
 
 
 def there_is_a_way_on(told: Told) -> Iterator[str]:
@@ -209,7 +225,7 @@ def there_is_a_way_on(told: Told) -> Iterator[str]:
 
 def a_host_that_falls_silent_allows_nothing(told: Told) -> Iterator[str]:
     """But one that alone says of a forced start: then nobody knows of that."""
-    if told.found.acts or told.found.verdict is Verdict.HEALTHY or told.forces > 1:
+    if told.found.acts or told.found.verdict is Verdict.HEALTHY or not told.told_apart:
         return
     for n in told.world.reached:
         less = diagnose(told.world.inventory, {**told.survey, name(n): silent(n)})
@@ -241,19 +257,23 @@ INVARIANTS = (
     what_is_started_by_hand_is_the_cluster,
     nobody_is_healthy_beside_what_is_owed,
     old_peers_are_not_started,
+    whom_the_survivor_has_removed_is_an_old_peer,
     there_is_a_way_on,
 )
 COSTLY = (a_host_that_falls_silent_allows_nothing, the_order_of_the_inventory_does_not_matter)
 
 
-def judged(found: Iterable[tuple[World, Led]], *, costly_each: int) -> list[str]:
-    """What speaks against the diagnosis, in any of these worlds, the invariant's name and the world before it."""
+def judged(found: Iterable[tuple[World, Led]], *, costly_each: int, rightly: bool = False) -> list[str]:
+    """What speaks against the diagnosis, in any of these worlds, the invariant's name and the world before it.
+
+    `rightly`: as in `Told`.
+    """
     against = []
-    for count, (world, led) in enumerate(found):
-        read = survey(world, led)
-        told = Told(world, led, read, diagnose(world.inventory, read))
+    for count, (here, led) in enumerate(found):
+        read = survey(here, led)
+        told = Told(here, led, read, diagnose(here.inventory, read), rightly)
         invariants = (*INVARIANTS, *COSTLY) if count % costly_each == 0 else INVARIANTS
-        against += [f"{one.__name__}: {world}: {words}" for one in invariants for words in one(told)]
+        against += [f"{one.__name__}: {here}: {words}" for one in invariants for words in one(told)]
     return against
 
 
@@ -273,6 +293,26 @@ def test_worlds_of_longer_histories(hosts: int, histories: int) -> None:
         judged((one for state in walks(hosts, 7, histories, chance) for one in worlds(state, chance, 4)), costly_each=4)
         == []
     )
+
+
+def forces_rightly(state: State, n: int, after: State) -> bool:
+    """A recovery that has fenced those hosts, the others declared lost, would have forced this one."""
+    seen = tuple(
+        STOPS if k == n or (new.mark and not old.mark) else LOST
+        for k, (old, new) in enumerate(zip(state.hosts, after.hosts, strict=True))
+    )
+    found = world(state, seen)
+    if found is None:
+        return False
+    said = diagnose(found[0].inventory, survey(*found))
+    return said.acts and (said.verdict, said.survivor) == (Verdict.LOST, name(n))
+
+
+@pytest.mark.parametrize(("hosts", "histories"), [(3, 60), (5, 10)])
+def test_worlds_after_two_recoveries(hosts: int, histories: int) -> None:
+    chance = random.Random(hosts)
+    ended = recoveries(hosts, histories, chance, forces_rightly)
+    assert judged((one for state in ended for one in worlds(state, chance, 8)), costly_each=8, rightly=True) == []
 
 
 def test_the_model_reaches_every_verdict_and_a_run_that_acts() -> None:

@@ -207,7 +207,7 @@ def test_rule_8_a_log_elsewhere(disk: Disk, shell: LocalShell, tmp_path: Path) -
     assert list(elsewhere.iterdir()) == []
     elsewhere.rmdir()
     assert [aside.do(shell) for aside in move_data_aside(moved, "r1")] == [False, False]
-    assert list((disk.folder / "openshift-backup-requorum-r1").glob(f"*/{FIRST}"))
+    assert list((disk.folder / "openshift-backup-requorum-r1").glob(f"log/1/{FIRST}"))
 
 
 def test_rule_8_a_log_that_etcd_conf_does_not_name_is_refused() -> None:

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 from builders import (
-    CRASHED,
     STARTING,
     STOPPED,
     conf,
@@ -66,6 +65,18 @@ def found(*hosts: HostFacts | Silent, lost: tuple[int, ...] = ()) -> Undoing:
 
 # -- what is to be undone
 
+RECOVERY = mark().recovery
+ASIDE_2 = f"openshift-backup-requorum-{RECOVERY}"
+LEFT = f"what a join has left there into {ASIDE_2}-after"
+SET_ASIDE = replace(
+    emptied(2, STOPPED), machine=machine(2, has_wal=False, data_entries=(ASIDE_2,), data_aside=frozenset({RECOVERY}))
+)
+"""Step 50 has moved its data aside."""
+JOINED = replace(
+    stopped(2, fenced=True), machine=machine(2, data_entries=(ASIDE_2, "member"), data_aside=frozenset({RECOVERY}))
+)
+"""The same, and a join that was taken back has left data there."""
+
 
 def test_what_is_undone_is_told_by_host() -> None:
     undoing = found(SURVIVOR, *OTHERS)
@@ -102,7 +113,12 @@ def test_a_fence_without_a_mark_is_left_and_told() -> None:
         (stopped(1, fenced=True), stopped(1, fenced=True), []),
         (emptied(1, STOPPED), emptied(1, STARTING), ["etcd is not started: its data was gone when it was found"]),
         (stopped(1), deaf(1, data(1, unwritten=True)), ["etcd is not started: its data was gone when it was found"]),
-        (emptied(1, STOPPED), stopped(1), ["its data is moved back"]),
+        (emptied(1, STOPPED), stopped(1), []),
+        (SET_ASIDE, stopped(2), ["its data is moved back"]),
+        (JOINED, stopped(2), [f"its data is moved back, and {LEFT}", "the fence is lifted"]),
+        (SET_ASIDE, emptied(2), ["what was moved aside is moved back"]),
+        (stopped(2), stopped(2, fenced=True), ["the fence that was found is raised again"]),
+        (healthy(2), replace(healthy(2), unit=unit(fenced=True)), []),
     ],
 )  # fmt: skip
 def test_only_what_was_done_is_undone(now: HostFacts, before: HostFacts, words: list[str]) -> None:
@@ -272,9 +288,45 @@ def test_etcd_conf_is_put_back_where_it_differs() -> None:
 
 
 def test_data_is_moved_back_where_it_was_moved_aside() -> None:
-    aside = f"openshift-backup-requorum-{mark().recovery}"
-    moved = facts(2, unit=unit(CRASHED), machine=machine(2, has_wal=False, data_entries=(aside,)))
-    assert operations.etcd.move_data_back(bears(moved, stopped(2))) == [
-        MoveBack(name(2), "/var/lib/etcd", f"/var/lib/etcd/{aside}")
-    ]
+    host = bears(SET_ASIDE, stopped(2))
+    folder = f"/var/lib/etcd/{ASIDE_2}"
+    back = MoveBack(name(2), "/var/lib/etcd", folder, f"{folder}-after")
+    assert operations.etcd.move_data_back(host) == [*operations.fence.raise_fence(host), back]
     assert operations.etcd.move_data_back(bears(stopped(2), stopped(2))) == []
+    of_another = replace(host, machine=replace(host.machine, data_aside=frozenset({"r0", f"{RECOVERY}-after"})))
+    assert operations.etcd.move_data_back(of_another) == []
+
+
+def test_data_is_moved_back_where_a_join_has_left_other_data() -> None:
+    """The member that it was of is removed again, so the abort may go on; etcd was started on that data."""
+    host = bears(JOINED, stopped(2))
+    assert [type(change) for change in operations.etcd.move_data_back(host)] == [MoveBack]
+    assert operations.etcd.kept_aside(host) == "", "it is not the log that was kept"
+
+
+def test_a_log_of_its_own_goes_back_to_where_it_was() -> None:
+    there = frozenset({RECOVERY, f"{RECOVERY}/log"})
+    host = replace(JOINED, conf=conf(2, ETCD_WAL_DIR="/log"), machine=replace(JOINED.machine, data_aside=there))
+    folder = f"/var/lib/etcd/{ASIDE_2}"
+    assert operations.etcd.move_data_back(bears(host, stopped(2))) == [
+        MoveBack(name(2), "/var/lib/etcd", folder, f"{folder}-after"),
+        MoveBack(name(2), "/log", f"{folder}/log", f"{folder}-after/log"),
+    ]
+
+
+def test_a_fence_that_was_found_and_lifted_is_raised_again() -> None:
+    """Step 51 lifts that of an old peer before it adds it (etcd 3.3); killed there, its host started with the next boot."""
+    host = bears(stopped(2), stopped(2, fenced=True))
+    assert operations.fence.lower_fence(host) == operations.fence.raise_fence(host)
+    assert operations.fence.lower_fence(bears(stopped(2, fenced=True), stopped(2, fenced=True))) == []
+    [left] = [line for line in found(SURVIVOR, OTHERS[0], host).left if line.startswith(name(2))]
+    assert "stays fenced" in left
+
+
+def test_a_fence_that_was_left_beside_a_living_member_stays_lifted() -> None:
+    """Step 61 lifts it; raised again, it would keep the member down at its next start."""
+    for now in (healthy(1), stopped(1)):
+        host = bears(now, replace(healthy(1), unit=unit(fenced=True)))
+        assert operations.fence.lower_fence(host) == []
+        [left] = [line for line in found(SURVIVOR, host, OTHERS[1]).left if line.startswith(name(1))]
+        assert "stays lifted" in left

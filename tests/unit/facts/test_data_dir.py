@@ -203,6 +203,11 @@ def test_raft_s_list_and_the_log_lack_changes_where_the_database_differs() -> No
     assert not DataDir(gap, DB, "", raft=RAFT).lacks_changes
     assert DataDir(gap, replace(DB, members=(ONE, TWO, PHANTOM)), "", raft=RAFT).lacks_changes
     assert not DataDir(BEHIND, replace(DB, members=(ONE, TWO, PHANTOM)), "", raft=RAFT).lacks_changes
+    # The same IDs, one of which was removed in an earlier life: older segments tell.
+    both = replace(DB, removed=(2,))
+    assert DataDir(gap, both, "", raft=RAFT).lacks_changes
+    assert not DataDir(BEHIND, both, "", raft=RAFT).lacks_changes
+    assert not DataDir(gap, both, "").lacks_changes  # Raft's list is not there: nor would it be beside older ones
 
 
 def test_a_list_is_old_behind_a_snapshot_that_a_leader_sent() -> None:

@@ -106,6 +106,16 @@ def test_a_backup_directory_that_lies_in_what_it_is_to_keep(tmp_path: Path, back
     assert surveyed(tmp_path, text, backup=str(tmp_path / backup)).backup_inside == real
 
 
+def test_what_a_recovery_has_moved_aside_is_seen(tmp_path: Path) -> None:
+    """`wal` holds segments that were replaced, and nothing that was moved."""
+    data = tmp_path / "data"
+    for folder in ("r1/1/member", "r1/wal", "r1/log/2.part", "r2/wal", "r1-after/1", "r3"):
+        (data / f"openshift-backup-requorum-{folder}").mkdir(parents=True)
+    text = f"ETCD_DATA_DIR={data}\nETCD_WAL_DIR={tmp_path}/wal\n"
+    assert surveyed(tmp_path, text).data_aside == {"r1", "r1/log", "r1-after"}
+    assert surveyed(tmp_path, "").data_aside == frozenset()
+
+
 def test_what_a_cut_off_change_left_beside_the_log_is_not_foreign(tmp_path: Path) -> None:
     """It is made by root, and given to etcd's user at its end; the next run makes it anew."""
     (tmp_path / "data/member/wal").mkdir(parents=True)

@@ -183,8 +183,9 @@ def test_somebody_elses_force_in_etcd_conf_is_not_ours(text: str) -> None:
     assert (found.forced, found.get("ETCD_FORCE_NEW_CLUSTER")) == (False, "true")
 
 
-def test_quotes_are_told() -> None:
-    assert etcd_conf.parse('A="x"\nB=y\nC=\'z\'\nA=x\n#D="w"\n').quoted == ("C",)
+def test_what_docker_takes_as_part_of_a_value_is_told() -> None:
+    text = 'A="x"\nB=y\nC=\'z\'\nA=x\n#D="w"\nE=v \nF= u\r\n'
+    assert etcd_conf.parse(text).not_bare == ((3, "C='z'"), (6, "E=v "), (7, "F= u"))
 
 
 @pytest.mark.parametrize(

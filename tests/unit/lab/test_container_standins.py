@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
+import time
 from pathlib import Path
+from threading import Event
+from typing import ClassVar
 
 import pytest
 import yaml
@@ -71,6 +75,72 @@ def test_back_off_doubles_up_to_its_most(monkeypatch: pytest.MonkeyPatch) -> Non
         backoff.started()
     assert waits == [0, 10, 20, 40, 80, 160, 300, 300]
     assert backoff.left(now + 601) == 0  # it ran for more than ten minutes
+
+
+class NoInotify:
+    """A kernel that has no instance left for us; it is asked for nothing else."""
+
+    def inotify_init1(self, flags: int) -> int:
+        return -1
+
+
+def test_without_inotify_the_folder_is_read_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: NoInotify())
+    monkeypatch.setattr(time, "sleep", waited.append)
+    node_service.Folder().wait(node_service.times()["rescan"])
+    assert waited == [20]
+
+
+class Stopped(Exception):
+    """The node service has waited as often as the test has something to say."""
+
+
+class Recorded:
+    """A worker that runs nothing."""
+
+    known: ClassVar[list[Recorded]] = []
+
+    def __init__(self, pod: manifests.Pod, timing: dict[str, object]) -> None:
+        self.pod, self.unwanted = pod, Event()
+        self.known.append(self)
+
+    def start(self) -> None:
+        """It would run the pod."""
+
+    def end(self) -> None:
+        self.unwanted.set()
+
+    def is_alive(self) -> bool:
+        return True
+
+
+def test_a_move_that_no_event_told_is_noticed_when_the_folder_is_read_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As when an event is lost, or was before the service watched: at the latest after 20 s."""
+    manifest, waited = tmp_path / "etcd.yaml", []
+    manifest.write_text(pods.etcd_manifest(HOSTS[0]))
+    monkeypatch.setattr(Recorded, "known", [])
+    monkeypatch.setattr(node_service, "FOLDER", tmp_path)
+    monkeypatch.setattr(node_service, "Worker", Recorded)
+    monkeypatch.setattr(node_service.containers, "SOCKET", tmp_path)
+    monkeypatch.setattr(node_service.containers, "STATE", tmp_path / "none")
+    monkeypatch.setattr(node_service.node_exec, "serve", lambda: None)
+    monkeypatch.setattr(node_service.node_mirror, "keep", lambda wanted: None)
+
+    def wait(self: object, seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 2:
+            raise Stopped
+        manifest.unlink()
+
+    monkeypatch.setattr(node_service.Folder, "wait", wait)
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: NoInotify())
+    with pytest.raises(Stopped):
+        node_service.main()
+    assert [one.unwanted.is_set() for one in Recorded.known] == [True]
+    assert waited == [20, 0.5]  # what is being ended is looked after more often
 
 
 def test_an_env_file_is_read_as_docker_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from requorum.inventory import EtcdHost
 from requorum.remote import Remote, RemoteError
 from requorum.remote import script as wire
 
+DOCS = Path(__file__).parents[3] / "docs"
+ADR = "adr/0014-the-lock-on-a-host-is-a-living-process.md"
 Connect = Callable[[EtcdHost], Remote]
 ADA = Owner("aaa", "r1", "ada@desk", "2026-11-05T03:00:00Z")
 BOB = Owner("bbb", "r2", "bob@home office", "2026-11-05T03:05:00Z")
@@ -68,6 +71,30 @@ def test_the_end_of_a_connection_frees_it(sshd: Sshd, connect_to: Connect, path:
     assert eventually(lambda: not seen(bob, path).alive)
     assert take(bob, BOB, seen(bob, path), path) == "taken"
     assert seen(ada, path).words == "run r2 by bob@home office, since 2026-11-05T03:05:00Z"
+
+
+def test_no_holder_lives_longer_than_is_told() -> None:
+    """The longest time after which a lock is stale, whatever its connection seems to be."""
+    limit = ["timeout", "-k", str(wire.KILL_SECONDS), "12h"]
+    for sudo in (False, True):
+        words = shlex.split(wire.hold("script", mark="mark", sudo=sudo))
+        assert words[3 * sudo :][:4] == limit
+    for page, told in (
+        ("recover.md", "12 hours at most. Then the lock is stale"),
+        (ADR, "A holder ends after 12 hours"),
+    ):
+        assert told in " ".join((DOCS / page).read_text(encoding="utf-8").split())
+
+
+def test_the_end_of_its_time_frees_it(
+    sshd: Sshd, connect_to: Connect, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection stands."""
+    monkeypatch.setattr(hostlock, "HOURS", 1 / 3600)
+    ada, bob = connect_to(sshd.host()), connect_to(sshd.host())
+    assert take(ada, ADA, FREE, path) == "taken"
+    assert eventually(lambda: not seen(bob, path).alive)
+    assert take(bob, BOB, seen(bob, path), path) == "taken"
 
 
 def test_it_is_taken_only_as_it_was_seen(sshd: Sshd, connect_to: Connect, path: Path) -> None:
