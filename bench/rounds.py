@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import floor, runbook
+from bench import floor, runbook, tail
 from bench.first_write import FirstWrite
 from bench.runbook import Spent
 from lab import Lab, LabError, wait, writer
@@ -60,9 +60,13 @@ class Bench:
     its database, and the joiners lacked the last write (seen with 3.4).
     """
 
-    def __init__(self, lab: Lab, folder: Path, reports: Path) -> None:
-        """Write keys to the lab and keep that state; the runs of the runbook leave theirs in `reports`."""
+    def __init__(self, lab: Lab, folder: Path, reports: Path, *, tail: bool = False) -> None:
+        """Write keys to the lab and keep that state; the runs of the runbook leave theirs in `reports`.
+
+        `tail`: each time the survivor has a tail that nobody acknowledged, which the runbook keeps, and the floor cuts.
+        """
         self.lab = lab
+        self.tail = tail
         self.survivor = lab.hosts[0]
         self.reports = reports
         record = folder / "acknowledged.jsonl"
@@ -95,11 +99,15 @@ class Bench:
         load = self._broken()
         with FirstWrite(self.lab, self.survivor) as first:
             done = runbook.recover(self.lab, self.reports)
+        if self.tail:
+            tail.require_kept(done.output)
         self._prove()
         return Leg(done.seconds, done.cpu, first.seconds, load, tuple(runbook.spent(self.reports, done.seconds)))
 
     def _broken(self) -> float:
         self.lab.restore(WRITTEN)
+        if self.tail:
+            tail.grow(self.lab, self.survivor)
         self.lab.break_hosts(self.lab.hosts[1:], "destroyed")
         # Its last leader may be itself, and it goes on to say so for an election timeout or two: nobody is that quick.
         wait.until(self._leaderless, f"{self.survivor.name} knows that it has no leader", within=30, every=0.2)

@@ -10,16 +10,20 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from lab import Lab, LabError, Spec, requirements, state
 
-Labs = Callable[..., Lab]
-
 pytest.register_assert_rewrite("runbook_runs", "hazards")  # what differs is in the message
+
+import systems_results  # noqa: E402 - it imports what is rewritten
+
+Labs = Callable[..., Lab]
+_shape = pytest.StashKey[Spec]()
+"""Of the lab that a test was given last."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -58,8 +62,20 @@ def _built() -> Iterator[dict[Spec, Lab]]:
         lab.down()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test marked `system("…")` is a row of docs/systems.md; the cells there are marked without a name, and say more."""
+    report = yield
+    row = next((words for mark in item.iter_markers("system") for words in mark.args), "")
+    if row and _shape in item.stash and (report.failed or (report.when == "call" and report.passed)):
+        systems_results.record(item.stash[_shape], row, call.excinfo.exconly() if call.excinfo else "")
+    return report
+
+
 @pytest.fixture
-def labs(_built: dict[Spec, Lab]) -> Labs:
+def labs(request: pytest.FixtureRequest, _built: dict[Spec, Lab]) -> Labs:
     """A function from the fields of a Spec (without `name`) to a lab of that shape in its whole state.
 
     `whole=False`: as the last test left it, for a test that begins by putting another state back.
@@ -67,6 +83,7 @@ def labs(_built: dict[Spec, Lab]) -> Labs:
 
     def give(*, whole: bool = True, **fields: object) -> Lab:
         shape = Spec(**fields)  # type: ignore[arg-type]
+        request.node.stash[_shape] = shape
         # Only the lab of the present test has power: what the others would take (inotify instances, time) it can have.
         for other in (lab for built, lab in _built.items() if built != shape):
             other.power_off(*other.machines)

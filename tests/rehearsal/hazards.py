@@ -5,6 +5,7 @@ Each test of `test_hazards_*.py` is a row of `docs/hazards.md`.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta, timezone
@@ -30,13 +31,27 @@ LATER = 100
 
 CHANGED_NOTHING = "nothing was changed"
 
+FAILED_STEP = re.compile(
+    r"^\w+ does not hold on .+\n  expected: .+\n(?:.*\n)*?  found: .+\n(?:.*\n)*?  changed: .+\n  next: .*(?:\n {12}.+)*",
+    re.MULTILINE,
+)
+BEFORE_ANY_STEP = re.compile(r"^refused   .+: expected .+; found (?:.*\n)*?next {6}.+", re.MULTILINE)
+"""How a refusal is told, from its first word to what to do next: by a step, or by the survey."""
+
 
 def refused(
-    lab: Lab, verdict: str, says: Iterable[str], *, inventory: Path | None = None, by_itself: Sequence[str] = ()
+    lab: Lab,
+    verdict: str,
+    says: Iterable[str],
+    *,
+    inventory: Path | None = None,
+    by_itself: Sequence[str] = (),
+    of_all: bool = False,
 ) -> Done:
     """The runbook says no, in these words, and changes nothing: no file, process or member is another afterwards.
 
-    Not compared is what the test says changes `by_itself`: how its names begin in lab/checksums.py.
+    Not compared is what the test says changes `by_itself`: how its names begin in lab/checksums.py. `of_all`: what is found
+    is so of every host, and none is named. `verdict` is empty where the survey itself is refused.
     """
     before = lab.checksums()
     done = run(lab, inventory=inventory)
@@ -44,7 +59,17 @@ def refused(
     assert [line for line in changes if not any(f".com: {name}" in line for name in by_itself)] == []
     assert_told(done, exit=6, outcome="refused", verdict=verdict, says=[*says, CHANGED_NOTHING])
     assert done.summary["changes_made"] == 0
+    assert_says_where_and_what_next(lab, done, of_all=of_all)
     return done
+
+
+def assert_says_where_and_what_next(lab: Lab, done: Done, *, of_all: bool = False) -> None:
+    """Each reason has what was expected and what was found, a host (unless it is so `of_all`), and what to do next."""
+    told = FAILED_STEP.findall(done.output) or BEFORE_ANY_STEP.findall(done.output)
+    assert told, done.output
+    for reason in told:
+        assert re.search(r"^ *next:? +\S", reason, re.MULTILINE), f"nothing to do is said:\n{reason}"
+        assert of_all or any(host.name in reason for host in lab.machines), f"no host is named:\n{reason}"
 
 
 def may_go_on(lab: Lab, says: Iterable[str] = (), *, inventory: Path | None = None) -> Done:
@@ -103,6 +128,11 @@ def edited(lab: Lab, to: Path, *changes: tuple[str, str]) -> Path:
         text = text.replace(old, new)
     to.write_text(text, encoding="utf-8")
     return to
+
+
+def naming_survivor(lab: Lab, to: Path, survivor: str, more: str = "") -> Path:
+    """The lab's inventory with this host for its survivor, and further lines, written to `to`."""
+    return edited(lab, to, ("  survivor: auto\n", f"  survivor: {lab.host(survivor).name}\n{more}"))
 
 
 def line_of(lab: Lab, host: str) -> str:
@@ -243,23 +273,41 @@ def certified(
         put(lab, host, f"/etc/etcd/{kind}.crt", text, owner="etcd:etcd", mode="0600")
 
 
-def _id_of(lab: Lab, host: str | Host) -> str:
-    """The ID of a host's member, as the first host of the lab lists it."""
-    listed = lab.etcdctl(lab.hosts[0], "member list").stdout.splitlines()
-    (own,) = (line.partition(",")[0] for line in listed if lab.host(host).peer_url in line)
-    return own
+def change_a_value(lab: Lab, host: str) -> None:
+    """One value is another on this host's disk, and it lives again: what bbolt does not notice, and hashkv does."""
+    stop(lab, [host])
+    lab.run(host, f"sed -i 's/value 7 /value 8 /g' {lab.record.spec.data_dir}/member/snap/db")
+    start(lab, [host])
+    lab.wait_healthy()
 
 
-def lead(lab: Lab, host: str) -> None:
-    """Make a host's member the leader, which speaks for the cluster."""
-    own = _id_of(lab, host)
-    for other in lab.hosts:  # only the leader can give it away
-        lab.etcdctl(other, "move-leader", own, check=False)
+def refused_for_other_data(lab: Lab, host: str) -> None:
+    """Step 14 says no: this host's member, which answers, does not hold what the others do."""
+    refused(lab, "healthy", ["FAILED   14", f"{host}.example.com has hash", "find out which members hold your data"])
 
 
 def remove_member(lab: Lab, host: str) -> None:
-    """Remove a host's member from the cluster."""
-    where, own = lab.host(host), _id_of(lab, host)
+    """Remove a host's member from the cluster; another one, which is asked for it, has to live."""
+    where = lab.host(host)
+    speaker = next(other for other in lab.hosts if other != where)
+    listed = lab.etcdctl(speaker, "member list").stdout.splitlines()
+    (own,) = (line.partition(",")[0] for line in listed if where.peer_url in line)
     # For some seconds after a start etcd refuses: "unhealthy cluster".
-    removed = lambda: lab.etcdctl(lab.hosts[0], "member", "remove", own, check=False).returncode == 0  # noqa: E731
+    removed = lambda: lab.etcdctl(speaker, "member", "remove", own, check=False).returncode == 0  # noqa: E731
     wait.until(removed, f"{where.name} is removed", 30)
+
+
+def leave(lab: Lab, host: str) -> None:
+    """Stop the member, and remove it by hand: a quorum answers, and its data is on its host."""
+    lab.run(host, "systemctl stop etcd")
+    remove_member(lab, host)
+
+
+def tree(lab: Lab, host: str, *folders: str) -> str:
+    """Every file in these folders with its checksum, owner and mode; an attic of a recovery that was undone apart."""
+    paths = " ".join(folders)
+    return lab.run(
+        host,
+        f"find {paths} -path '*-after' -prune -o -type f -print0 | sort -z | xargs -0 sha256sum; "
+        f"find {paths} -path '*-after' -prune -o -printf '%p %u:%g %m\\n' | sort",
+    ).stdout

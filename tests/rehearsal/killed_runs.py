@@ -16,7 +16,7 @@ from runbook_runs import PROJECT, Done, command, environment, folders
 
 from lab import Lab, wait
 from requorum.journal import Entry, Journal, Tail
-from requorum.records import ChangeIntended, Planned, StepBegan, StepEnded
+from requorum.records import ChangeEnded, ChangeIntended, Planned, StepBegan, StepEnded
 
 SIGNALS: dict[str, tuple[signal.Signals, bool]] = {
     "ctrl-c": (signal.SIGINT, True),
@@ -30,15 +30,20 @@ SIGNALS: dict[str, tuple[signal.Signals, bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A moment of a run: the change of this number (from 1) is about to be made in this step, on whichever host."""
+    """A moment of a run: the change of this number (from 1) is about to be made in this step, on whichever host.
+
+    `shown`: of the changes that are shown with these words.
+    """
 
     step: str
     change: int = 1
+    shown: str = ""
 
     def reached(self, entries: list[Entry]) -> bool:
         """Whether the journal has come to it."""
         intended = [e.record for e in entries if isinstance(e.record, ChangeIntended)]
-        return sum(record.step.startswith(f"{self.step}[") for record in intended) >= self.change
+        counted = [one for one in intended if one.step.startswith(f"{self.step}[") and self.shown in one.shown]
+        return len(counted) >= self.change
 
 
 @contextmanager
@@ -100,6 +105,11 @@ def _wait_for(at: Callable[[list[Entry]], bool], folder: Path, process: subproce
 def entries(done: Done) -> list[Entry]:
     """The journal of a run; its chain is checked."""
     return list(Journal(done.journal).entries())
+
+
+def changes(done: Done) -> list[ChangeEnded]:
+    """The changes that a run has made."""
+    return [e.record for e in entries(done) if isinstance(e.record, ChangeEnded) and e.record.result == "done"]
 
 
 def assert_no_overlap(first: Done, second: Done) -> None:

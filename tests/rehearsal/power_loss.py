@@ -18,6 +18,7 @@ from runbook_runs import Done  # noqa: E402
 from tail_cluster import Etcd  # noqa: E402
 from tail_host import LocalHost, facts_of, read  # noqa: E402
 from tail_images import KINDS, Newest  # noqa: E402
+from tail_oracle import begins_with_first_entry, keys_in_log  # noqa: E402
 
 from lab import Lab, wait  # noqa: E402
 from lab.parallel import in_parallel  # noqa: E402
@@ -29,6 +30,8 @@ from requorum.facts.wal import read_entries  # noqa: E402
 from requorum.fetched import prove  # noqa: E402
 
 HERE = Etcd(Path("/usr/bin"))
+KEYS = rb"/load/\d+/\d+"
+"""What the clients of a load write once each; leased keys apart, which end by themselves."""
 
 
 @dataclass(frozen=True)
@@ -123,15 +126,19 @@ def oracle(lab: Lab, host: Host, folder: Path) -> Oracle:
 
 
 def _keys_in(data: Path) -> set[str]:
-    """The keys that a member's valid log writes, or its database holds."""
-    database = (data / "member/snap/db").read_bytes()
+    """The keys that a member's valid log writes, or its database holds.
+
+    A reader that ended too early would promise less: a log that begins with its first entry is read by another one, too.
+    """
+    database, wal = (data / "member/snap/db").read_bytes(), data / "member/wal"
     found = set(keys_at(database, read_image(database).revision))
-    _, entries = read_entries([(path.name, path.read_bytes()) for path in (data / "member/wal").glob("*.wal")], 0)
+    _, entries = read_entries([(path.name, path.read_bytes()) for path in wal.glob("*.wal")], 0)
     for entry in entries:
         request = None if entry.type else read_request(entry.data)
         if isinstance(request, Put):
             found.add(request.key)
-    return {key.decode(errors="replace") for key in found}
+    keys = {key.decode(errors="replace") for key in found}
+    return keys | keys_in_log(wal, KEYS) if begins_with_first_entry(wal) else keys
 
 
 def without_leader(lab: Lab, hosts: Sequence[Host]) -> None:

@@ -151,13 +151,16 @@ def _in_base64(value: bytes) -> Iterator[bytes]:
 
 
 def assert_told(done: Done, *, exit: int, outcome: str, verdict: str, says: Iterable[str] = ()) -> None:
-    """The run ended so, and says so: exit code, summary.json, report.html, terminal; and no traceback."""
+    """The run ended so, and says so: exit code, summary.json, report.html, terminal; and no traceback.
+
+    `verdict` is empty where the run ended before it had one.
+    """
     assert done.exit == exit, done.output
     assert "Traceback" not in done.output, done.output
     summary = done.summary
     found = (summary["class"], summary["exit"], summary["verdict"], summary["journal_fault"])
     assert found == (outcome, exit, verdict, ""), done.output
-    assert f"verdict   {verdict}" in done.output, done.output
+    assert (f"\nverdict   {verdict}" in done.output) == bool(verdict), done.output
     for words in says:
         assert words in done.output, f"expected {words!r} in:\n{done.output}"
     page = done.report.read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ undisturbed run does: the same survivor, every acknowledged write, nothing left 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -232,8 +233,9 @@ def _when(ended: Path, began: float, struck: float) -> str:
 
 
 def _small_disk(lab: Lab) -> Path:
-    """A folder for reports on a disk of its own; it goes with the lab."""
+    """A folder for reports on a disk of its own, which holds none of earlier rounds; it goes with the lab."""
     place = lab.record.directory / "small-reports"
     if not place.is_mount():
         disks.make(place, _OWN_DISK_MIB)
+    shutil.rmtree(place / lab.record.spec.name, ignore_errors=True)
     return place

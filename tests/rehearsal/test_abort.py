@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hazards import edited, lead, line_of
+from hazards import edited, line_of
 from runbook_runs import Done, assert_told, assert_whole, broken, declared_lost, left_behind, not_undone, run
 from sabotage import LOST, lost, sabotaged
 
@@ -144,7 +144,7 @@ def test_with_a_quorum_a_removal_is_the_point_of_no_return(lab3: Lab) -> None:
     before = lab3.checksums()
     killed(lab3, "test_fence[etcd-2.example.com] change 3")
     assert_undone(run(lab3, "--abort"), before, lab3)
-    lead(lab3, "etcd-0")
+    lab3.lead("etcd-0")
     killed(lab3, "test_remove_failed[etcd-0.example.com] change 1")
     gone = lab3.host("etcd-2").peer_url
     assert_refused(lab3, "the point of no return has passed", "no longer in it: ", gone, "finish the recovery")

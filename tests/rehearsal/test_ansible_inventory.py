@@ -61,6 +61,20 @@ all:
         new_etcd: {}
 """
 
+BY_RANGE = "[OSEv3:children]\nmasters\netcd\n\n[masters]\n{names}\n\n[etcd]\n{names} # all\n"
+BY_RANGE_IN_YAML = """\
+all:
+  children:
+    OSEv3:
+      children:
+        masters:
+          hosts:
+            {names}:
+        etcd:
+          hosts:
+            {names}:   # all
+"""
+
 
 class Both:
     """Our inventory of a lab, and the Ansible inventory that it names."""
@@ -92,6 +106,7 @@ class Both:
         assert_left(self.before, after, GONE)
 
 
+@pytest.mark.system("Ansible inventory, INI")
 def test_two_are_lost_and_back_empty(lab3: Lab, tmp_path: Path) -> None:
     """INI. A run that is killed after it edited the group is undone; then the whole recovery."""
     both = Both(lab3, tmp_path, "hosts", INI)
@@ -124,15 +139,29 @@ def test_two_are_lost_and_back_empty(lab3: Lab, tmp_path: Path) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("topology", ["colocated", "static-pod", "container"])
-def test_other_topologies(labs: Callable[..., Lab], tmp_path: Path, topology: str) -> None:
+@pytest.mark.parametrize(
+    ("topology", "name", "content"),
+    [
+        *(
+            pytest.param(one, "hosts", BY_RANGE, id=one, marks=pytest.mark.system("Ansible inventory, INI"))
+            for one in ("colocated", "static-pod", "container")
+        ),
+        pytest.param(
+            "static-pod",
+            "hosts.yml",
+            BY_RANGE_IN_YAML,
+            id="static-pod-yaml",
+            marks=pytest.mark.system("Ansible inventory, YAML"),
+        ),
+    ],
+)
+def test_other_topologies(labs: Callable[..., Lab], tmp_path: Path, topology: str, name: str, content: str) -> None:
     """The masters are in two groups: they leave [etcd], and stay in [masters]."""
     lab = labs(topology=topology)
     if topology in ON_MASTERS:
         masters.wait_ready(lab)
     names = lab.hosts[0].name.replace("-0", "-[0:2]")
-    content = f"[OSEv3:children]\nmasters\netcd\n\n[masters]\n{names}\n\n[etcd]\n{names} # all\n".encode()
-    both = Both(lab, tmp_path, "hosts", content)
+    both = Both(lab, tmp_path, name, content.format(names=names).encode())
     writes = broken(lab, [host.short for host in lab.hosts[:2]], "destroyed")
     done = run(lab, inventory=both.ours, timeout=400)
     gone = ", ".join(host.name for host in lab.hosts[:2])
@@ -165,6 +194,7 @@ def test_killed_and_run_again(lab3: Lab, tmp_path: Path, point: Point) -> None:
     assert left_behind(lab3) == []
 
 
+@pytest.mark.system("Ansible inventory, YAML")
 @pytest.mark.full
 def test_two_stay_dead_and_come_back_later(lab3: Lab, tmp_path: Path) -> None:
     """YAML. The group holds the survivor alone for as long as nobody else is a member."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from hazards import edited, lead, line_of
+from hazards import edited, line_of
 from runbook_runs import Done, assert_told, assert_whole, declared_lost, left_behind, run, state, written
 from sabotage import sabotaged
 
@@ -79,6 +79,22 @@ def assert_as_installed(lab: Lab, where: Host, *also: str) -> None:
     assert modes == [f"{'root:root' if lab.record.spec.topology in IN_CONTAINERS else 'etcd:etcd'} 600"] * 5
 
 
+def test_the_lab_has_what_the_installer_leaves_behind(lab3: Lab) -> None:
+    """The CA, and what it made for each host, on the first one; on the others its folder is there, and empty."""
+    first, *others = lab3.hosts
+    sums = "sha256sum ca.crt {server,peer}.{crt,key}"
+    for host in lab3.hosts:
+        assert_as_installed(lab3, host)
+        own = lab3.run(host, f"cd /etc/etcd && {sums}").stdout
+        kept = f"/etc/etcd/generated_certs/etcd-{host.name}"
+        assert lab3.run(first, f"cd {kept} && {sums}").stdout == own
+        packed = f"mkdir /root/{host.short} && cd /root/{host.short} && tar -xzf {kept}.tgz"
+        assert lab3.run(first, f"{packed} && {sums}").stdout == own
+    for host in others:
+        seen = "stat -c '%U %a' /etc/etcd/ca; ls -A /etc/etcd/ca; ls -d /etc/etcd/generated_certs"
+        assert lab3.run(host, seen, check=False).stdout == "root 700\n"
+
+
 def assert_no_key_anywhere(lab: Lab, done: Done) -> None:
     """No private key in the run's folder but in the fetched backups, none left beside the ones in use."""
     assert done.folder is not None
@@ -97,6 +113,7 @@ def recovered(lab: Lab, done: Done, writes: Sequence[Write], *also: str) -> None
     assert_as_installed(lab, lab.hosts[2], *also)
 
 
+@pytest.mark.system("a new host, new certificates")
 def test_a_new_host_gets_certificates(lab3: Lab) -> None:
     """2 of 3 lost, one replaced by a host without certificates: 3 of 3, and its certificates are as the installer's."""
     writes = replaced(lab3)
@@ -114,6 +131,7 @@ def test_a_new_host_whose_kernel_has_a_name_without_its_domain(lab3: Lab) -> Non
     recovered(lab3, run(lab3), writes, NEW)
 
 
+@pytest.mark.system("a new host, new certificates")
 @full
 @pytest.mark.parametrize("topology", ["colocated", "container", "static-pod"])
 def test_other_topologies(labs: Labs, topology: str) -> None:
@@ -270,7 +288,7 @@ def test_a_new_host_and_no_ca(lab3: Lab, tmp_path: Path) -> None:
 def test_the_ca_lies_on_a_member_that_nothing_else_is_done_to(lab3: Lab) -> None:
     """With a quorum: the leader speaks for the cluster, another member signs, and its CA is in the backup first."""
     writes = written(lab3)
-    lead(lab3, OTHER)
+    lab3.lead(OTHER)
     lab3.power_off(NEW)
     lab3.boot(NEW, new=True, certificates=False)
     done = run(lab3)

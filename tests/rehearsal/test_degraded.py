@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hazards import refused, start, wait_state
-from runbook_runs import Done, assert_told, assert_whole, declared_lost, left_behind, run, written
+from hazards import refused, remove_member, start, wait_state
+from killed_runs import Point, changes, stopped
+from runbook_runs import Done, assert_told, assert_whole, declared_lost, left_behind, not_undone, run, written
 from steady_load import SteadyLoad, errors, longest_wait, unlike_a_leader_change
 
 from lab import Lab, images, masters, pods, wait, writer
@@ -19,7 +21,7 @@ from lab.spec import ON_MASTERS
 
 Labs = Callable[..., Lab]
 
-IMAGE = f"/{images.PLACE}/etcd/usr/local/bin"
+IMAGE = f"/{images.FIRST_IN_PATH}"
 """What lies here comes first in a container of etcd."""
 OF_3_3 = '#!/bin/sh\nETCDCTL_API="${ETCDCTL_API:-2}" exec /usr/bin/etcdctl "$@"\n'
 """An etcdctl whose `cluster-health` wants every member healthy: Debian's own, where the lab's answers as 3.2's does."""
@@ -44,18 +46,10 @@ def term(lab: Lab, host: str) -> int:
     return int(status[0]["Status"]["raftTerm"])
 
 
-def leader(lab: Lab) -> str:
-    """The short name of the leader's host."""
-    for host in lab.hosts:
-        status = json.loads(lab.etcdctl(host, "endpoint status -w json").stdout)[0]["Status"]
-        if status["leader"] == status["header"]["member_id"]:
-            return host.short
-    raise AssertionError("no member says that it leads")
-
-
 def follower(lab: Lab) -> str:
     """The short name of a host that does not lead, the last one."""
-    return next(host.short for host in reversed(lab.hosts) if host.short != leader(lab))
+    leader = lab.leader()
+    return next(host.short for host in reversed(lab.hosts) if host != leader)
 
 
 def others(lab: Lab, gone: list[str]) -> list[str]:
@@ -121,6 +115,7 @@ def processes(lab: Lab, hosts: list[str]) -> dict[str, str]:
     return {host: lab.run(host, "pidof etcd").stdout for host in hosts}
 
 
+@pytest.mark.system("degraded: 1 member of 3 gone")
 @pytest.mark.parametrize(
     ("topology", "release", "role"),
     [
@@ -136,7 +131,7 @@ def test_one_of_three_is_back_empty(labs: Labs, topology: str, release: str, rol
     lab = labs(topology=topology, release=release)
     if topology in ON_MASTERS:
         masters.wait_ready(lab)
-    gone = [leader(lab) if role == "leader" else follower(lab)]
+    gone = [lab.leader().short if role == "leader" else follower(lab)]
     clients = Undisturbed(lab, gone)
     with clients.load:
         clients.lose(gone, "destroyed")
@@ -153,7 +148,7 @@ def test_one_of_three_is_back_empty(labs: Labs, topology: str, release: str, rol
 def test_one_of_three_is_silent_and_back_later(labs: Labs, tmp_path: Path, role: str, back: str) -> None:
     """Declared lost: it is removed, and fenced when it is back. What it still holds is told, kept, and backed up."""
     lab = labs()
-    gone = [leader(lab) if role == "leader" else follower(lab)]
+    gone = [lab.leader().short if role == "leader" else follower(lab)]
     inventory = declared_lost(lab, gone, tmp_path / "inventory.yaml")
     clients = Undisturbed(lab, gone)
     with clients.load:
@@ -174,10 +169,11 @@ def test_one_of_three_is_silent_and_back_later(labs: Labs, tmp_path: Path, role:
         assert lab.run(gone[0], "ls /backup/etcd-data-*/member/snap/db").stdout
 
 
+@pytest.mark.system("degraded: 2 members of 5 gone")
 @pytest.mark.full
 def test_two_of_five_are_back_empty(labs: Labs) -> None:
     lab = labs(members=5)
-    gone = sorted([leader(lab), follower(lab)])
+    gone = sorted([lab.leader().short, follower(lab)])
     clients = Undisturbed(lab, gone)
     with clients.load:
         clients.lose(gone, "destroyed")
@@ -188,6 +184,16 @@ def test_two_of_five_are_back_empty(labs: Labs) -> None:
     assert left_behind(lab) == []
 
 
+def urls_changed(done: Done, step: str) -> dict[str, list[str]]:
+    """The urls in the lines that a step took away and added, each behind its sign, on each host where it did so."""
+    lines = {one.host: one.shown for one in changes(done) if one.step.startswith(step)}
+    return {
+        host: ["".join(found) for found in re.findall(r"^([-+]).*(https://\S+)", shown, re.MULTILINE)]
+        for host, shown in lines.items()
+    }
+
+
+@pytest.mark.system("degraded: 1 member of 3 gone")
 @pytest.mark.full
 @pytest.mark.parametrize("arguments", [(), ("-n", "3")], ids=["", "-n 3"])
 def test_a_master_of_three_is_back_empty(labs: Labs, arguments: tuple[str, ...]) -> None:
@@ -195,12 +201,15 @@ def test_a_master_of_three_is_back_empty(labs: Labs, arguments: tuple[str, ...])
     lab = labs(topology="colocated")
     masters.wait_ready(lab)
     before = {host.short: lab.run(host, f"sha256sum {masters.CONFIG}").stdout for host in lab.hosts}
-    gone = [leader(lab)]
+    gone = [lab.leader().short]
     clients = Undisturbed(lab, gone)
     with clients.load:
         clients.lose(gone, "destroyed")
         pids = processes(lab, clients.left)
-        clients.run(*arguments, verdict="degraded", says=["3 of 3 members"])
+        done = clients.run(*arguments, verdict="degraded", says=["3 of 3 members"])
+    url = f"https://{lab.host(gone[0]).name}:2379"
+    assert urls_changed(done, "test_name_remaining[") == {host.name: [f"-{url}"] for host in lab.hosts}
+    assert urls_changed(done, "test_name_all_in_master_config[") == {host.name: [f"+{url}"] for host in lab.hosts}
     assert_untouched(lab, pids)
     clients.assert_all_there()
     assert left_behind(lab) == []
@@ -226,6 +235,12 @@ def test_a_stopped_member_that_was_given_up(labs: Labs, tmp_path: Path) -> None:
     clients.assert_all_there()
 
 
+def strict(lab: Lab) -> None:
+    """The pods' probes want every member healthy from now on."""
+    for host in lab.hosts:
+        lab.run(host, f"cat > {IMAGE}/etcdctl", stdin=OF_3_3)
+
+
 @pytest.mark.full
 def test_a_probe_that_wants_every_member_kills_nobody_while_a_host_joins(labs: Labs) -> None:
     """Etcdctl of 3.3 or later: it has killed both voters before the run, and would again during a join that takes long."""
@@ -239,8 +254,7 @@ def test_a_probe_that_wants_every_member_kills_nobody_while_a_host_joins(labs: L
     def kills() -> dict[str, int]:
         return {host: int(lab.run(host, KILLED, check=False).stdout) for host in left}
 
-    for host in lab.hosts:
-        lab.run(host, f"cat > {IMAGE}/etcdctl", stdin=OF_3_3)
+    strict(lab)
     lab.run(gone, f"cat > {IMAGE}/etcd && chmod +x {IMAGE}/etcd", stdin=SLOW)
     lab.break_hosts([gone], "destroyed")
     wait.until(lambda: all(kills().values()), "the probe kills both voters", 90)
@@ -254,6 +268,32 @@ def test_a_probe_that_wants_every_member_kills_nobody_while_a_host_joins(labs: L
     assert_whole(lab, writes)
     assert left_behind(lab) == []
     assert {host.short: lab.run(host, f"sha256sum {manifest}").stdout for host in lab.hosts} == before
+
+
+@pytest.mark.full
+def test_an_abort_returns_the_probes_that_were_taken_out(labs: Labs, tmp_path: Path) -> None:
+    """Somebody has removed the member already: until the joiner is added, the run has not passed the point of no return.
+
+    What was removed stays fenced: its emptied etcd would found a cluster of its own.
+    """
+    lab = labs(topology="static-pod")
+    masters.wait_ready(lab)
+    writes, gone = written(lab), follower(lab)
+    left = others(lab, [gone])
+    lab.break_hosts([gone], "destroyed")
+    lab.wait_healthy(left)
+    remove_member(lab, gone)
+    strict(lab)
+    before = lab.checksums()
+    first = stopped(lab, "kill-group", Point("test_take_probe_out", 2).reached, output=tmp_path / "first")
+    assert "test_take_probe_out" in first.journal.read_text(encoding="utf-8")
+    done = run(lab, "--abort", timeout=600)
+    assert_told(done, exit=0, outcome="aborted", verdict=str(done.summary["verdict"]), says=["as it was found"])
+    assert "test_return_probe_of_living" in done.journal.read_text(encoding="utf-8")
+    lab.wait_healthy(left)
+    assert [one for one in not_undone(before, lab.checksums()) if "/etc/" in one and not one.startswith(gone)] == []
+    assert_whole(lab, writes, left)
+    assert [one for one in left_behind(lab) if not one.startswith(gone)] == []
 
 
 @pytest.mark.full

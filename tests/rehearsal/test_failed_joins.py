@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hazards import empty, firewall, put, refused, start, wait_state
-from killed_runs import Point, entries, stopped
+from failed_starts import CAUSES, EACH_START_KILLED, JOINER, Cause, mend, spoil
+from hazards import empty, firewall, leave, refused, start, tree, wait_state
+from killed_runs import Point, changes, entries, stopped
 from meetings import Then, mend_firewall, met
 from runbook_runs import Done, assert_told, assert_whole, broken, declared_lost, left_behind, run, written
 from sabotage import sabotaged
@@ -15,18 +16,15 @@ from sabotage import sabotaged
 from lab import Lab
 from lab.writer import Write
 from requorum.facts.unit import FENCE
-from requorum.records import BackupProven, ChangeEnded
+from requorum.records import BackupProven
 
 SURVIVOR = "etcd-0"
-LOST = ["etcd-1", "etcd-2"]
-JOINER, THIRD = LOST
+THIRD = "etcd-2"
+LOST = [JOINER, THIRD]
 TAKEN = "the way back was taken: "
 JOIN = f"test_join[{JOINER}.example.com]"
-
-BAD_BINARY = """#!/bin/sh
-case "$1" in --version|version) exec /usr/bin/etcd.good "$@";; esac
-echo 'etcd: cannot start' >&2; exit 1
-"""
+START = f"{JOIN} change 6"
+"""The start, with the same number of changes before it whether the host is added as a learner or as a voter (etcd 3.3)."""
 
 
 def lost(lab: Lab) -> list[Write]:
@@ -34,12 +32,13 @@ def lost(lab: Lab) -> list[Write]:
     return broken(lab, LOST, "destroyed")
 
 
-def assert_taken_back(lab: Lab, done: Done, writes: list[Write], *says: str, joiner: str = JOINER) -> None:
+def assert_taken_back(lab: Lab, done: Done, writes: list[Write], cause: Cause) -> None:
     """Step 51 failed; the cluster takes writes without the joiner, which is fenced and has kept its data."""
-    says = (TAKEN, f"{joiner}.example.com is no member any more", f"{SURVIVOR}.example.com takes writes", *says)
+    out = f"{JOINER}.example.com is no member any more, and is fenced; its data is kept"
+    says = [TAKEN, out, f"{SURVIVOR}.example.com takes writes", *cause.says]
     assert_told(done, exit=1, outcome="failed", verdict="lost", says=says)
     assert_alone(lab, writes)
-    assert_fenced(lab, joiner)
+    assert_fenced(lab, JOINER, data=cause.data)
 
 
 def assert_alone(lab: Lab, writes: list[Write]) -> None:
@@ -48,11 +47,13 @@ def assert_alone(lab: Lab, writes: list[Write]) -> None:
     assert_whole(lab, writes, [SURVIVOR])
 
 
-def assert_fenced(lab: Lab, host: str) -> None:
-    """No etcd runs there, and no boot starts one; its data is there."""
+def assert_fenced(lab: Lab, host: str, *, data: bool) -> None:
+    """No etcd runs there, and no boot starts one; its `data`, where it has any, is still there."""
     wait_state(lab, host, "inactive" if "inactive" in state(lab, host) else "failed")
     assert "requorum-fence.conf" in lab.run(host, "systemctl show etcd -p DropInPaths").stdout
     assert not lab.run(host, "pidof etcd", check=False).stdout
+    if data:
+        assert lab.run(host, f"stat -c %s {lab.record.spec.data_dir}/member/snap/db").stdout.strip() != "0"
 
 
 def state(lab: Lab, host: str) -> str:
@@ -68,26 +69,23 @@ def assert_whole_again(lab: Lab, writes: list[Write]) -> None:
     assert left_behind(lab) == []
 
 
-def spoil(lab: Lab) -> None:
-    """The joiner's etcd says its version, and does not start."""
-    lab.run(JOINER, "systemctl stop etcd; cp -a /usr/bin/etcd /usr/bin/etcd.good; rm /usr/bin/etcd")
-    put(lab, JOINER, "/usr/bin/etcd", BAD_BINARY, mode="0755")
-
-
-def mend(lab: Lab) -> None:
-    """Put the joiner's etcd back."""
-    lab.run(JOINER, "mv /usr/bin/etcd.good /usr/bin/etcd")
-
-
 # A learner that fails
 
 
-def test_a_bad_binary(lab3: Lab) -> None:
+@pytest.mark.parametrize(
+    "cause",
+    [
+        pytest.param(cause, id=name, marks=[] if name == "bad binary" else pytest.mark.full)
+        for name, cause in {**CAUSES, "each start is killed": EACH_START_KILLED}.items()
+    ],
+)
+def test_a_learner_that_does_not_start(lab3: Lab, tmp_path: Path, cause: Cause) -> None:
+    """It is added, and something comes between the look at its host and its start."""
     writes = lost(lab3)
-    spoil(lab3)
-    done = run(lab3)
-    assert_taken_back(lab3, done, writes, "etcd: cannot start", "its data is kept")
-    mend(lab3)
+    cause.before(lab3)
+    done = met(lab3, START, lambda: cause.act(lab3), tmp_path / "meet")
+    assert_taken_back(lab3, done, writes, cause)
+    cause.mend(lab3)
     assert_whole_again(lab3, writes)
 
 
@@ -126,53 +124,14 @@ def _revision(lab: Lab) -> int:
 
 
 @pytest.mark.full
-def test_no_room_on_its_disk(lab3: Lab, tmp_path: Path) -> None:
-    """Its disk fills up between the look at it and its start."""
-    writes = lost(lab3)
-    data = "/var/lib/etcd"
-    lab3.run(JOINER, f"systemctl stop etcd; mount -t tmpfs -o size=256m,mode=700 tmpfs {data} && chown etcd: {data}")
-    fill = lambda: lab3.run(JOINER, f"head -c 1G /dev/zero > {data}/openshift-backup-full; true")  # noqa: E731
-    done = met(lab3, f"{JOIN} change 6", fill, tmp_path / "meet")
-    assert_taken_back(lab3, done, writes, "no space left on device")
-    lab3.run(JOINER, f"rm {data}/openshift-backup-full")
-    assert_whole_again(lab3, writes)
-
-
-@pytest.mark.full
-def test_the_network_is_cut_after_the_add(lab3: Lab, tmp_path: Path) -> None:
-    writes = lost(lab3)
-    cut = lambda: firewall(lab3, JOINER, both_ways=True)  # noqa: E731
-    done = met(lab3, f"{JOIN} change 2", cut, tmp_path / "meet")
-    assert_taken_back(lab3, done, writes)
-    mend_firewall(lab3, JOINER)
-    assert_whole_again(lab3, writes)
-
-
-@pytest.mark.full
 def test_its_host_goes_down_during_the_start(lab3: Lab, tmp_path: Path) -> None:
     """It is removed all the same; it is fenced when it is reached again."""
     writes = lost(lab3)
-    done = met(lab3, f"{JOIN} change 6", lambda: lab3.power_off(JOINER), tmp_path / "meet")
+    done = met(lab3, START, lambda: lab3.power_off(JOINER), tmp_path / "meet")
     says = [TAKEN, f"{JOINER}.example.com is no member any more", "could not be fenced"]
     assert_told(done, exit=1, outcome="failed", verdict="lost", says=says)
     assert_alone(lab3, writes)
     lab3.boot(JOINER)
-    assert_whole_again(lab3, writes)
-
-
-@pytest.mark.full
-def test_it_is_killed_whenever_it_starts(lab3: Lab, tmp_path: Path) -> None:
-    writes = lost(lab3)
-    killer = "[Service]\nExecStartPost=/bin/kill -9 $MAINPID\n"
-    drop_in = "/etc/systemd/system/etcd.service.d/killer.conf"
-
-    def kill() -> None:
-        put(lab3, JOINER, drop_in, killer.replace("ExecStartPost=", "TimeoutStartSec=3\nExecStartPost="))
-        lab3.run(JOINER, "systemctl daemon-reload")
-
-    done = met(lab3, f"{JOIN} change 6", kill, tmp_path / "meet")
-    assert_taken_back(lab3, done, writes)
-    lab3.run(JOINER, f"rm {drop_in} && systemctl daemon-reload")
     assert_whole_again(lab3, writes)
 
 
@@ -203,28 +162,51 @@ def test_killed_before_the_promotion_and_an_earlier_host_is_back(lab3: Lab, tmp_
     assert left_behind(lab3) == []
 
 
+@pytest.mark.full
+def test_an_abort_gives_back_what_was_there_before_a_join_that_failed(lab3: Lab, tmp_path: Path) -> None:
+    """The host of a member that was removed by hand gets data as a learner, fails twice, and is taken out again."""
+    writes = written(lab3)
+    leave(lab3, JOINER)
+    data = "/var/lib/etcd"
+    before = tree(lab3, JOINER, data)
+    for promotion in (7, 6):  # the second time etcd.conf is written already
+        done = met(lab3, f"{JOIN} change {promotion}", voter_dies(lab3, "etcd"), tmp_path / str(promotion))
+        voter_mended(lab3, "etcd")
+        lab3.run(JOINER, f"ls {data}/member/snap/db")
+        assert f"{JOINER}.example.com is no member any more" in done.output, done.output
+    lab3.run(JOINER, f"ls -d {data}/openshift-backup-requorum-*/2/member")
+    undone = run(lab3, "--abort")
+    says = ["its data is moved back, and what a join has left there into openshift-backup", "as it was found"]
+    assert_told(undone, exit=0, outcome="aborted", verdict=str(undone.summary["verdict"]), says=says)
+    assert tree(lab3, JOINER, data) == before
+    assert len(lab3.run(JOINER, f"ls -d {data}/openshift-backup-requorum-*-after/*/member").stdout.split()) == 2
+    assert_fenced(lab3, JOINER, data=True)
+    assert_told(run(lab3), exit=0, outcome="recovered", verdict="unfinished", says=["3 of 3 members"])
+    assert_whole(lab3, writes)
+    assert left_behind(lab3) == []
+
+
 # A voter that dies before there are three
 
 
 def forces(done: Done) -> int:
     """How often a run has forced."""
-    ended = [e.record for e in entries(done) if isinstance(e.record, ChangeEnded) and e.record.result == "done"]
-    return len([c for c in ended if "requorum-force.env" in c.shown and "+ETCD_FORCE_NEW_CLUSTER" in c.shown])
+    return len([c for c in changes(done) if "requorum-force.env" in c.shown and "+ETCD_FORCE_NEW_CLUSTER" in c.shown])
 
 
-def voter_dies(lab: Lab, how: str) -> Callable[[], object]:
-    """The first host that has joined loses its vote: its host goes down, or its etcd does, for good."""
+def voter_dies(lab: Lab, how: str, voter: str = JOINER) -> Callable[[], object]:
+    """The first host that has joined, or the survivor, is lost to the others: its host goes down, or its etcd, for good."""
     if how == "host":
-        return lambda: lab.power_off(JOINER)
-    return lambda: lab.run(JOINER, "chmod a-x /usr/bin/etcd; pkill -9 -x etcd; true")
+        return lambda: lab.power_off(voter)
+    return lambda: lab.run(voter, "chmod a-x /usr/bin/etcd; pkill -9 -x etcd; true")
 
 
-def voter_mended(lab: Lab, how: str) -> None:
+def voter_mended(lab: Lab, how: str, voter: str = JOINER) -> None:
     """Take it away again."""
     if how == "host":
-        lab.boot(JOINER)
+        lab.boot(voter)
     else:
-        lab.run(JOINER, "chmod a+x /usr/bin/etcd")
+        lab.run(voter, "chmod a+x /usr/bin/etcd")
 
 
 @pytest.mark.full
@@ -242,9 +224,44 @@ def test_the_first_voter_dies_while_the_next_host_joins(lab3: Lab, tmp_path: Pat
     assert_told(done, exit=1, outcome="failed", verdict="lost", says=says)
     assert forces(done) == 2, "the recovery's own, and the way back"
     assert_alone(lab3, writes)
-    assert_fenced(lab3, THIRD)
+    assert_fenced(lab3, THIRD, data=False)
+    if how == "etcd":
+        assert_fenced(lab3, JOINER, data=True)
     voter_mended(lab3, how)
     assert_whole_again(lab3, writes)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("how", ["etcd", "host"])
+def test_the_survivor_dies_while_the_next_host_joins(lab3: Lab, tmp_path: Path, how: str) -> None:
+    """The other one of the two: nothing can be forced while it is down, and the same command is typed once it is mended.
+
+    Where its host was down, the two are a quorum again by then. Where its etcd was, the way back was begun, and has dropped
+    the first one: the same command ends it, and starts the survivor.
+    """
+    writes = lost(lab3)
+
+    def die() -> None:
+        writes.extend(written(lab3, 20, [SURVIVOR, JOINER]))
+        voter_dies(lab3, how, SURVIVOR)()
+
+    done = met(lab3, f"test_join[{THIRD}.example.com] change 1", die, tmp_path / "meet")
+    assert_told(
+        done,
+        exit=1,
+        outcome="failed",
+        verdict="lost",
+        says=["THE WAY BACK DID NOT COME TO ITS END", "run the same command"],
+    )
+    voter_mended(lab3, how, SURVIVOR)
+    if how == "host":
+        lab3.wait_healthy([SURVIVOR, JOINER])
+    done = run(lab3)
+    verdict = {"host": "unfinished", "etcd": "lost"}[how]
+    assert_told(done, exit=0, outcome="recovered", verdict=verdict, says=["3 of 3 members"])
+    assert done.summary["survivor"] == f"{SURVIVOR}.example.com"
+    assert_whole(lab3, writes)
+    assert left_behind(lab3) == []
 
 
 @pytest.mark.full
@@ -287,7 +304,7 @@ def test_a_way_back_that_was_left_behind(lab3: Lab, tmp_path: Path) -> None:
     moment = Then(f"test_join[{THIRD}.example.com]", 1, voter_dies(lab3, "etcd"), 3)
     stopped(lab3, "kill-group", moment.reached, output=tmp_path / "first")
     survivors = "cat /var/lib/requorum/recovery.json"
-    assert '"way_back": ""' not in lab3.run(SURVIVOR, survivors).stdout
+    assert '"way_back": "' in lab3.run(SURVIVOR, survivors).stdout
     # The kill may come while the voter's fence is written, which is not what this is about.
     lab3.run(JOINER, f"rm -f {FENCE}; systemctl daemon-reload")
     voter_mended(lab3, "etcd")
@@ -295,7 +312,7 @@ def test_a_way_back_that_was_left_behind(lab3: Lab, tmp_path: Path) -> None:
     lab3.wait_healthy([SURVIVOR, JOINER])
     killed = sabotaged(lab3, {"point": f"test_strike[{SURVIVOR}.example.com] change 1", "how": "before"})
     assert killed.returncode == -9, killed.stdout
-    assert '"way_back": ""' in lab3.run(SURVIVOR, survivors).stdout
+    assert '"way_back"' not in lab3.run(SURVIVOR, survivors).stdout
     assert_whole(lab3, writes)
 
     firewall(lab3, SURVIVOR, both_ways=True)

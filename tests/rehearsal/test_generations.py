@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from failed_starts import CAUSES, ITS_START_KILLED, Cause, mend, spoil
 from killed_runs import Point, stopped
 from meetings import met
 from runbook_runs import (
@@ -21,6 +22,7 @@ from runbook_runs import (
 )
 from test_failed_joins import (
     JOINER,
+    START,
     SURVIVOR,
     TAKEN,
     THIRD,
@@ -29,8 +31,6 @@ from test_failed_joins import (
     assert_whole_again,
     forces,
     lost,
-    mend,
-    spoil,
     voter_dies,
     voter_mended,
 )
@@ -113,24 +113,30 @@ def test_data_of_the_v2_api_alone(labs: Labs) -> None:
 # The way back
 
 
-def assert_forced_again(lab: Lab, done: Done, writes: list[Write]) -> None:
+def assert_forced_again(lab: Lab, done: Done, writes: list[Write], *says: str) -> None:
     """The run has dropped the voter that does not answer, and ends with a cluster of one that takes writes."""
-    says = [TAKEN, f"{SURVIVOR}.example.com was forced once more and takes writes", f"{JOINER}.example.com was dropped"]
-    assert_told(done, exit=1, outcome="failed", verdict="lost", says=says)
+    forced = f"{SURVIVOR}.example.com was forced once more and takes writes; {JOINER}.example.com was dropped"
+    assert_told(done, exit=1, outcome="failed", verdict="lost", says=[TAKEN, forced, *says])
     assert forces(done) == 2, "the recovery's own, and the way back"
     assert_alone(lab, writes)
 
 
-@pytest.mark.full
-def test_a_voter_that_does_not_start(labs: Labs) -> None:
+@pytest.mark.parametrize(
+    "cause",
+    [
+        pytest.param(cause, id=name, marks=[] if name == "bad binary" else pytest.mark.full)
+        for name, cause in {**CAUSES, "its start is killed": ITS_START_KILLED}.items()
+    ],
+)
+def test_a_voter_that_does_not_start(labs: Labs, tmp_path: Path, cause: Cause) -> None:
     """etcd 3.3 has no learners: with the add the cluster of one has lost its quorum."""
     lab = labs(release="bullseye")
     writes = lost(lab)
-    spoil(lab)
-    done = run(lab)
-    assert_forced_again(lab, done, writes)
-    assert_fenced(lab, JOINER)
-    mend(lab)
+    cause.before(lab)
+    done = met(lab, START, lambda: cause.act(lab), tmp_path / "meet")
+    assert_forced_again(lab, done, writes, *cause.says)
+    assert_fenced(lab, JOINER, data=cause.data)
+    cause.mend(lab)
     assert_whole_again(lab, writes)
 
 
@@ -177,6 +183,7 @@ def test_the_first_voter_dies_while_the_next_host_joins(labs: Labs, tmp_path: Pa
 
     done = met(lab, f"test_join[{THIRD}.example.com] change 1", die, tmp_path / "meet")
     assert_forced_again(lab, done, writes)
-    assert_fenced(lab, THIRD)
+    assert_fenced(lab, THIRD, data=False)
+    assert_fenced(lab, JOINER, data=True)
     voter_mended(lab, "etcd")
     assert_whole_again(lab, writes)

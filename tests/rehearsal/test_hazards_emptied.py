@@ -10,12 +10,14 @@ import pytest
 from hazards import (
     LOST,
     assert_never_forced,
+    change_a_value,
     empty,
     found_a_cluster,
     healthy,
     holding,
     recovers,
     refused,
+    refused_for_other_data,
     start,
     stop,
     wait_state,
@@ -123,7 +125,7 @@ def test_every_member_is_emptied(lab3: Lab) -> None:
     whole(lab3)
     empty(lab3, lab3.hosts)
     says = ["no reached host holds readable data of a member", "restore the cluster from a snapshot"]
-    refused(lab3, "unproven", says)
+    refused(lab3, "unproven", says, of_all=True)
 
 
 def assert_said_to_be_empty(lab: Lab) -> None:
@@ -208,7 +210,7 @@ def _rejoining(lab: Lab) -> list[Write]:
 
 @full
 def test_an_emptied_member_rejoined_under_its_old_identity(lab3: Lab) -> None:
-    """A new leader does not know what it had, and sends it everything: the data is compared, and it is the same."""
+    """A new leader does not know what it had, and sends it everything: the data is compared, not believed to be the same."""
     writes = _rejoining(lab3)
     for host in ("etcd-0", "etcd-1"):
         lab3.run(host, "systemctl restart etcd")
@@ -217,6 +219,8 @@ def test_an_emptied_member_rejoined_under_its_old_identity(lab3: Lab) -> None:
     done = healthy(lab3, ["3 of 3 members", "Compare the members that answer"])
     assert done.journal.read_text(encoding="utf-8").count("hashkv") >= 3
     assert_whole(lab3, writes)
+    change_a_value(lab3, "etcd-2")
+    refused_for_other_data(lab3, "etcd-2")
 
 
 @full

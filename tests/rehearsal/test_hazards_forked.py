@@ -11,6 +11,14 @@ from lab.writer import Write
 DROP_IN = "/etc/systemd/system/etcd.service.d/temp.conf"
 
 
+def _force_by_hand(lab: Lab) -> None:
+    """The chapter's steps on etcd-0: forced, then started plainly. Nothing on the host says so afterwards."""
+    put(lab, "etcd-0", DROP_IN, "[Service]\nEnvironment=ETCD_FORCE_NEW_CLUSTER=true\n")
+    lab.run("etcd-0", "systemctl daemon-reload && systemctl restart etcd")
+    lab.run("etcd-0", f"rm {DROP_IN} && systemctl daemon-reload && systemctl restart etcd")
+    lab.wait_healthy(["etcd-0"])
+
+
 def _forced_by_hand(lab: Lab) -> list[Write]:
     """etcd-0 was forced as the chapter says, took 20 writes and is stopped; the others are a quorum of their own since.
 
@@ -20,10 +28,7 @@ def _forced_by_hand(lab: Lab) -> list[Write]:
     def make() -> list[Write]:
         writes = written(lab)
         stop(lab, LOST)
-        put(lab, "etcd-0", DROP_IN, "[Service]\nEnvironment=ETCD_FORCE_NEW_CLUSTER=true\n")
-        lab.run("etcd-0", "systemctl daemon-reload && systemctl restart etcd")
-        lab.run("etcd-0", f"rm {DROP_IN} && systemctl daemon-reload && systemctl restart etcd")
-        lab.wait_healthy(["etcd-0"])
+        _force_by_hand(lab)
         for number in range(20):
             lab.etcdctl("etcd-0", "put", f"apart/{number}", "x")
         stop(lab, ["etcd-0"])
@@ -67,3 +72,29 @@ def test_forced_by_hand_and_all_are_stopped(lab3: Lab) -> None:
     _forced_by_hand(lab3)
     stop(lab3, LOST)
     _unproven(lab3, "and the newest log, on etcd-")
+
+
+def test_a_member_that_lagged_was_forced_by_hand_and_answers(lab3: Lab) -> None:
+    """It serves as a cluster of one; those that it has removed hold what it never had, and are merely stopped."""
+
+    def make() -> list[Write]:
+        writes = written(lab3)
+        stop(lab3, ["etcd-0"])
+        lab3.wait_healthy(LOST)
+        writes += written(lab3, 100, LOST)
+        stop(lab3, LOST)
+        _force_by_hand(lab3)
+        return writes
+
+    writes = state(lab3, "hazard-lagged-and-forced-by-hand", make)
+    names = ", ".join(f"{host}.example.com" for host in LOST)
+    holds = "holds revision 301 (committed up to entry "
+    says = [f"{host}.example.com {holds}" for host in LOST]
+    way = f"if that is {names}: stop and disable etcd on the hosts of the other one, move their data aside"
+    refused(lab3, "unproven", [*says, "the members that answer are at revision 201", way])
+    lab3.run("etcd-0", "systemctl disable --now etcd && mkdir /root/aside && mv /var/lib/etcd/member /root/aside/")
+    start(lab3, LOST)
+    lab3.wait_healthy(LOST)
+    again = run(lab3)
+    assert_told(again, exit=0, outcome="recovered", verdict="degraded", says=["3 of 3 members"])
+    assert_whole(lab3, writes)

@@ -14,8 +14,8 @@ from hazards import (
     LATER,
     LOST,
     assert_never_forced,
-    edited,
     empty,
+    naming_survivor,
     recovers,
     refused,
     remove_member,
@@ -35,10 +35,6 @@ Labs = Callable[..., Lab]
 full = pytest.mark.full
 
 
-def _named(lab: Lab, to: Path, survivor: str, more: str = "") -> Path:
-    return edited(lab, to, ("  survivor: auto\n", f"  survivor: {lab.host(survivor).name}\n{more}"))
-
-
 @full
 def test_the_freshest_is_stopped_and_a_stale_one_runs(labs: Labs) -> None:
     lab5 = labs(members=5)
@@ -56,7 +52,7 @@ def test_the_inventory_names_a_stale_one(labs: Labs, tmp_path: Path) -> None:
     lab5 = labs(members=5)
     stale_runs(lab5)
     says = [f"it lacks {LATER} revisions", "etcd-0.example.com holds more", "accept_loss: true", "survivor: auto"]
-    done = refused(lab5, "unproven", says, inventory=_named(lab5, tmp_path / "i.yaml", "etcd-4"))
+    done = refused(lab5, "unproven", says, inventory=naming_survivor(lab5, tmp_path / "i.yaml", "etcd-4"))
     entries = re.search(r"and (\d+) log entries of etcd-0\.example\.com", done.output)
     assert entries, done.output
     assert int(entries[1]) >= LATER
@@ -67,7 +63,7 @@ def test_the_loss_with_a_stale_one_is_accepted(labs: Labs, tmp_path: Path) -> No
     """The word is in the inventory: the recovery goes on, and loses what it said, no more."""
     lab5 = labs(members=5)
     writes = stale_runs(lab5)[:-LATER]
-    done = run(lab5, inventory=_named(lab5, tmp_path / "i.yaml", "etcd-4", "  accept_loss: true\n"))
+    done = run(lab5, inventory=naming_survivor(lab5, tmp_path / "i.yaml", "etcd-4", "  accept_loss: true\n"))
     says = [f"it lacks {LATER} revisions", "accept", "5 of 5 members"]
     assert_told(done, exit=0, outcome="recovered", verdict="lost", says=says)
     assert_whole(lab5, writes)
@@ -187,7 +183,7 @@ def test_a_database_without_a_log(lab3: Lab) -> None:
     broken(lab3, LOST, "destroyed")
     _stop_all(lab3)
     lab3.run("etcd-0", f"mv {lab3.record.spec.data_dir}/member/wal /root/")
-    says = ["no reached host holds readable data of a member", "restore the cluster from a snapshot"]
+    says = ["etcd-0.example.com: its data is without a log", "restore the cluster from a snapshot"]
     refused(lab3, "unproven", says)
 
 

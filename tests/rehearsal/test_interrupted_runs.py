@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import pytest
-from hazards import LOST, edited, empty, refused, start, stop
+from hazards import LATER, LOST, edited, empty, naming_survivor, refused, stale_runs, start, stop
 from killed_runs import SIGNALS, Point, assert_no_overlap, assert_reported, entries, stopped
 from runbook_runs import assert_told, assert_whole, broken, chance, declared_lost, left_behind, run, written
 from sabotage import sabotaged
@@ -160,3 +161,37 @@ def test_a_mark_of_another_cluster(lab3: Lab, tmp_path: Path) -> None:
     inventory = edited(lab3, tmp_path / "i.yaml", (f"cluster: {name}\n", "cluster: other\n"))
     says = [f"is of the cluster {name}, and the inventory of other", f"use the inventory of {name}"]
     refused(lab3, "unproven", says, inventory=inventory)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("forced", [False, True], ids=["before its force", "after its force"])
+def test_a_run_was_to_force_another_survivor(labs: Callable[..., Lab], tmp_path: Path, forced: bool) -> None:
+    """Killed, with marks that name the one that lags behind; the next inventory names the one that holds more.
+
+    Before the force nothing is lost yet, and the one that is named now survives. After it the other one takes writes: the
+    name is refused, and the first command goes on.
+    """
+    lab5 = labs(members=5)
+    writes = stale_runs(lab5)
+    stale = naming_survivor(lab5, tmp_path / "stale.yaml", "etcd-4", "  accept_loss: true\n")
+    step = "test_take_force_away" if forced else "test_stop_survivor"
+    killed = sabotaged(lab5, {"point": f"{step}[etcd-4.example.com] change 1", "how": "before"}, inventory=stale)
+    assert killed.returncode == -9, killed.stdout
+    for host in lab5.hosts:
+        assert '"survivor": "etcd-4.example.com"' in lab5.run(host, "cat /var/lib/requorum/recovery.json").stdout
+
+    fresh = naming_survivor(lab5, tmp_path / "fresh.yaml", "etcd-0")
+    if forced:
+        says = ["the inventory names etcd-0.example.com as the survivor", "no member of the cluster that answers"]
+        says += ["if the cluster that answers is yours, write `survivor: auto`"]
+        refused(lab5, "unproven", says, inventory=fresh)
+        done, writes, verdict = run(lab5, inventory=stale), writes[:-LATER], "unfinished"
+        lost = f"{LATER} with another value"
+        assert_told(done, exit=0, outcome="recovered", verdict=verdict, says=[lost, "5 of 5 members"])
+    else:
+        done = run(lab5, inventory=fresh)
+        says = ["the survivor is etcd-0.example.com", "5 of 5 members"]
+        assert_told(done, exit=0, outcome="recovered", verdict="lost", says=says)
+        assert done.summary["survivor"] == "etcd-0.example.com"
+    assert_whole(lab5, writes)
+    assert left_behind(lab5) == []

@@ -116,9 +116,11 @@ def test_a_second_operator_is_refused_by_name(lab3: Lab, tmp_path: Path) -> None
         for arguments in ((), ("--abort",)):
             second = run(lab3, *arguments, reports=tmp_path / "elsewhere")
             assert_refused(second, [*OTHERS, f"run {name} by ", f"--break-lock {name}"])
-        plan = run(lab3, "--plan", reports=tmp_path / "elsewhere")
-        assert plan.exit == 0, plan.output
-        assert f"locked   etcd-0.example.com, etcd-1.example.com, etcd-2.example.com: run {name}" in plan.output
+        for look, exit in (("--plan", 0), ("checks/", 1)):  # the cluster is not well
+            seen = run(lab3, look, reports=tmp_path / "looking")
+            assert seen.exit == exit, seen.output
+            assert f"locked   etcd-0.example.com, etcd-1.example.com, etcd-2.example.com: run {name}" in seen.output
+        assert list((tmp_path / "looking").rglob(".lock")) == []
         assert checksums.changes(at_rest, lab3.checksums()) == []
         os.killpg(first.pid, signal.SIGCONT)
         assert first.wait(120) == 0, (tmp_path / "first").read_text(encoding="utf-8")
@@ -221,9 +223,11 @@ def test_a_killed_run_blocks_nobody(lab3: Lab, tmp_path: Path) -> None:
 
 
 @pytest.mark.full
-def test_looking_locks_nothing(lab3: Lab) -> None:
+def test_looking_locks_nothing(lab3: Lab, tmp_path: Path) -> None:
+    """Neither the hosts nor this machine."""
     lost(lab3)
-    for arguments in (("checks/",), ("--plan",), ("--preconditions",)):
-        run(lab3, *arguments)
+    for argument in ("checks/", "--plan", "--preconditions"):
+        assert run(lab3, argument, reports=tmp_path).summary["verdict"] == "lost"
+    assert list(tmp_path.rglob(".lock")) == []
     for host in lab3.hosts:
         lab3.run(host, f"[ ! -e {LOCK} ]")

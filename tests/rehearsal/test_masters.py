@@ -60,18 +60,26 @@ def listed(lab: Lab, host: Host) -> list[str]:
     return sorted(item["metadata"]["name"] for item in items)
 
 
+def held(lab: Lab) -> list[str]:
+    """The same, as etcd itself has them: a member says so by a linearizable read."""
+    place, member = "/kubernetes.io/configmaps/default/", next(host for host in lab.hosts if lab.is_on(host))
+    keys = lab.etcdctl(member, f"get {place} --prefix --keys-only").stdout.split()
+    return sorted(key.removeprefix(place) for key in keys)
+
+
 def named(lab: Lab, host: Host) -> list[str]:
     found = lab.run(host, f"sed -n '/^  urls:/,/^etcdStorage/p' {masters.CONFIG} | grep -o 'https://[^ ]*'").stdout
     return found.split()
 
 
 def assert_masters_serve(lab: Lab, hosts: list[Host], kept: list[str], tag: str) -> None:
-    """API and controllers are well; each API writes; what it lists is what was acknowledged."""
+    """API and controllers are well; each API writes; what it lists is what was acknowledged, and what etcd holds."""
     masters.wait_ready(lab, hosts, within=15)
     new = [f"{tag}-{host.short}" for host in hosts]
     for host in hosts:
         create(lab, host, f"{tag}-{host.short}")
     kept += new
+    assert held(lab) == sorted(kept)
     for host in hosts:
         assert listed(lab, host) == sorted(kept)
 

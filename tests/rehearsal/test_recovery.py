@@ -83,6 +83,7 @@ def test_other_hosts_than_the_usual(labs: Labs, tmp_path: Path) -> None:
     assert "ETCD_DATA_DIR=" in conf
 
 
+@pytest.mark.system("5 members, 3 lost")
 def test_three_of_five_with_workers(labs: Labs) -> None:
     lab = labs(members=5)
     writes = broken(lab, lost_hosts(lab), "destroyed")
@@ -182,6 +183,22 @@ def test_a_list_in_etcd_conf_that_differs_from_the_member_list(lab3: Lab) -> Non
         f"does not name the member {first.name}", f"ok       33  {last.name}",
     ])  # fmt: skip
     assert run(lab3).summary["verdict"] == "healthy"
+
+
+@pytest.mark.full
+def test_an_etcd_conf_that_cannot_be_read_is_refused(lab3: Lab) -> None:
+    """Of a service, whose etcd goes on with what it has read; a static pod's is in test_runtimes.py."""
+    lost = lost_hosts(lab3)
+    survivor = next(host for host in lab3.hosts if host.short not in lost)
+    broken(lab3, lost, "destroyed")
+    lab3.run(survivor, "sed -i '2i nonsense' /etc/etcd/etcd.conf")
+    before = lab3.checksums()
+    done = run(lab3)
+    assert done.exit == 6, done.output
+    assert "/etc/etcd/etcd.conf, line 2: expected NAME=VALUE or a comment, found 'nonsense'" in done.output
+    assert survivor.name in done.output
+    assert "Traceback" not in done.output
+    assert checksums.changes(before, lab3.checksums()) == []
 
 
 @pytest.mark.full

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from pathlib import Path
 
@@ -26,11 +25,7 @@ def asking_the_dead(lab: Lab) -> list[Write]:
     """
     ours = "ss -Htno state established dport = :2380"
     writes = written(lab)
-    found = {one: json.loads(lab.etcdctl(one, "endpoint status -w json").stdout)[0]["Status"] for one in lab.hosts}
-    leader = next(host for host, one in found.items() if one["leader"] == one["header"]["member_id"])
-    survivor = lab.host(SURVIVOR)
-    if leader != survivor:
-        lab.etcdctl(leader, f"move-leader {found[survivor]['header']['member_id']:x}")
+    lab.lead(SURVIVOR)
     wait.until(lambda: len(lab.run(SURVIVOR, ours).stdout.splitlines()) >= 8, "it asks both for their versions", 30)
     lab.break_hosts(LOST, "dead")
     wait.until(lambda: "timer:(on," in lab.run(SURVIVOR, ours).stdout, "it waits for an answer of the dead", 30)

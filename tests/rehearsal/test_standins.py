@@ -16,6 +16,10 @@ from lab.spec import Host
 Labs = Callable[..., Lab]
 LIST = "get --raw '/api/v1/namespaces/default/configmaps?resourceVersion=0'"
 WATCH = "/api/v1/namespaces/default/configmaps?watch=true"
+POST = (
+    f"cd /{masters.FOLDER} && curl -sS --max-time 30 -w '\\n%{{http_code}} %{{time_total}}' -H 'Content-Type: application/json' "
+    "--cacert ca.crt --cert master.kubelet-client.crt --key master.kubelet-client.key --data-binary @- "
+)
 LEADER = "get configmap openshift-master-controllers -n kube-system"
 
 
@@ -30,9 +34,28 @@ def oc(lab: Lab, host: Host, words: str, stdin: str | None = None) -> Completed:
     return lab.run(host, masters.oc(host, words), stdin=stdin, check=False)
 
 
-def create(lab: Lab, host: Host, name: str) -> Completed:
+def config_map(name: str) -> str:
     body = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": name, "namespace": "default"}, "data": {}}
-    return oc(lab, host, "create -f -", json.dumps(body))
+    return json.dumps(body)
+
+
+def create(lab: Lab, host: Host, name: str) -> Completed:
+    return oc(lab, host, "create -f -", config_map(name))
+
+
+def posted(lab: Lab, host: Host, name: str) -> tuple[str, str, float]:
+    """As `create`, without oc: the answer's message and code, and how long it took."""
+    url = f"https://{host.name}:8443/api/v1/namespaces/default/configmaps"
+    body, _, told = lab.run(host, f"{POST}{url}", stdin=config_map(name)).stdout.rpartition("\n")
+    code, seconds = told.split()
+    return json.loads(body)["message"], code, float(seconds)
+
+
+def lock(lab: Lab) -> tuple[str, str]:
+    """Who leads the controllers, and when it said so the last time; empty where nobody does."""
+    said = oc(lab, lab.hosts[0], LEADER)
+    held = json.loads(said.stdout)["metadata"]["annotations"] if said.returncode == 0 else {}
+    return held.get("holder", ""), held.get("renewed", "")
 
 
 def listed(lab: Lab, host: Host) -> set[str]:
@@ -54,14 +77,16 @@ def test_a_master_without_quorum(colocated: Lab) -> None:
     assert create(lab, first, "one").stdout == "configmap/one created\n"
     assert create(lab, second, "one").stderr == 'Error from server (AlreadyExists): configmaps "one" already exists\n'
     wait.until(lambda: listed(lab, third) == {"one"}, "the watch of another API brings the ConfigMap", 5)
-    leader = json.loads(oc(lab, first, LEADER).stdout)["metadata"]["annotations"]["holder"]
-    assert leader in {host.name for host in lab.hosts}
+    assert lock(lab)[0] in {host.name for host in lab.hosts}
 
     for host in (second, third):
         lab.run(host, "systemctl stop etcd")
     assert oc(lab, first, "get --raw /healthz").stdout == "ok"
     refused = create(lab, first, "two")
     assert (refused.returncode, refused.stderr) == (1, "Error from server: etcdserver: request timed out\n")
+    message, code, seconds = posted(lab, first, "two")
+    assert (message, code) == ("etcdserver: request timed out", "500")
+    assert 9 < seconds < 13
     assert oc(lab, first, "get configmap one").stderr == "Error from server: etcdserver: request timed out\n"
     assert listed(lab, first) == {"one"}
     assert watched(lab, first) == [("ADDED", "one")]
@@ -86,8 +111,10 @@ def test_master_restart_says_nothing_of_what_it_did(colocated: Lab) -> None:
         assert (said.returncode, said.stderr) == (0, f"Component {word} is already stopped\n")
     assert colocated.run(host, "systemctl show etcd -p MainPID").stdout == before
     assert colocated.run(host, "master-restart", check=False).returncode == 1
-    # Without static pods, the one runs on the host, and the other reads the unit's journal.
-    assert colocated.run(host, "master-exec etcd etcd cat", stdin="x").stdout == "x"
+    # Without static pods, whether their folder is there or not, the one runs on the host, and the other reads the unit's journal.
+    for folder in ("! ls", "mkdir -p"):
+        colocated.run(host, f"{folder} /etc/origin/node/pods")
+        assert colocated.run(host, "master-exec etcd etcd cat", stdin="x").stdout == "x"
     assert "Stand-in for the master API" in colocated.run(host, "master-logs api api --no-pager").stdout
     assert colocated.run(host, "master-logs etcd etcd").stderr == "Component etcd is stopped or not running\n"
     assert colocated.run(host, "master-exec etcd", check=False).returncode == 1
@@ -95,6 +122,33 @@ def test_master_restart_says_nothing_of_what_it_did(colocated: Lab) -> None:
         host, "oc --config=/nowhere --server=https://localhost:8443 get --raw /healthz", check=False
     )
     assert unnamed.stderr == "error: stat /nowhere: no such file or directory\n"
+
+
+@pytest.mark.full
+def test_of_the_controllers_one_leads_until_it_is_gone(colocated: Lab) -> None:
+    lab, first = colocated, lock(colocated)
+    wait.until(lambda: lock(lab) not in (first, ("", "")), "somebody leads, and renews its lock", 40, every=1)
+
+    def keeps_it() -> str:
+        """The leader, which is the same for longer than a lock holds that is not renewed (15 s)."""
+        seen: set[tuple[str, str]] = set()
+
+        def renewed() -> bool:
+            seen.add(lock(lab))
+            return len(seen) > 4
+
+        wait.until(renewed, "four times, 5 s apart, it says that it leads", 60, every=1)
+        (leader,) = {holder for holder, _ in seen}
+        return leader
+
+    leader = keeps_it()
+    lab.run(leader, f"systemctl stop {masters.CONTROLLERS}")
+    wait.until(lambda: lock(lab)[0] != leader, "another takes the lock over", 60, every=1)
+    other = lock(lab)[0]
+    assert other in {host.name for host in lab.hosts}
+    lab.run(leader, f"systemctl start {masters.CONTROLLERS}")
+    masters.wait_ready(lab)
+    assert keeps_it() == other
 
 
 def test_a_watch_says_what_is_held_and_then_what_comes(colocated: Lab) -> None:

@@ -8,13 +8,31 @@ from collections.abc import Callable
 
 import pytest
 
-from lab import Lab, LabError, masters, pods, wait
+from lab import Lab, LabError, images, masters, pods, wait
 from lab.parallel import in_parallel
 from lab.shell import Completed
 from lab.spec import Host
 
 Labs = Callable[..., Lab]
 FOLDER = f"/{pods.FOLDER}"
+IMAGE = f"/{images.FIRST_IN_PATH}"
+"""What lies here comes first in a container of etcd."""
+COUNTED = '#!/bin/sh\necho >> /var/lib/etcd/probed\nexec /usr/local/bin/etcdctl.lab "$@"\n'
+"""An etcdctl that leaves a line for each time it was asked: of a probe that succeeds the node service says nothing."""
+STUBBORN = {
+    "kind": "Pod",
+    "apiVersion": "v1",
+    "metadata": {"name": "stubborn", "labels": {"openshift.io/component": "stubborn"}},
+    "spec": {
+        "containers": [
+            {
+                "name": "stubborn",
+                "image": "registry.redhat.io/rhel7/etcd:3.2.26",
+                "command": ["/bin/sh", "-c", "trap 'echo ignored' TERM; echo begun; while :; do sleep 1; done"],
+            }
+        ]
+    },
+}
 LIST = "docker ps --no-trunc --filter label=io.kubernetes.container.name={} --format '{{{{.ID}}}}'"
 
 
@@ -118,8 +136,15 @@ def test_what_is_in_the_container_and_what_is_not(lab: Lab) -> None:
 def test_the_probe_kills_etcd_without_quorum_and_only_then(lab: Lab) -> None:
     first, second, third = lab.hosts
     lab.break_hosts([third], "stopped")
+    lab.run(first, f"cd {IMAGE} && mv etcdctl etcdctl.lab && cat > etcdctl && chmod 755 etcdctl", stdin=COUNTED)
     set_times(lab, first, second, probe_delay=2, probe_period=1, backoff_first=1)
     before = container(lab, first)
+
+    def probed() -> int:
+        return len(lab.run(first, "cat /var/lib/etcd/probed", check=False).stdout)
+
+    wait.until(lambda: probed() >= 5, "five probes, of which three in a row would end the container", 60)
+    assert container(lab, first) == before
     health = lab.run(first, ". /etc/profile.d/etcdctl.sh; etcdctl2 cluster-health")
     assert "cluster is degraded" in health.stdout
     assert lab.healthy(first)
@@ -132,6 +157,27 @@ def test_the_probe_kills_etcd_without_quorum_and_only_then(lab: Lab) -> None:
     assert "Back-off" in said
     lab.run(first, f"rm /{pods.TIMING} && systemctl restart {pods.UNIT}")
     lab.heal()
+
+
+@pytest.mark.full
+def test_a_pod_that_ignores_sigterm_is_killed_after_its_grace(lab: Lab) -> None:
+    """Which is 30 s where the manifest says nothing of it."""
+    host = lab.hosts[0]
+    lab.run(host, f"cat > {FOLDER}/stubborn", stdin=json.dumps(STUBBORN))
+    wait.until(lambda: container(lab, host, "stubborn") != "", "the pod is run", 20)
+    one = container(lab, host, "stubborn")
+
+    def says(word: str) -> bool:
+        return word in lab.run(host, f"docker logs {one}").stdout
+
+    wait.until(lambda: says("begun"), "it catches SIGTERM", 20)
+    since = time.monotonic()
+    lab.run(host, f"rm {FOLDER}/stubborn")
+    wait.until(lambda: says("ignored"), "SIGTERM comes first", 20)
+    wait.until(lambda: container(lab, host, "stubborn") == "", "it is killed", 60)
+    assert 29 < time.monotonic() - since < 45
+    # Docker itself says 137: the stand-in's units do not tell which signal ended a first process that ignores others.
+    assert lab.run(host, f"docker wait {one}").stdout not in {"0\n", "143\n"}
 
 
 @pytest.mark.full
@@ -186,6 +232,7 @@ def test_oc_needs_api_quorum_and_the_node(lab: Lab) -> None:
     refused = f"The connection to the server {first.name}:8443 was refused - did you specify the right host or port?\n"
     wait.until(lambda: oc(lab, first, "get pods").stderr == refused, "the API is gone", 45)
     assert "connection refused - verify you have" in oc(lab, first, "login -u system:admin").stderr
+    assert oc(lab, first, f"{pod} -- true").stderr == refused
     lab.run(first, f"mv /etc/origin/node/apiserver.yaml {FOLDER}/")
     lab.heal()
     masters.wait_ready(lab)

@@ -1,7 +1,7 @@
 """What a log holds, read without Requorum: were the oracle its own reader, one that ends too early would promise less.
 
-It knows as much of etcd's formats (wal/encoder.go, wal/decoder.go; raft.proto) as the plain load needs: a log from its
-first entry on, of puts of the value `v` to keys such as `w3-17`.
+It knows as much of etcd's formats (wal/encoder.go, wal/decoder.go; raft.proto) as loads of plain puts need: a log from its
+first entry on, of puts to keys that a pattern tells.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ENTRY, CRC = 2, 4
-_PUT = re.compile(rb"\x0a(.)(w\d+-\d+)\x12\x01v", re.DOTALL)  # key and value of a PutRequest
+FIRST = f"{0:016x}-{0:016x}.wal"
+PLAIN = rb"w\d+-\d+"
+"""The keys of the plain load, such as `w3-17`."""
 _TABLE = [0] * 256
 for _byte in range(256):
     _crc = _byte
@@ -21,10 +23,17 @@ for _byte in range(256):
     _TABLE[_byte] = _crc
 
 
-def keys_in_log(folder: Path) -> set[str]:
-    """The keys that the valid records of a `member/wal` put, without what a later record took back."""
+def begins_with_first_entry(folder: Path) -> bool:
+    """Nothing of a `member/wal` was purged: whatever the member ever logged is there."""
+    return (folder / FIRST).exists()
+
+
+def keys_in_log(folder: Path, keys: bytes = PLAIN) -> set[str]:
+    """The keys, of those that look so, that the valid records of a `member/wal` put, without what a later one took back."""
+    assert begins_with_first_entry(folder), "the log does not begin with its first entry"
     segments = sorted(folder.glob("*.wal"))
-    assert segments[0].name == f"{0:016x}-{0:016x}.wal", "the log does not begin with its first entry"
+    # Key and value of a PutRequest, each behind its length; a key may end where its length says so only.
+    put = re.compile(rb"\x0a(.)(" + keys + rb")\x12", re.DOTALL)
     found: dict[int, list[str]] = {}
     crc = 0
     for segment in segments:
@@ -38,8 +47,8 @@ def keys_in_log(folder: Path) -> set[str]:
                 index, text = int(entry[3]), bytes(entry.get(4, b""))
                 for taken_back in [one for one in found if one > index]:
                     del found[taken_back]
-                found[index] = [key.decode() for size, key in _PUT.findall(text) if size[0] == len(key)]
-    return {key for keys in found.values() for key in keys}
+                found[index] = [key.decode() for size, key in put.findall(text) if size[0] == len(key)]
+    return {key for each in found.values() for key in each}
 
 
 def _records(log: bytes) -> Iterator[tuple[int, int, bytes]]:
