@@ -98,6 +98,10 @@ class BackUpV2(Change):
         ]
         if self.serves:
             lines.append(f'read2 > "$part/{BEFORE}" || {{ drop; return 1; }}')
+        if self.serves and self.running:
+            # That the newest entry is committed comes to the disk with the next one (a read through Raft is one), and what
+            # is not committed there etcd leaves out when it starts with the backup.
+            lines.append("ctl2 ls --quorum / > /dev/null || { drop; return 1; }")
         if self.by_etcdctl:
             own = f"--wal-dir={wal} --backup-wal-dir=" + '"$part/data/member/wal"' if self.wal else ""
             lines.append(f"""for attempt in 1 2 3; do  # a log that is being written to can look torn

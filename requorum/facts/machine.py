@@ -33,16 +33,16 @@ etcd= client= from= etcdctl=$(tool etcdctl)
 binary=$(etcd_binary "$shown") && etcd=$(etcd_version "$binary")
 if [ -z "$etcd" ] && of_image "$shown"; then  # no container runs at this moment: its log tells
   etcd=$(etcd_log 20000 | sed -nE 's/.*("etcd-version":"|etcd Version: )([0-9][0-9A-Za-z.+~-]*).*/\2/p' | tail -n 1)
-  client=$etcd  # one image has both
 """
     # The host's own may be another one: it tells only where it has to do.
     + f"""  [ -n "$etcd" ] || [ ! -e {NO_TOOLS} ] || {{ etcd=$(etcd_version "$(type -P etcd)"); from=${{etcd:+host}}; }}
 """
     + r"""fi
-if [ -n "$etcdctl" ]; then
-  client=$(ETCDCTL_API=3 "$etcdctl" version 2>/dev/null)
-  [[ $client == *'etcdctl version: '* ]] || client=
-  client=${client#*'etcdctl version: '}; client=${client%%$'\n'*}
+[ -z "$etcdctl" ] || client=$(ETCDCTL_API=3 "$etcdctl" version 2>/dev/null)
+[[ $client == *'etcdctl version: '* ]] || client=
+client=${client#*'etcdctl version: '}; client=${client%%$'\n'*}
+if [ -z "$client$from" ] && [ ! -e "$etcdctl" ] && [ ! -e "$binary" ] && of_image "$shown"; then
+  client=$etcd  # one image has both, and a container that starts again and again is gone when its etcdctl is asked
 fi
 printf '%s\n' "etcd=$etcd" "etcd_from=$from" "etcdctl=$client"
 """

@@ -332,17 +332,16 @@ class Remote:
         while True:
             try:
                 return self._attempt(call, *sinks())
-            except _NotSentError as error:
-                if not again:
+            except SessionLostError as error:
+                if not error.sent and not again:
                     raise Unreachable(
                         self.name,
                         expected="a session on a new connection",
                         found=str(error),
                         advice="the command was not sent. Is the host well? Look at its console",
                     ) from None
-            except SessionLostError as error:
                 # A host that said nothing until long after the command's deadline would take as long again.
-                if not again or call.change or error.silent:
+                if error.sent and (not again or call.change or error.silent):
                     raise ConnectionLost(
                         self.name,
                         expected=f"the answer to `{redact(call.shown[0])}`",
@@ -367,9 +366,9 @@ class Remote:
         with self._sessions:
             try:
                 channel = open_session(connection.transport, self._connect_seconds)
-            except SessionLostError as error:
+            except SessionLostError:
                 self._drop(connection)
-                raise _NotSentError(str(error)) from None
+                raise
             except SessionRefusedError as error:
                 raise not_begun(self.name, str(error), "raise MaxSessions in the host's sshd_config") from None
             began = time.monotonic()
@@ -391,7 +390,3 @@ class Remote:
                 raise still_busy(self.name)
             raise why_not_begun(self.host, answer.exit, said, connection.user)
         return answer
-
-
-class _NotSentError(Exception):
-    """The connection failed before the command was sent: it is safe to try once more."""

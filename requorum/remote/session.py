@@ -16,11 +16,14 @@ NOISE_BYTES = 64 * 1024
 
 
 class SessionLostError(Exception):
-    """The answer did not arrive whole; `silent` where the connection seems to stand and the host says nothing."""
+    """The answer did not arrive whole; `silent` where the connection seems to stand and the host says nothing.
 
-    def __init__(self, found: str, *, silent: bool = False) -> None:
+    `sent`: the host may have the command; where it has not, it is safe to try once more.
+    """
+
+    def __init__(self, found: str, *, silent: bool = False, sent: bool = True) -> None:
         super().__init__(found)
-        self.silent = silent
+        self.silent, self.sent = silent, sent
 
 
 class SessionRefusedError(Exception):
@@ -106,7 +109,9 @@ def open_session(transport: paramiko.Transport, seconds: float) -> paramiko.Chan
     except paramiko.ChannelException as error:
         raise SessionRefusedError(f"the host opens no more sessions on this connection ({error.text})") from None
     except (paramiko.SSHException, EOFError, OSError) as error:
-        raise SessionLostError(f"no new session in {seconds:g} s: {error or type(error).__name__}") from None
+        raise SessionLostError(
+            f"no new session in {seconds:g} s: {error or type(error).__name__}", sent=False
+        ) from None
 
 
 def _send(channel: paramiko.Channel, data: bytes) -> None:
@@ -119,6 +124,8 @@ def _send(channel: paramiko.Channel, data: bytes) -> None:
 
 
 def _start(channel: paramiko.Channel, transport: paramiko.Transport, command: str, seconds: float) -> None:
+    if channel.closed:
+        raise SessionLostError("the connection ended before the command was sent", sent=False)
     # Paramiko waits for the host's word without a deadline; a host without power never gives it.
     watch = threading.Timer(seconds, transport.close)
     watch.daemon = True

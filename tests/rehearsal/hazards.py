@@ -81,13 +81,14 @@ def may_go_on(lab: Lab, says: Iterable[str] = (), *, inventory: Path | None = No
     return done
 
 
-def recovers(lab: Lab, writes: Iterable[Write], says: Iterable[str], *, inventory: Path | None = None) -> None:
+def recovers(lab: Lab, writes: Iterable[Write], says: Iterable[str], *, inventory: Path | None = None) -> Done:
     """The quorum is lost, said in these words; every host is a member in the end, and no acknowledged write is missing."""
     done, members = run(lab, inventory=inventory), len(lab.hosts)
     says = [*says, f"{members} of {members} members"]
     assert_told(done, exit=0, outcome="recovered", verdict="lost", says=says)
     assert_whole(lab, writes)
     assert left_behind(lab) == []
+    return done
 
 
 def healthy(lab: Lab, says: Iterable[str], *, inventory: Path | None = None) -> Done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -234,11 +235,13 @@ def test_a_lost_host_that_answers_and_runs(lab3: Lab, tmp_path: Path) -> None:
 
 @full
 def test_a_lost_host_that_answers_without_its_data(lab3: Lab, tmp_path: Path) -> None:
-    """The members are given up, and not the hosts: they are taken in again."""
+    """The members are given up, and not the hosts: they are taken in again. Their etcd, which tries again and again, may leave
+    a database there.
+    """
     writes = broken(lab3, LOST, "destroyed")
     inventory = declared_lost(lab3, LOST, tmp_path / "inventory.yaml")
-    says = ["its data is gone on etcd-1.example.com", "the survivor is etcd-0.example.com"]
-    recovers(lab3, writes, says, inventory=inventory)
+    done = recovers(lab3, writes, ["the survivor is etcd-0.example.com"], inventory=inventory)
+    assert re.search(r"etcd-1\.example\.com: its data is (gone|without a log)", done.output), done.output
 
 
 @full

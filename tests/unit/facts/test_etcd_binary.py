@@ -173,6 +173,29 @@ def test_the_versions_of_a_host_without_any(host: Host) -> None:
 
 
 @pytest.mark.parametrize("kind", ["container", "static-pod", "etcd.service"])
+@pytest.mark.parametrize("when", ["before its etcd is asked", "before its etcdctl is asked"])
+def test_a_container_ends_while_its_versions_are_read(host: Host, kind: str, when: str) -> None:
+    """An emptied member's starts again and again: its etcdctl was found, and did not run, and the host was refused."""
+    of_image(host, kind)
+    host.lives("3.4.23")
+    host.log = "etcdmain: etcd Version: 3.4.23"
+    says = "" if when == "before its etcd is asked" else "echo etcd Version: 3.4.23"
+    host.put("/proc/7/root/usr/bin/etcd", f"#!/bin/bash\n{says}\n{shutil.which('rm')} -r {host.root}/proc/7\n", 0o755)
+    assert host.versions == {"etcd": "3.4.23", "etcd_from": "", "etcdctl": "3.4.23"}
+
+
+@pytest.mark.parametrize("image_lacks_it", [True, False])
+def test_an_etcdctl_that_lives_and_does_not_run(host: Host, image_lacks_it: bool) -> None:
+    of_image(host, "static-pod")
+    host.lives("3.4.23")
+    if image_lacks_it:
+        (host.root / "proc/7/root/usr/bin/etcdctl").unlink()
+    else:
+        host.put("/usr/bin/etcdctl", "#!/bin/bash\nexit 1\n", 0o755)
+    assert host.versions == {"etcd": "3.4.23", "etcd_from": "", "etcdctl": ""}
+
+
+@pytest.mark.parametrize("kind", ["container", "static-pod", "etcd.service"])
 def test_an_etcd_of_the_host_itself_tells_only_where_the_image_s_could_not_be_had(host: Host, kind: str) -> None:
     """Without a container and a log (master-logs says nothing, with exit 0): it would be taken for the member's."""
     of_image(host, kind)

@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import paramiko
 import pytest
 from loopback_sshd import NAME, Sshd, Start, eventually
 
 from requorum.inventory import EtcdHost
 from requorum.remote import CommandEnded, ConnectionLost, DeadlinePassed, Remote, RemoteError, SudoRefused, Unreachable
 from requorum.remote import script as wire
+from requorum.remote.session import open_session
 
 Connect = Callable[[EtcdHost], Remote]
 
@@ -178,6 +180,29 @@ def test_connection_that_dropped_while_idle_is_opened_again_also_for_a_change(re
     with pytest.raises(ConnectionLost):
         remote.run(CUT + "sleep 1", change=True)
     assert remote.run(f"echo x >> {tmp_path / 'log'}", change=True).exit == 0
+    assert (tmp_path / "log").read_text() == "x\n"
+
+
+def test_connection_that_drops_before_a_change_is_sent(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session was open: a run that stood still meanwhile said *unknown* of what the host never had."""
+    sessions: list[paramiko.Channel] = []
+
+    def open_and_drop(transport: paramiko.Transport, seconds: float) -> paramiko.Channel:
+        sessions.append(open_session(transport, seconds))
+        if len(sessions) <= drops:
+            transport.close()
+            assert eventually(lambda: sessions[-1].closed)
+        return sessions[-1]
+
+    monkeypatch.setattr("requorum.remote.remote.open_session", open_and_drop)
+    drops = 1
+    assert remote.run(f"echo x >> {tmp_path / 'log'}", change=True).exit == 0
+    assert (tmp_path / "log").read_text() == "x\n"
+    drops = 4
+    with pytest.raises(Unreachable, match="the command was not sent"):
+        remote.run(f"echo y >> {tmp_path / 'log'}", change=True)
     assert (tmp_path / "log").read_text() == "x\n"
 
 
