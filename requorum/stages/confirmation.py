@@ -67,8 +67,11 @@ def _recovery(run: Run) -> list[str]:
     if found.removals:
         lines.append(f"Removed:   {', '.join(m.name for m in found.removals)} leave the member list.")
     lines += _removed_before(run, found)
-    if found.joiners:
-        lines.append(f"Rejoining: {', '.join(found.joiners)}. Their old data is moved aside, never deleted.")
+    newcomers = run.hosts("newcomers")
+    if newcomers:
+        lines.append(f"Rejoining: {', '.join(newcomers)}. Their old data is moved aside, never deleted.")
+    if listed := [name for name in found.joiners if name not in newcomers]:
+        lines.append(f"Rejoining: {', '.join(listed)}, in the member list already, with the data that is there.")
     for one in (order for order in run.orders() if not order.problems):
         lines.append(
             f"Made:      certificates ({', '.join(one.kinds)}) for {one.host}, signed on {one.authority}; old ones are kept."

@@ -56,6 +56,14 @@ def test_the_point_of_no_return_of_an_unfinished_recovery(
     assert ("--abort undoes everything" in told) != passed, told
 
 
+def test_whose_data_is_moved_aside(tmp_path: Path) -> None:
+    """A member of the cluster that answers, and that is down with its data, is started with it."""
+    all_ = members(*THREE)
+    said = told(tmp_path, replace(healthy(0, all_), mark=mark()), stopped(1, data(1, all_)), emptied(2))
+    assert f"Rejoining: {name(2)}. Their old data is moved aside, never deleted." in said
+    assert f"Rejoining: {name(1)}, in the member list already, with the data that is there." in said
+
+
 def told(folder: Path, *hosts: HostFacts | Silent, ours: Inventory | None = None) -> str:
     run = Run("recovery", ours or inventory(), folder, "20261125T000000Z", "ada@desk", 1, ())
     run.survey = survey(*hosts)
