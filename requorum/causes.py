@@ -71,7 +71,7 @@ def how_to_start(facts: HostFacts) -> str:
     )
     away = [runtime.fence] * unit.fenced + force * unit.forced
     if away:
-        first.append(f"rm {' '.join(away)} && systemctl daemon-reload")
+        first.append(f"rm -f {' '.join(away)} && systemctl daemon-reload")
         why.append("it is fenced by a recovery" if unit.fenced else "a recovery would have forced it")
     if unit.masked:
         first.append(f"systemctl unmask {runtime.short}")

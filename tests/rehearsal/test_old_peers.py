@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from hazards import assert_never_forced, refused, wait_state
-from killed_runs import Point, changes, stopped
+from killed_runs import changes
 from meetings import met
 from runbook_runs import Done, assert_told, assert_whole, broken, declared_lost, left_behind, run, state, written
 from sabotage import sabotaged
@@ -22,7 +22,10 @@ Labs = Callable[..., Lab]
 SURVIVOR = "etcd-0"
 LOST = ["etcd-1", "etcd-2"]
 FORCE = f"test_force_new_cluster[{SURVIVOR}.example.com]"
-FORCED_START = Point("test_force_new_cluster", shown="systemctl start")
+FORCE_IS_SET = f"{FORCE} change 4"
+"""After it the force is on etcd's start path; the fence of a log that was committed, and the start, come next."""
+FORCED_START = f"{FORCE} change 7"
+"""The start, of a survivor whose log was committed."""
 DO_NOT_FORCE = "and do not force; `--abort` undoes what was done until here"
 TOLD_APART = re.compile(r"note     47  (\S+): it is at revision \d+, the survivor at \d+: ")
 
@@ -61,39 +64,44 @@ def start_as_told(lab: Lab, done: Done) -> None:
     lab.run(SURVIVOR, command.replace("systemctl start", "systemctl start --no-block"))
 
 
+def killed(lab: Lab, point: str, inventory: Path, how: str = "before") -> None:
+    """A run is killed (-9) right before or after this change."""
+    done = sabotaged(lab, {"point": point, "how": how}, inventory=inventory)
+    assert done.returncode == -9, done.stdout
+
+
 # Before the forced start
 
 
 @pytest.mark.parametrize(
-    "point",
+    ("point", "how"),
     [
-        pytest.param(Point("test_sign"), marks=pytest.mark.full),
-        pytest.param(Point("test_stop_survivor"), marks=pytest.mark.full),
-        pytest.param(FORCED_START, marks=pytest.mark.full),
+        pytest.param(f"test_sign[{SURVIVOR}.example.com] change 1", "after", id="test_sign"),
+        pytest.param(f"test_stop_survivor[{SURVIVOR}.example.com] change 1", "before", id="test_stop_survivor"),
+        pytest.param(FORCE_IS_SET, "after", id="test_force_new_cluster"),
     ],
-    ids=lambda point: point.step,
 )
 @pytest.mark.parametrize("back", [LOST, LOST[:1]], ids=["both", "one"])
-def test_between_an_interrupted_run_and_the_next(lab3: Lab, tmp_path: Path, point: Point, back: list[str]) -> None:
+@pytest.mark.full
+def test_between_an_interrupted_run_and_the_next(
+    lab3: Lab, tmp_path: Path, point: str, how: str, back: list[str]
+) -> None:
     """At the last point the force is on the survivor's start path already: nothing may start it."""
     writes, inventory = given_up(lab3, tmp_path)
-    stopped(lab3, "kill-group", point.reached, output=tmp_path / "first", inventory=inventory)
+    killed(lab3, point, inventory, how)
     lab3.boot(*back)
     again = run(lab3, inventory=inventory)
     if again.exit == 6:
-        seen = str(again.summary["verdict"])
-        if back != LOST or seen == "restartable":
+        if again.summary["verdict"] == "restartable":
             says = ["never force", "systemctl start etcd"]
             assert_told(again, exit=6, outcome="refused", verdict="restartable", says=says)
             start_as_told(lab3, again)
-        else:  # both came up while it looked
+        else:  # enough of them run to elect, and did so while it looked
+            assert back == LOST or "test_sign" in point
             assert changes(again) == []
         lab3.wait_healthy([SURVIVOR, *back])
         again = run(lab3, inventory=inventory)
-    # The kill may come before the first mark is there: then both are back in a cluster that nobody has touched.
-    untouched = point.step == "test_sign" and back == LOST and again.summary["verdict"] == "healthy"
-    outcome = "healthy" if untouched else "recovered"
-    assert_told(again, exit=0, outcome=outcome, verdict=str(again.summary["verdict"]))
+    assert_told(again, exit=0, outcome="recovered", verdict=str(again.summary["verdict"]))
     assert not [c for c in changes(again) if "FORCE_NEW_CLUSTER" in c.shown]
     if back == LOST:
         assert_not_forced(lab3, writes)
@@ -254,7 +262,7 @@ def test_it_is_undone_once_it_runs_as_the_run_has_said(lab3: Lab, tmp_path: Path
 def test_no_reboot_starts_it(lab3: Lab, tmp_path: Path) -> None:
     """A run is killed between step 41 and the force, and the survivor reboots; all of it can still be undone."""
     writes, inventory = with_a_tail_of_its_own(lab3, tmp_path)
-    stopped(lab3, "kill-group", Point("test_force_new_cluster").reached, output=tmp_path / "first", inventory=inventory)
+    killed(lab3, f"{FORCE} change 1", inventory)
     lab3.power_off(SURVIVOR)
     lab3.boot(SURVIVOR)
     assert is_down(lab3)
@@ -274,7 +282,7 @@ def test_a_forced_start_that_did_not_elect_meets_a_member_with_more(lab3: Lab, t
     lab3.break_hosts(LOST, "dead")
     lab3.boot(SURVIVOR)
     inventory = declared_lost(lab3, LOST, tmp_path / "inventory.yaml")
-    stopped(lab3, "kill-group", FORCED_START.reached, output=tmp_path / "first", inventory=inventory)
+    killed(lab3, FORCED_START, inventory)
     slow = "sed -i 's/^ETCD_ELECTION_TIMEOUT=.*/ETCD_ELECTION_TIMEOUT={}/' /etc/etcd/etcd.conf"
     lab3.run(SURVIVOR, f"{slow.format(40000)}; systemctl daemon-reload; systemctl start --no-block etcd")
     begun = "journalctl -b -u etcd | grep -qi 'forcing restart'"
@@ -349,9 +357,7 @@ def test_old_peers_that_are_fenced_while_the_survivor_is_silent(lab3: Lab, tmp_p
     lab3.boot(*LOST)
     for host in LOST:
         wait_state(lab3, host, "inactive")
-    point = f"test_sign[{SURVIVOR}.example.com] change 1"
-    killed = sabotaged(lab3, {"point": point, "how": "before"}, inventory=inventory)
-    assert killed.returncode == -9, killed.stdout
+    killed(lab3, f"test_sign[{SURVIVOR}.example.com] change 1", inventory)
     stays = [f"{host}.example.com stays fenced: it bears no mark" for host in LOST]
     aborted = run(lab3, "--abort", inventory=inventory)
     assert_told(aborted, exit=0, outcome="aborted", verdict="unfinished", says=["nothing to undo", *stays])

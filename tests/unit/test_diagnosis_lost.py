@@ -124,7 +124,7 @@ def test_restartable_names_what_is_to_be_started_the_easiest_first() -> None:
     assert [line.partition(" (")[0] for line in starts] == [
         f"{name(3)}: systemctl start etcd",
         f"{name(2)}: systemctl unmask etcd && systemctl start etcd",
-        f"{name(1)}: rm {FENCE} && systemctl daemon-reload && systemctl start etcd",
+        f"{name(1)}: rm -f {FENCE} && systemctl daemon-reload && systemctl start etcd",
     ]
     assert last.startswith("then run the same command again")
 

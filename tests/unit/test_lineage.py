@@ -248,7 +248,7 @@ def test_a_forced_start_that_did_not_elect_is_made_again_where_nobody_came_back_
 
 
 def test_what_a_run_would_have_forced_is_not_started_with_the_force() -> None:
-    assert f"rm {FORCE} " in how_to_start(facts(0, unit=unit("inactive/dead", forced=True)))
+    assert f"rm -f {FORCE} " in how_to_start(facts(0, unit=unit("inactive/dead", forced=True)))
 
 
 # A survivor whose log step 41 has committed, and that was not forced

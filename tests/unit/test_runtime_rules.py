@@ -275,7 +275,7 @@ def test_quotes_are_nobodys_harm_but_dockers() -> None:
             container_unit(STOPPED),
             "systemctl start etcd_container (it is inactive (dead); journalctl -u etcd_container",
         ),
-        (container_unit(STOPPED, fenced=True), f"rm /etc/systemd/system/{UNIT}.d/requorum-fence.conf"),
+        (container_unit(STOPPED, fenced=True), f"rm -f /etc/systemd/system/{UNIT}.d/requorum-fence.conf"),
         (container_unit(STOPPED, forced=True), f"sed -i 1,2d {etcd_conf.PATH} && systemctl start etcd_container"),
     ],
 )
